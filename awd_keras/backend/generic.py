@@ -1,0 +1,85 @@
+"""The functions of a backend written with `keras.ops` alone: right on every framework, tuned for none."""
+
+import keras
+from keras import ops
+from keras.src import backend as keras_backend
+
+
+def lstm(
+    sequences,
+    initial_state,
+    kernel,
+    recurrent_kernel,
+    bias,
+    *,
+    activation,
+    recurrent_activation,
+    mask=None,
+    recurrent_mask=None,
+    go_backwards=False,
+    unroll=False,
+    zero_output_for_mask=False,
+):
+    """Runs an LSTM over whole sequences: one product for all input projections, then Keras's loop.
+
+    Args:
+        sequences: (batch, time, features).
+        initial_state: [h, c], each (batch, units), of the dtype of `sequences`.
+        kernel: (features, 4 * units), gates in the order i, f, c, o.
+        recurrent_kernel: (units, 4 * units), already masked.
+        bias: (4 * units,) or None.
+        activation: function of the cell's content and output, `tanh` in the paper.
+        recurrent_activation: function of the gates, `sigmoid` in the paper.
+        mask: boolean (batch, time) or None; a step that is False leaves the state alone.
+        recurrent_mask: (batch, units) or None; multiplies h before each recurrent product.
+        go_backwards: whether time runs from the last step to the first (outputs in that order).
+        unroll: whether to write the loop out.
+        zero_output_for_mask: whether a masked step puts out zeros instead of the output before.
+
+    Returns:
+        Outputs (batch, time, units), the final [h, c], and the name of what ran.
+    """
+    projections = ops.matmul(sequences, kernel)
+    if bias is not None:
+        projections = ops.add(projections, bias)
+
+    def step(projection, state):
+        h, c = state
+        if recurrent_mask is not None:
+            h = ops.multiply(h, recurrent_mask)
+        z = ops.add(projection, ops.matmul(h, recurrent_kernel))
+        i, f, content, o = ops.split(z, 4, axis=-1)
+        c = ops.add(
+            ops.multiply(recurrent_activation(f), c),
+            ops.multiply(recurrent_activation(i), activation(content)),
+        )
+        h = ops.multiply(recurrent_activation(o), activation(c))
+        return h, [h, c]
+
+    _, outputs, state = keras_backend.rnn(
+        step,
+        projections,
+        initial_state,
+        go_backwards=go_backwards,
+        mask=mask,
+        unroll=unroll,
+        input_length=sequences.shape[1],
+        zero_output_for_mask=zero_output_for_mask,
+        return_all_outputs=True,
+    )
+    return outputs, list(state), "generic"
+
+
+def lstm_supports_jit() -> bool:
+    """Whether XLA can compile what `lstm` runs."""
+    return True
+
+
+def keep_mask(shape, rate, seed_generator):
+    """Draws a boolean mask that is False with probability `rate`."""
+    return ops.greater_equal(keras.random.uniform(shape, seed=seed_generator), rate)
+
+
+def jit_compile():
+    """The value of `jit_compile` for `Model.compile`."""
+    return "auto"

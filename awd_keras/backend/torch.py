@@ -1,0 +1,89 @@
+"""PyTorch."""
+
+import numpy as np
+import torch
+from keras.src import activations
+from keras.src.backend.torch.core import get_device
+
+from awd_keras.backend import generic
+
+
+def lstm(
+    sequences,
+    initial_state,
+    kernel,
+    recurrent_kernel,
+    bias,
+    *,
+    activation,
+    recurrent_activation,
+    mask=None,
+    recurrent_mask=None,
+    go_backwards=False,
+    unroll=False,
+    zero_output_for_mask=False,
+):
+    """As `generic.lstm`, through `torch.lstm`, whose gates have Keras's order (cuDNN on a GPU)."""
+    if (
+        activation is activations.tanh
+        and recurrent_activation is activations.sigmoid
+        and mask is None
+        and recurrent_mask is None
+        and not unroll
+        and sequences.shape[1] > 0
+    ):
+        if go_backwards:
+            sequences = torch.flip(sequences, dims=[1])
+        weights = [kernel.T, recurrent_kernel.T]
+        if bias is not None:
+            # PyTorch has a second bias vector; Keras's one is the sum of the two.
+            weights += [bias, torch.zeros_like(bias)]
+        outputs, h, c = torch.lstm(
+            sequences,
+            tuple(state.unsqueeze(0) for state in initial_state),
+            weights,
+            has_biases=bias is not None,
+            num_layers=1,
+            dropout=0.0,
+            train=torch.is_grad_enabled(),
+            bidirectional=False,
+            batch_first=True,
+        )
+        return outputs, [h.squeeze(0), c.squeeze(0)], "torch.lstm"
+    return generic.lstm(
+        sequences,
+        initial_state,
+        kernel,
+        recurrent_kernel,
+        bias,
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        mask=mask,
+        recurrent_mask=recurrent_mask,
+        go_backwards=go_backwards,
+        unroll=unroll,
+        zero_output_for_mask=zero_output_for_mask,
+    )
+
+
+def lstm_supports_jit() -> bool:
+    """As `generic.lstm_supports_jit`."""
+    return True
+
+
+def keep_mask(shape, rate, seed_generator):
+    """As `generic.keep_mask`."""
+    device = get_device()
+    if device == "meta":  # Keras is only asking for shapes
+        return torch.empty(shape, dtype=torch.bool, device=device)
+    # Keras would seed with the sum of the generator's seed and count, so that generators of close seeds would draw the
+    # same masks a few calls apart; and a CPU generator only reads 32 bits of its seed.
+    state = [int(part) & 0xFFFFFFFF for part in seed_generator.next()]
+    seed = int(np.random.SeedSequence(state).generate_state(1)[0])
+    generator = torch.Generator(device=device).manual_seed(seed)
+    return torch.rand(shape, generator=generator, device=device) >= rate
+
+
+def jit_compile():
+    """As `generic.jit_compile`."""
+    return "auto"

@@ -1,0 +1,130 @@
+"""An embedding that drops whole words, and turns around to give tied logits."""
+
+import keras
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.checks import check_positive_integer, check_rate
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class EmbeddingDropout(keras.layers.Layer):
+    """Embedding with dropout on rows of the table; called in reverse, the tied output projection.
+
+    In training, every row (word) of the table is dropped with probability `rate`, drawn once a call, and the kept rows
+    are scaled by `1 / (1 - rate)`: a dropped word is zero wherever it occurs in the batch. Called with `reverse=True`,
+    the layer gives `logits = h @ transpose(embeddings) + bias` with the whole table, never dropped.
+
+    Source: section 4.3, "Embedding dropout", and section 4.4, "Weight tying".
+
+    Args:
+        input_dim: positive integer, the size of the vocabulary.
+        output_dim: positive integer, the size of an embedding.
+        rate: float in [0, 1), the fraction of words to drop.
+        embeddings_initializer: initializer of the table. Defaults to the paper's U(-0.1, 0.1).
+        embeddings_regularizer: regularizer of the table, or None.
+        embeddings_constraint: constraint of the table, or None.
+        mask_zero: boolean, whether id 0 is padding that the layers after this one must leave out.
+        use_bias: boolean, whether the reverse call adds a bias. Say False where the layer is never called in reverse,
+            or Keras warns of a variable without a gradient.
+        seed: integer or None, the seed of the masks.
+        **kwargs: `name`, `dtype`, `activity_regularizer` and what else every Keras layer takes.
+
+    Call arguments:
+        inputs: integer ids of any shape (..., ), or with `reverse=True` floats of shape (..., output_dim).
+        reverse: boolean, whether to give logits (..., input_dim) instead of embeddings (..., output_dim).
+        training: boolean, whether to drop.
+
+    Raises:
+        ValueError: if `rate` isn't in [0, 1), or a size isn't a positive integer.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.layers import EmbeddingDropout
+    >>> layer = EmbeddingDropout(input_dim=10, output_dim=4, rate=0.1)
+    >>> h = layer(np.array([[1, 2, 1]]), training=True)
+    >>> tuple(h.shape)
+    (1, 3, 4)
+    >>> tuple(layer(h, reverse=True).shape)
+    (1, 3, 10)
+    """
+
+    def __init__(
+        self,
+        input_dim,
+        output_dim,
+        rate=0.1,
+        embeddings_initializer=None,
+        embeddings_regularizer=None,
+        embeddings_constraint=None,
+        mask_zero=False,
+        use_bias=True,
+        seed=None,
+        **kwargs,
+    ):
+        check_positive_integer("input_dim", input_dim)
+        check_positive_integer("output_dim", output_dim)
+        check_rate("rate", rate)
+        super().__init__(**kwargs)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.rate = rate
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer or keras.initializers.RandomUniform(-0.1, 0.1)
+        )
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
+        self.mask_zero = mask_zero
+        self.use_bias = use_bias
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, input_shape=None):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.input_dim,), initializer="zeros")
+
+    def call(self, inputs, reverse=False, training=False):
+        if reverse:
+            logits = ops.matmul(inputs, ops.transpose(self.embeddings))
+            return logits if self.bias is None else ops.add(logits, self.bias)
+        ids = ops.cast(inputs, "int32")
+        embedded = ops.take(self.embeddings, ids, axis=0)
+        if training and self.rate > 0:
+            # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
+            keep = backend.keep_mask((self.input_dim,), self.rate, self.seed_generator)
+            keep = ops.expand_dims(ops.take(keep, ids, axis=0), axis=-1)
+            embedded = ops.where(keep, embedded / (1 - self.rate), 0)
+        if self.mask_zero:
+            # Here and not in `compute_mask`, which isn't told whether the call was a reverse one.
+            backend.set_keras_mask(embedded, ops.not_equal(ids, 0))
+        return embedded
+
+    def compute_output_spec(self, inputs, reverse=False, training=False):
+        shape = (
+            (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)
+        )
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "rate": self.rate,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),
+            "mask_zero": self.mask_zero,
+            "use_bias": self.use_bias,
+            "seed": self.seed,
+        }

@@ -1,0 +1,47 @@
+"""Dropout whose mask doesn't change over time."""
+
+import keras
+
+from awd_keras.checks import check_rate
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class LockedDropout(keras.layers.Dropout):
+    """Dropout with one mask a sequence: the same features are dropped in every time step.
+
+    In training, for each sequence of the batch and each feature, `y[b, t, f] = x[b, t, f] * m[b, f] / (1 - rate)` with
+    `m[b, f]` drawn once a call, 0 with probability `rate`. Nothing happens at inference.
+
+    Source: section 4.2, "Variational dropout".
+
+    Args:
+        rate: float in [0, 1), the fraction of features to drop.
+        seed: integer or None, the seed of the masks.
+        **kwargs: `name`, `dtype`, `activity_regularizer` and what else every Keras layer takes.
+
+    Call arguments:
+        inputs: floats of shape (batch, time, features).
+        training: boolean, whether to drop.
+
+    Raises:
+        ValueError: if `rate` isn't in [0, 1), or the inputs don't have three axes.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.layers import LockedDropout
+    >>> y = LockedDropout(0.5, seed=1)(np.ones((2, 7, 4), "float32"), training=True)
+    >>> y = keras.ops.convert_to_numpy(y)
+    >>> bool((y == y[:, :1]).all())
+    True
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        check_rate("rate", rate)
+        super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["noise_shape"]
+        return config

@@ -1,0 +1,236 @@
+"""The LSTM whose recurrent weights are dropped."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.checks import check_positive_integer, check_rate
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class WeightDropLSTM(keras.layers.LSTM):
+    """LSTM with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
+
+    In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate, and
+    the LSTM runs with `U * M / (1 - weight_drop)` in every time step and in the backward pass. Stored weights never
+    change, and nothing is dropped at inference. `kernel_weight_drop` does the same to the input kernel.
+
+    With `stateful=True`, a call goes on from the state that the last call left, with no gradient from one call to the
+    other. Training and inference have separate states; both may use any batch size up to the one that the layer was
+    built for. Set `awd_keras.callbacks.ResetStates` to zero them at the edges of epochs and evaluations. The carried
+    state belongs to a stream of data, not to the model: it isn't saved.
+
+    Source: section 2, "Weight-dropped LSTM".
+
+    Args:
+        units: positive integer, the size of the state.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop.
+        kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
+        use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
+            generic loop; `True` raises where only the generic loop can compute it.
+        seed: integer or None, the seed of all masks. A layer that goes backwards draws from a stream of its own, so that
+            the two directions of `keras.layers.Bidirectional` drop different weights.
+        **kwargs: all arguments of `keras.layers.LSTM`, with the same meaning; `recurrent_dropout` uses one mask for
+            the four gates.
+
+    Call arguments:
+        sequences: floats of shape (batch, time, features).
+        initial_state: [h, c], each of shape (batch, units), or None.
+        mask: booleans of shape (batch, time), or None.
+        training: boolean, whether to drop.
+
+    Attributes:
+        lstm_path: the name of the implementation that the last call ran, or None before the first:
+            `"torch.lstm"`, `"cudnn"`, `"generic"`.
+
+    Raises:
+        ValueError: if a rate isn't in [0, 1), `units` isn't a positive integer, a stateful layer is built without a
+            known batch size, or called with a larger one.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.layers import WeightDropLSTM
+    >>> layer = WeightDropLSTM(8, weight_drop=0.5, return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32"), training=True).shape)
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        units,
+        weight_drop=0.5,
+        kernel_weight_drop=0.0,
+        *,
+        use_cudnn="auto",
+        seed=None,
+        **kwargs,
+    ):
+        check_positive_integer("units", units)
+        check_rate("weight_drop", weight_drop)
+        check_rate("kernel_weight_drop", kernel_weight_drop)
+        for name in ("dropout", "recurrent_dropout"):
+            check_rate(name, kwargs.get(name, 0.0))
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(
+                "Argument `use_cudnn` must be 'auto', True or False. "
+                f"Received: use_cudnn={use_cudnn!r}"
+            )
+        # Keras's LSTM is told not to use cuDNN: it would pass on the stored kernels, not the masked ones (so would
+        # Bidirectional, which asks this attribute).
+        super().__init__(units, use_cudnn=False, seed=seed, **kwargs)
+        self.weight_drop = weight_drop
+        self.kernel_weight_drop = kernel_weight_drop
+        self.use_fast_path = use_cudnn
+        if seed is not None:
+            entropy = np.random.SeedSequence([seed, int(self.go_backwards)])
+            seed = int(entropy.generate_state(1)[0] >> 1)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.training_state = None
+        self.inference_state = None
+        self.lstm_path = None
+        self.supports_jit = backend.lstm_supports_jit()
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        batch_size, _, features = sequences_shape
+        if not self.cell.built:
+            self.cell.build((batch_size, features))
+        if self.stateful:
+            if batch_size is None:
+                raise ValueError(
+                    "A layer with `stateful=True` must be built for a known batch size: give "
+                    "`keras.Input(batch_shape=(batch, time, features))`, or call the model on data first. "
+                    f"Received: sequences_shape={tuple(sequences_shape)}"
+                )
+            self.training_state = self._add_state(batch_size, "training")
+            self.inference_state = self._add_state(batch_size, "inference")
+
+    def _add_state(self, batch_size, mode):
+        return [
+            self.add_weight(
+                name=f"{mode}_{part}",
+                shape=(batch_size, self.units),
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+            )
+            for part in ("h", "c")
+        ]
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError(
+                "A layer with `unroll=True` must know the number of time steps. "
+                f"Received: sequences.shape={tuple(sequences.shape)}"
+            )
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        carried = self.training_state if training else self.inference_state
+        batch_size = ops.shape(sequences)[0]
+        if initial_state is None:
+            initial_state = self._read_state(carried, batch_size)
+        initial_state = [ops.cast(part, self.compute_dtype) for part in initial_state]
+        recurrent_mask = None
+        if training and self.dropout > 0:
+            sequences = keras.random.dropout(
+                sequences,
+                self.dropout,
+                noise_shape=(None, 1, None),
+                seed=self.seed_generator,
+            )
+        if training and self.recurrent_dropout > 0:
+            recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout)
+
+        outputs, state, self.lstm_path = self._run(
+            sequences, initial_state, mask, recurrent_mask, training
+        )
+        if self.stateful:
+            self._write_state(carried, state, batch_size)
+        output = outputs if self.return_sequences else outputs[:, -1]
+        return (output, *state) if self.return_state else output
+
+    def _run(self, sequences, initial_state, mask, recurrent_mask, training):
+        kernel = ops.convert_to_tensor(self.cell.kernel, dtype=self.compute_dtype)
+        recurrent_kernel = ops.convert_to_tensor(
+            self.cell.recurrent_kernel, dtype=self.compute_dtype
+        )
+        if training:
+            kernel = self._drop(kernel, self.kernel_weight_drop)
+            recurrent_kernel = self._drop(recurrent_kernel, self.weight_drop)
+        bias = self.cell.bias
+        if bias is not None:
+            bias = ops.convert_to_tensor(bias, dtype=self.compute_dtype)
+        run = backend.lstm if self.use_fast_path else backend.generic_lstm
+        outputs, state, path = run(
+            sequences,
+            initial_state,
+            kernel,
+            recurrent_kernel,
+            bias,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+            mask=mask,
+            recurrent_mask=recurrent_mask,
+            go_backwards=self.go_backwards,
+            unroll=self.unroll,
+            zero_output_for_mask=self.zero_output_for_mask,
+        )
+        if self.use_fast_path is True and path == "generic":
+            raise ValueError(
+                "Argument `use_cudnn=True` asks for a fast implementation, and only Keras's generic loop can compute "
+                "this layer here (a mask, other activations, recurrent dropout, unroll, or no GPU)."
+            )
+        return outputs, state, path
+
+    def _drop(self, tensor, rate):
+        if rate == 0:
+            return tensor
+        keep = backend.keep_mask(ops.shape(tensor), rate, self.seed_generator)
+        return ops.where(keep, tensor / (1 - rate), 0)
+
+    def _read_state(self, carried, batch_size):
+        if carried is None:
+            return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)] * 2
+        if isinstance(batch_size, int) and batch_size > carried[0].shape[0]:
+            raise ValueError(
+                f"A stateful layer can be called with at most the batch size that it was built for. Layer "
+                f"{self.name!r} was built for {carried[0].shape[0]}. Received: {batch_size}"
+            )
+        # A copy, because PyTorch's `assign` writes into the tensor that the backward pass still needs.
+        return [ops.copy(ops.convert_to_tensor(part)[:batch_size]) for part in carried]
+
+    def _write_state(self, carried, state, batch_size):
+        for variable, part in zip(carried, state, strict=True):
+            others = ops.convert_to_tensor(variable)[batch_size:]
+            part = ops.cast(ops.stop_gradient(part), variable.dtype)
+            variable.assign(ops.concatenate([part, others], axis=0))
+
+    def reset_state(self):
+        """Zeroes both carried states."""
+        self.reset_training_state()
+        self.reset_inference_state()
+
+    def reset_training_state(self):
+        """Zeroes the state that training carries."""
+        for variable in self.training_state or ():
+            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
+
+    def reset_inference_state(self):
+        """Zeroes the state that evaluation and prediction carry."""
+        for variable in self.inference_state or ():
+            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
+
+    def save_own_variables(self, store):
+        """Saves nothing: the weights are the cell's, and a carried state isn't part of a model."""
+
+    def load_own_variables(self, store):
+        """Loads nothing; see `save_own_variables`."""
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "weight_drop": self.weight_drop,
+            "kernel_weight_drop": self.kernel_weight_drop,
+            "use_cudnn": self.use_fast_path,
+        }

@@ -1,0 +1,6 @@
+"""What language models are measured by."""
+
+from awd_keras.metrics.bits_per_character import BitsPerCharacter
+from awd_keras.metrics.perplexity import Perplexity
+
+__all__ = ["BitsPerCharacter", "Perplexity"]

@@ -1,0 +1,40 @@
+"""Bits per character."""
+
+import math
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class BitsPerCharacter(keras.metrics.SparseCategoricalCrossentropy):
+    """The mean cross-entropy, in bits a token, of integer targets under the logits.
+
+    The usual measure of a model over characters. Penalties are left out, as in `Perplexity`.
+
+    Args:
+        name: string, the name in the logs.
+        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: integer ids of shape (batch, time).
+        y_pred: logits of shape (batch, time, vocabulary).
+        sample_weight: weights of shape (batch, time), or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.metrics import BitsPerCharacter
+    >>> metric = BitsPerCharacter()
+    >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(metric.result()), 3)
+    2.0
+    """
+
+    def __init__(self, name="bits_per_character", dtype=None):
+        super().__init__(name=name, dtype=dtype, from_logits=True)
+
+    def result(self):
+        return super().result() / math.log(2)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}

@@ -1,0 +1,242 @@
+"""The AWD-LSTM language model."""
+
+import math
+
+import keras
+import numpy as np
+
+from awd_keras.checks import check_positive_integer
+from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
+from awd_keras.metrics import Perplexity
+from awd_keras.models.presets import PRESETS
+from awd_keras.optimizers import NTASGD
+from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class AWDLSTM(keras.Model):
+    """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
+
+    `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of the
+    embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one. The
+    LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
+    meets, the largest that it then takes.
+
+    Source: sections 2 to 5. There is one bias vector a layer, as in Keras, where PyTorch has two.
+
+    Args:
+        vocabulary_size: positive integer.
+        embedding_dim: positive integer, the size of an embedding and of the last LSTM.
+        hidden_units: positive integer, the size of the other LSTMs.
+        num_layers: positive integer, the number of LSTMs.
+        input_dropout: float in [0, 1), locked dropout of the embeddings.
+        hidden_dropout: float in [0, 1), locked dropout between LSTMs.
+        output_dropout: float in [0, 1), locked dropout of the last output.
+        embedding_dropout: float in [0, 1), the fraction of words dropped.
+        weight_drop: float in [0, 1), the fraction of recurrent weights dropped.
+        alpha: float, the weight of AR.
+        beta: float, the weight of TAR.
+        seed: integer or None, the seed of weights and masks.
+        **kwargs: `name`, `dtype`.
+
+    Raises:
+        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when training or scoring, if a token id
+            is outside the vocabulary.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.data import BPTTDataset
+    >>> from awd_keras.models import AWDLSTM
+    >>> model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
+    >>> model.compile()
+    >>> history = model.fit(BPTTDataset(np.arange(200) % 9, batch_size=4, bptt=10), verbose=0)
+    >>> sorted(history.history)
+    ['loss', 'perplexity']
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        embedding_dim=400,
+        hidden_units=1150,
+        num_layers=3,
+        input_dropout=0.4,
+        hidden_dropout=0.25,
+        output_dropout=0.4,
+        embedding_dropout=0.1,
+        weight_drop=0.5,
+        alpha=2.0,
+        beta=1.0,
+        seed=None,
+        **kwargs,
+    ):
+        check_positive_integer("vocabulary_size", vocabulary_size)
+        check_positive_integer("embedding_dim", embedding_dim)
+        check_positive_integer("hidden_units", hidden_units)
+        check_positive_integer("num_layers", num_layers)
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding_dim = embedding_dim
+        self.hidden_units = hidden_units
+        self.num_layers = num_layers
+        self.input_dropout = input_dropout
+        self.hidden_dropout = hidden_dropout
+        self.output_dropout = output_dropout
+        self.embedding_dropout = embedding_dropout
+        self.weight_drop = weight_drop
+        self.alpha = alpha
+        self.beta = beta
+        self.seed = seed
+
+        # Distinct and far apart: Keras's generators of neighbouring seeds repeat each other's draws on PyTorch.
+        seeds = iter(
+            [None] * (5 + 4 * num_layers)
+            if seed is None
+            else (np.random.SeedSequence(seed).generate_state(5 + 4 * num_layers) >> 1).tolist()
+        )
+        self.embedding = EmbeddingDropout(
+            vocabulary_size,
+            embedding_dim,
+            rate=embedding_dropout,
+            embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1, seed=next(seeds)),
+            seed=next(seeds),
+            dtype=self.dtype_policy,
+            name="embedding",
+        )
+        self.input_locked_dropout = LockedDropout(
+            input_dropout, seed=next(seeds), dtype=self.dtype_policy, name="input_dropout"
+        )
+        self.lstms = []
+        self.locked_dropouts = []
+        for index in range(num_layers):
+            last = index == num_layers - 1
+            units = embedding_dim if last else hidden_units
+            bound = 1 / math.sqrt(units)
+            self.lstms.append(
+                WeightDropLSTM(
+                    units,
+                    weight_drop=weight_drop,
+                    kernel_initializer=keras.initializers.RandomUniform(
+                        -bound, bound, seed=next(seeds)
+                    ),
+                    recurrent_initializer=keras.initializers.RandomUniform(
+                        -bound, bound, seed=next(seeds)
+                    ),
+                    bias_initializer=keras.initializers.RandomUniform(
+                        -bound, bound, seed=next(seeds)
+                    ),
+                    unit_forget_bias=False,
+                    activity_regularizer=TemporalActivationRegularizer(beta) if last else None,
+                    return_sequences=True,
+                    stateful=True,
+                    seed=next(seeds),
+                    dtype=self.dtype_policy,
+                    name=f"lstm_{index}",
+                )
+            )
+            self.locked_dropouts.append(
+                LockedDropout(
+                    output_dropout if last else hidden_dropout,
+                    seed=next(seeds),
+                    activity_regularizer=ActivationRegularizer(alpha) if last else None,
+                    dtype=self.dtype_policy,
+                    name="output_dropout" if last else f"hidden_dropout_{index}",
+                )
+            )
+
+    @classmethod
+    def from_preset(cls, preset, vocabulary_size, **overrides):
+        """Builds the model of a published experiment.
+
+        Args:
+            preset: `"ptb"`, `"wikitext-2"` or `"tiny"`.
+            vocabulary_size: positive integer.
+            **overrides: arguments of `AWDLSTM` that differ from the preset's.
+
+        Raises:
+            ValueError: if there is no such preset.
+        """
+        if preset not in PRESETS:
+            raise ValueError(
+                f"Argument `preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}"
+            )
+        return cls(vocabulary_size, **{**PRESETS[preset].model, **overrides})
+
+    def build(self, input_shape):
+        batch_size, time = input_shape[0], input_shape[1]
+        self.embedding.build((batch_size, time))
+        shape = (batch_size, time, self.embedding_dim)
+        self.input_locked_dropout.build(shape)
+        for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
+            lstm.build(shape)
+            shape = (batch_size, time, lstm.units)
+            dropout.build(shape)
+
+    def call(self, inputs, training=False):
+        x = self.embedding(inputs, training=training)
+        x = self.input_locked_dropout(x, training=training)
+        for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
+            x = dropout(lstm(x, training=training), training=training)
+        return self.embedding(x, reverse=True)
+
+    def compile(self, optimizer=None, loss=None, loss_weights=None, metrics=None, **kwargs):
+        """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
+
+        Args:
+            optimizer: defaults to `NTASGD()`.
+            loss: defaults to the cross-entropy of the logits.
+            loss_weights: as in Keras.
+            metrics: defaults to `[Perplexity()]`.
+            **kwargs: what else `keras.Model.compile` takes.
+        """
+        super().compile(
+            optimizer=NTASGD() if optimizer is None else optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            if loss is None
+            else loss,
+            loss_weights=loss_weights,
+            metrics=[Perplexity()] if metrics is None else metrics,
+            **kwargs,
+        )
+
+    def fit(self, x=None, *args, **kwargs):
+        self._check_ids(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        self._check_ids(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        self._check_ids(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_ids(self, x):
+        # Compiled code can't raise: JAX would look up NaN, XLA another word.
+        ids = getattr(x, "tokens", x)
+        if not isinstance(ids, np.ndarray) or ids.size == 0:
+            return
+        for value in (ids.min(), ids.max()):
+            if not 0 <= value < self.vocabulary_size:
+                raise ValueError(
+                    f"Argument `x` must hold token ids in [0, {self.vocabulary_size}), the vocabulary. "
+                    f"Received: {value}"
+                )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_dim": self.embedding_dim,
+            "hidden_units": self.hidden_units,
+            "num_layers": self.num_layers,
+            "input_dropout": self.input_dropout,
+            "hidden_dropout": self.hidden_dropout,
+            "output_dropout": self.output_dropout,
+            "embedding_dropout": self.embedding_dropout,
+            "weight_drop": self.weight_drop,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "seed": self.seed,
+        }

@@ -1,0 +1,84 @@
+"""Settings of the model, the optimizer and the training that belong together."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Settings of one published experiment.
+
+    Args:
+        model: keyword arguments of `AWDLSTM`.
+        optimizer: keyword arguments of `NTASGD`.
+        batch_size: streams of the training text read side by side.
+        epochs: passes over the training text.
+        bptt: base length of a window, in tokens.
+        valid_batch_size: streams of the validation text.
+        test_batch_size: streams of the test text.
+
+    Example:
+
+    >>> from awd_keras.models import PRESETS
+    >>> PRESETS["ptb"].batch_size, PRESETS["ptb"].model["hidden_units"]
+    (20, 1150)
+    """
+
+    model: dict
+    optimizer: dict
+    batch_size: int
+    epochs: int
+    bptt: int = 70
+    valid_batch_size: int = 10
+    test_batch_size: int = 1
+
+
+_PUBLISHED_MODEL = {
+    "embedding_dim": 400,
+    "hidden_units": 1150,
+    "num_layers": 3,
+    "output_dropout": 0.4,
+    "embedding_dropout": 0.1,
+    "weight_drop": 0.5,
+    "alpha": 2.0,
+    "beta": 1.0,
+}
+_PUBLISHED_OPTIMIZER = {
+    "learning_rate": 30.0,
+    "non_monotone_interval": 5,
+    "weight_decay": 1.2e-6,
+    "global_clipnorm": 0.25,
+}
+
+# Section 5 of the paper; "tiny" is ours, for a laptop and a few minutes.
+PRESETS = {
+    "ptb": Preset(
+        model={**_PUBLISHED_MODEL, "input_dropout": 0.4, "hidden_dropout": 0.25},
+        optimizer=_PUBLISHED_OPTIMIZER,
+        batch_size=20,
+        epochs=500,
+    ),
+    "wikitext-2": Preset(
+        model={**_PUBLISHED_MODEL, "input_dropout": 0.65, "hidden_dropout": 0.2},
+        optimizer=_PUBLISHED_OPTIMIZER,
+        batch_size=80,
+        epochs=750,
+    ),
+    "tiny": Preset(
+        model={
+            "embedding_dim": 64,
+            "hidden_units": 128,
+            "num_layers": 2,
+            "input_dropout": 0.1,
+            "hidden_dropout": 0.1,
+            "output_dropout": 0.1,
+            "embedding_dropout": 0.02,
+            "weight_drop": 0.1,
+            "alpha": 1.0,
+            "beta": 0.5,
+        },
+        optimizer={**_PUBLISHED_OPTIMIZER, "non_monotone_interval": 2},
+        batch_size=20,
+        bptt=35,
+        epochs=8,
+    ),
+}
