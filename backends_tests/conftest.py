@@ -1,0 +1,42 @@
+"""One suite, run once a backend: KERAS_BACKEND says which; on any other one the run fails."""
+
+import os
+
+# Before Keras is imported: TensorFlow reads the first on import, Matplotlib the second.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import hypothesis
+import numpy as np
+import pytest
+
+ASKED = os.environ.get("KERAS_BACKEND")
+if not ASKED:
+    raise pytest.UsageError("Set KERAS_BACKEND to torch, jax or tensorflow; nox -s tests does.")
+
+# A backend that isn't installed raises here, and so fails the run: nothing is skipped.
+import keras  # noqa: E402
+
+if keras.backend.backend() != ASKED:
+    raise pytest.UsageError(
+        f"KERAS_BACKEND={ASKED} was asked for. Received: {keras.backend.backend()}"
+    )
+
+hypothesis.settings.register_profile(
+    "awd_keras", deadline=None, derandomize=True, max_examples=20, database=None
+)
+hypothesis.settings.load_profile("awd_keras")
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """Every test starts from the same seed and Keras's own settings, whatever ran before it."""
+    keras.backend.clear_session(free_memory=False)
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

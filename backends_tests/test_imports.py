@@ -1,0 +1,176 @@
+"""The rules of who may import what; each rule's check is shown to fail on code that breaks it."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import awd_keras
+
+PACKAGE = Path(awd_keras.__file__).parent
+FRAMEWORKS = ("torch", "jax", "tensorflow")
+BACKEND_FILES = ("torch.py", "jax.py", "tensorflow.py", "generic.py")
+OUTSIDE = sorted(
+    path for path in PACKAGE.rglob("*.py") if (PACKAGE / "backend") not in path.parents
+)
+
+# Only one framework is installed where the suite runs, so sys.modules alone would prove little:
+# a finder that finds nothing notes every attempt. It comes after Keras, which tries JAX by itself.
+PROBE = """
+import sys
+import keras
+
+attempts = set()
+
+class Note:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        attempts.add(name.partition(".")[0])
+
+before = set(sys.modules)
+sys.meta_path.insert(0, Note)
+import {module}
+new = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print("FOUND", *sorted((attempts | new) & set({others!r})))
+"""
+
+
+def frameworks_imported_by(module: str, path: Path) -> list[str]:
+    """Names of the frameworks, other than Keras's own, that a new process tries to import."""
+    others = [name for name in FRAMEWORKS if name != keras.backend.backend()]
+    run = subprocess.run(
+        [sys.executable, "-c", PROBE.format(module=module, others=others)],
+        env={**os.environ, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.rpartition("FOUND")[2].split()
+
+
+def forbidden_imports(source: str) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [
+        name
+        for name in names
+        if name.partition(".")[0] in FRAMEWORKS or f"{name}.".startswith("keras.src.")
+    ]
+
+
+def asks_which_backend(source: str) -> list[str]:
+    """Comparisons, matches and look-ups on `backend()`."""
+
+    def calls_backend(node: ast.AST) -> bool:
+        return any(
+            isinstance(call, ast.Call)
+            and getattr(call.func, "attr", getattr(call.func, "id", None)) == "backend"
+            for call in ast.walk(node)
+        )
+
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Compare() as part:
+                pass
+            case ast.Match(subject=part) | ast.Subscript(slice=part):
+                pass
+            case _:
+                continue
+        if calls_backend(part):
+            found.append(ast.unparse(node))
+    return found
+
+
+def public_functions(source: str) -> dict[str, str]:
+    """Each public function's parameters, in order, with their kinds and defaults."""
+    functions = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            for argument in ast.walk(node.args):
+                if isinstance(argument, ast.arg):
+                    argument.annotation = None
+            functions[node.name] = ast.unparse(node.args)
+    return functions
+
+
+def test_import_takes_no_other_framework():
+    assert frameworks_imported_by("awd_keras", PACKAGE.parent) == []
+
+
+@pytest.mark.parametrize("statement", ["import {}", "from {} import nn", "import {}.numpy"])
+def test_an_import_of_another_framework_is_noticed(tmp_path, statement):
+    other = next(name for name in FRAMEWORKS if name != keras.backend.backend())
+    (tmp_path / "offender.py").write_text(
+        f"try:\n    {statement.format(other)}\nexcept ImportError:\n    pass\n", encoding="utf-8"
+    )
+    assert frameworks_imported_by("offender", tmp_path) == [other]
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_frameworks_only_under_backend(path):
+    source = path.read_text(encoding="utf-8")
+    assert forbidden_imports(source) == []
+    assert asks_which_backend(source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch",
+        "import numpy, jax.numpy as jnp",
+        "def f():\n    from tensorflow import function",
+        "from keras import src",
+        "from keras.src.layers import LSTM",
+        "import keras.src",
+    ],
+)
+def test_forbidden_imports_are_noticed(source):
+    assert len(forbidden_imports(source)) == 1
+
+
+def test_allowed_imports_pass():
+    assert forbidden_imports("import keras\nfrom keras import ops\nfrom . import torch") == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if keras.backend.backend() == 'jax': pass",
+        "x = backend() in ('jax', 'torch')",
+        "match keras.config.backend():\n    case 'jax': pass",
+        "f = {'jax': 1}[keras.backend.backend()]",
+    ],
+)
+def test_questions_about_the_backend_are_noticed(source):
+    assert len(asks_which_backend(source)) == 1
+
+
+def test_naming_the_backend_passes():
+    assert asks_which_backend("config['backend'] = keras.backend.backend()") == []
+
+
+def test_backend_files_define_the_same_functions():
+    defined = {
+        name: public_functions((PACKAGE / "backend" / name).read_text(encoding="utf-8"))
+        for name in BACKEND_FILES
+    }
+    reference = defined["generic.py"]
+    assert reference
+    for name in BACKEND_FILES:
+        assert defined[name] == reference, name
+
+
+def test_other_signatures_are_noticed():
+    reference = public_functions("def f(a: int, *, b=None) -> int: ...\ndef _g(): ...")
+    assert reference == public_functions("def _h(x): ...\ndef f(a, *, b=None): ...")
+    for other in ("def f(a, b=None): ...", "def f(a, *, b=1): ...", "def g(a, *, b=None): ...", ""):
+        assert reference != public_functions(other)

@@ -1,0 +1,66 @@
+"""Everything this project can be asked to do: `nox -l` lists it, `nox -s NAME` does it."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint"]
+
+# On Linux the CPU build of TensorFlow is enough for the tests and half the download.
+TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
+INSTALL = {
+    "torch": ["-e", ".[torch,test]"],
+    "jax": ["-e", ".[jax,test]"],
+    "tensorflow": ["-e", ".[test]", TENSORFLOW],
+}
+
+
+def environment(backend: str) -> dict[str, str]:
+    """What the suite needs to know; conftest.py fails the run when the backend is another."""
+    return {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "agg"}
+
+
+def minimum(extra: str) -> list[str]:
+    """The oldest versions that pyproject.toml allows, for the package itself and one extra."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    floors = project["dependencies"] + project["optional-dependencies"][extra]
+    return [floor.replace(">=", "==") for floor in floors]
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Train the tiny preset on the embedded corpus and write a few lines with it (no download)."""
+    session.install("-c", "constraints.txt", "-e", ".[jax,plot]")
+    train = "awd-keras train --preset tiny --backend jax --output runs/tiny --overwrite"
+    generate = "awd-keras generate runs/tiny --words 60 --temperature 0.8 --seed 1 --prompt"
+    session.run(*train.split())
+    session.run(*generate.split(), "The value of the expression is")
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def tests(session: nox.Session, backend: str) -> None:
+    """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest."""
+    session.install("-c", "constraints.txt", *INSTALL[backend])
+    session.run("pytest", *session.posargs, env=environment(backend))
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
+    session.install("-e", ".[jax,test]", *minimum("jax"))
+    # Old releases warn about what came after them; that is no fault of ours.
+    session.run("pytest", "-W", "default", *session.posargs, env=environment("jax"))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, and that no framework is imported outside awd_keras/backend."""
+    session.install("-c", "constraints.txt", "ruff", "mypy", "numpy")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
