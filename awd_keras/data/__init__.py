@@ -1,0 +1,7 @@
+"""Text as streams of word ids: vocabularies, corpora and windows for truncated backpropagation."""
+
+from awd_keras.data.bptt import BPTTDataset
+from awd_keras.data.corpus import Corpus
+from awd_keras.data.vocabulary import EOS, UNK, Vocabulary
+
+__all__ = ["EOS", "UNK", "BPTTDataset", "Corpus", "Vocabulary"]

@@ -1,0 +1,264 @@
+"""Windows of a text for truncated backpropagation through time."""
+
+import math
+import numbers
+from statistics import NormalDist
+
+import keras
+import numpy as np
+
+from awd_keras.backend.in_order import InOrder
+from awd_keras.checks import check_positive_integer
+
+# The paper's numbers: a length is normal around `bptt`, or, rarely, around half of it.
+_HALF_PROBABILITY = 0.05
+_DEVIATION = 5.0
+_SHORTEST = 5
+_LONGEST_OVER = 20
+
+
+class BPTTDataset(keras.utils.PyDataset, InOrder):
+    """A text cut in windows of random lengths, for a model that carries its state.
+
+    The text is cut in `batch_size` rows (streams) of `n = (len(tokens) - 1) // batch_size`
+    targets, and the rows in windows one after the other: item i holds, for each row, the tokens
+    `x[s:e]` and the ones that follow them, `y[s:e] = x[s + 1:e + 1]`. Every target comes exactly
+    once an epoch. A window's length is drawn afresh each epoch:
+
+        base = bptt with probability 0.95, else bptt / 2
+        length = min(max(5, N(base, 5)), bptt + 20)
+
+    so that no token is always at a window's edge, where backpropagation ends. As Keras reads
+    the number of windows once, it is the same every epoch; where the drawn lengths don't add up to
+    n, as many windows as needed, picked at random, give or take a token each. Lengths depend on
+    `seed` and `epoch` alone.
+
+    `fit` counts the epochs: `dataset.epoch` goes up by one after each. Whoever knows the
+    epoch better, after a restart for example, says so by `set_epoch`. `fit` keeps the windows in
+    order, whatever its argument `shuffle`.
+
+    With `length_multiple=m`, lengths are multiples of m, which bounds the number of programs that
+    a compiler has to make. Only the first window (m plus a random phase, so that window edges still
+    fall on every token) and the last (what remains) differ, both in [m, 2m) if m >= 5. With `e` and
+    `h` the least multiple of m from 5 on and the greatest up to bptt + 20, an epoch has at most
+    `(h - e) / m + 3` lengths, and all epochs together `(h - e) / m + m`: 11 and 18
+    for bptt 70 and m 10.
+
+    Source: section 4.1, "Variable length backpropagation sequences".
+
+    Args:
+        tokens: 1-D array of integers, the word ids of the text; at least `batch_size + 1`.
+        batch_size: positive integer, the number of rows.
+        bptt: positive integer, the usual window length in tokens.
+        variable: boolean, whether lengths vary as above. If not, each window has `bptt` tokens,
+            except the first where n isn't a multiple of it.
+        seed: integer of at least 0, the seed of the lengths.
+        length_multiple: integer in [1, bptt / 2], or 1; needs `variable=True`.
+
+    Raises:
+        TypeError: if `tokens` aren't integers or `variable` isn't a boolean.
+        ValueError: if an argument is out of its range, or the text too short for one window.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.data import BPTTDataset
+    >>> dataset = BPTTDataset(np.arange(1001), batch_size=2, bptt=20, seed=1)
+    >>> x, y = dataset[0]
+    >>> x.shape == y.shape == (2, dataset.window_lengths()[0])
+    True
+    >>> x[:, :3].tolist(), y[:, :3].tolist()
+    ([[0, 1, 2], [500, 501, 502]], [[1, 2, 3], [501, 502, 503]])
+    >>> [int(dataset.window_lengths(epoch).sum()) for epoch in range(3)]
+    [500, 500, 500]
+    """
+
+    # Keras's `workers` aren't offered: cutting a slice takes no time, and a worker process couldn't
+    # tell when an epoch is over.
+    def __init__(self, tokens, batch_size, bptt=70, variable=True, seed=0, length_multiple=1):
+        super().__init__()
+        check_positive_integer("batch_size", batch_size)
+        check_positive_integer("bptt", bptt)
+        check_positive_integer("length_multiple", length_multiple)
+        _check_count("seed", seed)
+        if not isinstance(variable, bool):
+            raise TypeError(f"Argument `variable` must be a boolean. Received: {variable=}")
+        if length_multiple > 1 and not variable:
+            raise ValueError(
+                "Argument `length_multiple` must be 1 if `variable=False`. "
+                f"Received: {length_multiple=}"
+            )
+        if length_multiple > max(1, bptt // 2):
+            raise ValueError(
+                "Argument `length_multiple` must be at most half of `bptt`. "
+                f"Received: {length_multiple=} with {bptt=}"
+            )
+        tokens = _check_tokens(tokens)
+        self.batch_size = batch_size
+        self.bptt = bptt
+        self.variable = variable
+        self.seed = seed
+        self.length_multiple = length_multiple
+        self.epoch = 0
+        n = (len(tokens) - 1) // batch_size
+        if n <= 0:
+            raise ValueError(
+                "Argument `tokens` must hold more tokens than `batch_size`: this is too short for "
+                f"one window. Received: {len(tokens)} tokens with {batch_size=}"
+            )
+        self._n = n
+        self._x = tokens[: n * batch_size].reshape(batch_size, n)
+        self._y = tokens[1 : n * batch_size + 1].reshape(batch_size, n)
+        # The least and greatest length, `length_multiple` considered.
+        self._low = min(n, math.ceil(_SHORTEST / length_multiple) * length_multiple)
+        self._high = (bptt + _LONGEST_OVER) // length_multiple * length_multiple
+        self._num_windows = self._count_windows()
+        self._cached = (-1, np.zeros(1, "int64"))
+        self._in_epoch = False
+        self._last_was_read = False
+
+    def __len__(self):
+        return self._num_windows
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"Window {index} is outside of the dataset's {len(self)} windows")
+        if index == len(self) - 1:
+            self._last_was_read = self._in_epoch
+        # Taken at once, as Keras may call this in a thread of its own.
+        epoch, edges = self._cached
+        if epoch != self.epoch:
+            epoch = self.epoch
+            edges = np.concatenate([[0], np.cumsum(self.window_lengths(epoch))])
+            self._cached = (epoch, edges)
+        start, end = edges[index : index + 2]
+        return self._x[:, start:end].copy(), self._y[:, start:end].copy()
+
+    def window_lengths(self, epoch=None):
+        """The lengths of an epoch's windows, in tokens.
+
+        Args:
+            epoch: integer of at least 0; the current epoch by default.
+
+        Returns:
+            int64 array of shape (number of windows,).
+        """
+        epoch = self.epoch if epoch is None else epoch
+        _check_count("epoch", epoch)
+        if not self.variable:
+            # The odd window comes first, for the reason given in `_unequal`.
+            odd = self._n % self.bptt
+            return np.array([odd] * (odd > 0) + [self.bptt] * (self._n // self.bptt))
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.length_multiple == 1:
+            return self._unequal(self._draw(rng, self._num_windows, self._n))
+        phase = int(rng.integers(self.length_multiple))
+        first = self._low + phase
+        last = self._low + (self._n - first - self._low) % self.length_multiple
+        middle = self._draw(rng, self._num_windows - 2, self._n - first - last)
+        return self._unequal(np.array([first, *middle, last]))
+
+    def set_epoch(self, epoch):
+        """Makes `epoch` the current one, which decides the lengths.
+
+        Args:
+            epoch: integer of at least 0.
+        """
+        _check_count("epoch", epoch)
+        self.epoch = int(epoch)
+        self._last_was_read = False
+
+    def on_epoch_begin(self):
+        """Called by Keras."""
+        self._in_epoch = True
+
+    def on_epoch_end(self):
+        """Called by Keras; goes to the next epoch if the current one was read to its end."""
+        # Keras calls this once too often before the first epoch, and if it has to build the model
+        # it reads a batch before that: what shows an epoch is that its last window was read.
+        if self._last_was_read:
+            self.epoch += 1
+        self._in_epoch = self._last_was_read = False
+
+    def _count_windows(self):
+        """The number of windows that n targets make, such that each epoch's lengths can fit."""
+        if not self.variable:
+            return math.ceil(self._n / self.bptt)
+        edges, slack = 0, 0
+        if self.length_multiple > 1:
+            # The first and the last window have from 2 * low to 2 * low + slack tokens together.
+            edges, slack = 2, 2 * (self.length_multiple - 1)
+        n = self._n - edges * self._low
+        least = math.ceil(n / self._high)
+        most = (n - slack) // self._low
+        if not 1 <= least <= most:
+            raise ValueError(
+                "Argument `length_multiple` must be smaller for so short a text. Received: "
+                f"length_multiple={self.length_multiple} with {self._n} targets a row"
+            )
+        mean = 0.0
+        weights = ((1 - _HALF_PROBABILITY, self.bptt), (_HALF_PROBABILITY, self.bptt / 2))
+        for weight, base in weights:
+            mean += weight * _clipped_mean(base, self._low, self._high)
+        return edges + min(max(round((n - slack / 2) / mean), least), most)
+
+    def _draw(self, rng, count, total):
+        """`count` random lengths in [low, high], multiples of `length_multiple`, of sum `total`."""
+        step = self.length_multiple
+        base = np.where(rng.random(count) < _HALF_PROBABILITY, self.bptt / 2, self.bptt)
+        lengths = np.rint(rng.normal(base, _DEVIATION) / step).astype("int64") * step
+        lengths = np.clip(lengths, self._low, self._high)
+        while lack := total - int(lengths.sum()):
+            change = step if lack > 0 else -step
+            bound = self._high if lack > 0 else self._low
+            windows = rng.permutation(count)
+            windows = windows[lengths[windows] != bound][: abs(lack) // step]
+            lengths[windows] += change
+        return lengths
+
+    def _unequal(self, lengths):
+        """The lengths, reordered if need be for the first two to differ.
+
+        On TensorFlow, Keras takes the shape of a batch from the first two: were they equally long,
+        this length would become part of it, and the first other one raise an error.
+        """
+        if len(lengths) > 1 and lengths[0] == lengths[1]:
+            others = np.flatnonzero(lengths != lengths[0])
+            if len(others):
+                # With `length_multiple` this is never the last window, which stays in its place:
+                # `_count_windows` leaves too many tokens for all others to have the least length.
+                lengths[[1, others[0]]] = lengths[[others[0], 1]]
+            elif self._low < lengths[0] < self._high:
+                lengths[:2] += [-1, 1]
+        return lengths
+
+
+def _check_count(name, value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(
+            f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}"
+        )
+
+
+def _check_tokens(tokens):
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1:
+        raise ValueError(
+            f"Argument `tokens` must have one dimension. Received: shape={tokens.shape}"
+        )
+    if not np.issubdtype(tokens.dtype, np.integer):
+        raise TypeError(f"Argument `tokens` must hold integers. Received: dtype={tokens.dtype}")
+    if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 2**31:
+        raise ValueError(
+            "Argument `tokens` must hold word ids in [0, 2**31). "
+            f"Received: values from {tokens.min()} to {tokens.max()}"
+        )
+    return tokens.astype("int32")
+
+
+def _clipped_mean(base, low, high):
+    """The mean of `clip(N(base, 5), low, high)`."""
+    normal = NormalDist(base, _DEVIATION)
+    below, above = normal.cdf(low), 1 - normal.cdf(high)
+    edges = normal.pdf(low) - normal.pdf(high)
+    return low * below + high * above + base * (1 - below - above) + _DEVIATION**2 * edges

@@ -1,0 +1,160 @@
+"""Text in three splits: training, validation, test."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from awd_keras.data.vocabulary import EOS, Vocabulary
+
+SPLITS = ("train", "valid", "test")
+
+
+class Corpus:
+    """Three streams of word ids and the vocabulary that they're written in.
+
+    A text's words are what whitespace separates; each line, a blank one too, ends in `<eos>`.
+
+    Source: section 5 ("Experiment details"): Penn Treebank and WikiText-2 are read this way.
+
+    Args:
+        train: 1-D int32 array, the word ids of the training split.
+        valid: 1-D int32 array, the word ids of the validation split.
+        test: 1-D int32 array, the word ids of the test split.
+        vocabulary: `Vocabulary`, which gives the ids their words.
+
+    Example:
+
+    >>> from awd_keras.data import Corpus
+    >>> corpus = Corpus.python_docs()
+    >>> len(corpus.train) > 5 * len(corpus.valid)
+    True
+    >>> bool(corpus.vocabulary["<eos>"] in corpus.train)
+    True
+    """
+
+    def __init__(
+        self, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocabulary: Vocabulary
+    ):
+        self.train = train
+        self.valid = valid
+        self.test = test
+        self.vocabulary = vocabulary
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split}={len(getattr(self, split))}" for split in SPLITS)
+        return f"Corpus({sizes} tokens, {len(self.vocabulary)} words)"
+
+    @classmethod
+    def from_directory(
+        cls,
+        path: str | os.PathLike,
+        min_count: int = 1,
+        vocabulary: Vocabulary | None = None,
+    ) -> "Corpus":
+        """Reads `train.txt`, `valid.txt` and `test.txt`, in UTF-8.
+
+        Args:
+            path: the directory that holds the three files.
+            min_count: positive integer. Words that appear less often in the three splits together
+                become `<unk>`. No effect if `vocabulary` is given.
+            vocabulary: `Vocabulary` to encode the text in, as one does to evaluate a model that
+                was trained before. By default it is made of the words of the three splits, as in
+                the paper.
+
+        Raises:
+            FileNotFoundError: if the directory or one of the files is missing.
+            ValueError: if a file is empty or isn't UTF-8, or a word is unknown to a `vocabulary`
+                without `<unk>`.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise FileNotFoundError(
+                "Argument `path` must be a directory with train.txt, valid.txt and test.txt. "
+                f"Received: path={os.fspath(path)!r}, which is no directory"
+            )
+        texts = [_read(path / f"{split}.txt") for split in SPLITS]
+        return cls._from_texts(texts, min_count, vocabulary)
+
+    @classmethod
+    def python_docs(cls, min_count: int = 3) -> "Corpus":
+        """The language reference that every CPython carries, in `pydoc_data.topics`. No download.
+
+        About 50,000 words on Python 3.11, fewer or more on others. A paragraph that several topics
+        share is kept in the first of them only, so that none of the held-out text is training text
+        as well. Whole topics, about a tenth of the text each, are the validation and test splits.
+
+        Args:
+            min_count: positive integer. Words that appear less often become `<unk>`; the default
+                leaves about 2,400 words, few enough to learn in a minute or two.
+
+        Raises:
+            ImportError: if this Python comes without `pydoc_data`.
+        """
+        try:
+            from pydoc_data.topics import topics
+        except ImportError as error:
+            raise ImportError(
+                "This Python comes without its documentation (`pydoc_data.topics`), which "
+                "`Corpus.python_docs()` reads. Install the whole standard library, or use "
+                "`Corpus.from_directory()`."
+            ) from error
+        return cls._from_texts(_split_topics(topics), min_count, None)
+
+    @classmethod
+    def _from_texts(
+        cls, texts: list[str], min_count: int, vocabulary: Vocabulary | None
+    ) -> "Corpus":
+        if vocabulary is None:
+            vocabulary = Vocabulary.from_words(chain.from_iterable(map(_words, texts)), min_count)
+        train, valid, test = (vocabulary.encode(_words(text)) for text in texts)
+        return cls(train, valid, test, vocabulary)
+
+
+def _words(text: str) -> Iterator[str]:
+    """The words of a text, each line ended by `<eos>`."""
+    # Not str.splitlines(), which takes a dozen other characters for the end of a line.
+    lines = text.removesuffix("\n").split("\n")
+    return chain.from_iterable((*line.split(), EOS) for line in lines)
+
+
+def _read(path: Path) -> str:
+    """The text of one of a corpus's files."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Argument `path` must be a directory with {path.name}: {path} is missing"
+        )
+    content = path.read_bytes()
+    if not content:
+        raise ValueError(f"{path} is empty: a split must hold at least one line")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} isn't UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _split_topics(topics: dict[str, str]) -> list[str]:
+    """Training, validation and test text made of whole topics, no paragraph in two of them."""
+    shares = (0.8, 0.1, 0.1)
+    sizes = [0, 0, 0]
+    texts: list[list[str]] = [[], [], []]
+    seen = set()
+    for name in sorted(topics):
+        paragraphs = []
+        for paragraph in topics[name].split("\n\n"):
+            # A topic may be repeated inside a longer one with other spacing.
+            words = tuple(paragraph.split())
+            if words and words not in seen:
+                seen.add(words)
+                paragraphs.append(paragraph.strip("\n"))
+        text = "\n\n".join(paragraphs)
+        # To the split that lacks most of its share: long topics go to training this way.
+        total = sum(sizes) + len(text)
+        lacks = [share * total - size for share, size in zip(shares, sizes, strict=True)]
+        split = lacks.index(max(lacks))
+        sizes[split] += len(text)
+        if text:
+            texts[split].append(text + "\n")
+    return ["".join(text) for text in texts]

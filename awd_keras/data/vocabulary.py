@@ -1,0 +1,196 @@
+"""The words that a model knows, and their ids."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from awd_keras.checks import check_positive_integer
+
+EOS = "<eos>"
+UNK = "<unk>"
+
+
+class Vocabulary:
+    """An immutable list of words; a word's id is its place in the list.
+
+    Args:
+        words: iterable of unique strings, in the order of their ids.
+
+    Raises:
+        TypeError: if `words` isn't an iterable of strings.
+        ValueError: if `words` is empty or holds a word twice.
+
+    Example:
+
+    >>> from awd_keras.data import Vocabulary
+    >>> vocabulary = Vocabulary.from_words("the cat and the dog and the <unk>".split())
+    >>> vocabulary.words
+    ('the', 'and', 'cat', 'dog', '<unk>')
+    >>> ids = vocabulary.encode(["the", "dog", "sleeps"])
+    >>> ids.tolist()
+    [0, 3, 4]
+    >>> vocabulary.decode(ids)
+    ['the', 'dog', '<unk>']
+    """
+
+    def __init__(self, words: Iterable[str]):
+        if isinstance(words, str):
+            raise TypeError(
+                "Argument `words` must be an iterable of strings, not one string. "
+                f"Received: words={words!r}"
+            )
+        self._words = tuple(words)
+        if not self._words:
+            raise ValueError("Argument `words` must hold at least one word. Received: words=()")
+        self._ids: dict[str, int] = {}
+        for word in self._words:
+            if not isinstance(word, str):
+                raise TypeError(f"Argument `words` must hold strings. Received: {word!r} in words")
+            if word in self._ids:
+                raise ValueError(
+                    f"Argument `words` must hold each word once. Received: {word!r} twice"
+                )
+            self._ids[word] = len(self._ids)
+
+    @classmethod
+    def from_words(cls, words: Iterable[str], min_count: int = 1) -> "Vocabulary":
+        """The vocabulary of a text.
+
+        Words are sorted by descending frequency, and those equally frequent by their first
+        appearance, so that ids are in the order that an adaptive softmax needs.
+
+        Args:
+            words: iterable of strings, the text's words in their order.
+            min_count: positive integer. Words that appear less often count as `<unk>`; `<eos>`
+                and `<unk>` themselves are kept however rare they are.
+
+        Raises:
+            TypeError: if `words` isn't an iterable of strings.
+            ValueError: if `words` is empty or `min_count` isn't a positive integer.
+        """
+        check_positive_integer("min_count", min_count)
+        if isinstance(words, str):
+            raise TypeError(
+                "Argument `words` must be an iterable of strings, not one string. "
+                f"Received: words={words[:40]!r}"
+            )
+        kept: Counter[str] = Counter()
+        for word, count in Counter(words).items():
+            kept[word if count >= min_count or word in (EOS, UNK) else UNK] += count
+        # most_common() leaves equally frequent words in the order in which they came.
+        return cls(word for word, _ in kept.most_common())
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words, in the order of their ids."""
+        return self._words
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._ids
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def __getitem__(self, word: str) -> int:
+        return self._ids[word]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self._words == other._words
+
+    def __hash__(self) -> int:
+        return hash(self._words)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words)"
+
+    def encode(self, words: Iterable[str]) -> np.ndarray:
+        """The ids of words.
+
+        Args:
+            words: iterable of strings. A word that the vocabulary lacks counts as `<unk>`.
+
+        Returns:
+            int32 array of shape (number of words,).
+
+        Raises:
+            TypeError: if `words` is one string instead of an iterable of words.
+            ValueError: if a word is unknown and the vocabulary has no `<unk>`.
+        """
+        if isinstance(words, str):
+            raise TypeError(
+                "Argument `words` must be an iterable of words: split the text first. "
+                f"Received: words={words[:40]!r}"
+            )
+        ids = self._ids
+        if UNK in ids:
+            unknown = ids[UNK]
+            return np.array([ids.get(word, unknown) for word in words], dtype=np.int32)
+        try:
+            return np.array([ids[word] for word in words], dtype=np.int32)
+        except KeyError as error:
+            raise ValueError(
+                "Argument `words` must hold words of the vocabulary only, which has no "
+                f"{UNK!r} for others. Received: {error.args[0]!r}"
+            ) from None
+
+    def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:
+        """The words with these ids.
+
+        Args:
+            ids: integers in [0, `len(vocabulary)`), of shape (number of words,).
+
+        Raises:
+            ValueError: if an id is outside the vocabulary.
+        """
+        words = []
+        for i in ids:
+            if not 0 <= i < len(self._words):
+                raise ValueError(
+                    f"Argument `ids` must hold integers in [0, {len(self._words)}). "
+                    f"Received: {i} in ids"
+                )
+            words.append(self._words[i])
+        return words
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the vocabulary as JSON, `{"words": [...]}`. An existing file is replaced whole.
+
+        Args:
+            path: the file to write, in a directory that exists.
+        """
+        path = Path(path)
+        # A crash half-way leaves the old file as it was.
+        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            text = json.dumps({"words": self._words}, ensure_ascii=False)
+            beside.write_text(text + "\n", encoding="utf-8")
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Vocabulary":
+        """Reads a vocabulary that `save` wrote.
+
+        Args:
+            path: the file to read.
+
+        Raises:
+            OSError: if the file can't be read.
+            ValueError: if the file doesn't hold a vocabulary.
+        """
+        try:
+            content = json.loads(Path(path).read_bytes().decode("utf-8"))
+            if not isinstance(content, dict) or not isinstance(content.get("words"), list):
+                raise ValueError('no {"words": [...]} in it')
+            return cls(content["words"])
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = str(error).replace("\n", " ")
+            raise ValueError(f"{os.fspath(path)!r} doesn't hold a vocabulary: {reason}") from error

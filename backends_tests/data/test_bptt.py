@@ -1,0 +1,393 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from awd_keras.data import BPTTDataset
+
+SIZES = {
+    "size": st.integers(2, 3000),
+    "batch_size": st.integers(1, 30),
+    "bptt": st.integers(1, 90),
+    "seed": st.integers(0, 2**40),
+}
+
+
+def first_epochs(dataset, count=4):
+    return [dataset.window_lengths(epoch) for epoch in range(count)]
+
+
+def check_epoch(dataset, tokens):
+    """Every target comes once, in order, after its input."""
+    rows = dataset.batch_size
+    n = (len(tokens) - 1) // rows
+    windows = list(dataset)
+    assert len(windows) == len(dataset)
+    for (x, y), length in zip(windows, dataset.window_lengths(), strict=True):
+        assert x.dtype == y.dtype == np.int32
+        assert x.shape == y.shape == (rows, length)
+    x, y = (np.concatenate(arrays, axis=1) for arrays in zip(*windows, strict=True))
+    np.testing.assert_array_equal(x.ravel(), tokens[: n * rows])
+    np.testing.assert_array_equal(y.ravel(), tokens[1 : n * rows + 1])
+
+
+@given(variable=st.booleans(), **SIZES)
+def test_every_target_exactly_once_an_epoch(size, batch_size, bptt, seed, variable):
+    assume(size > batch_size)
+    # Each token another number, so that none can be taken for another.
+    tokens = np.random.default_rng(0).permutation(size)
+    dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=variable, seed=seed)
+    for epoch in (0, 1, 7):
+        dataset.set_epoch(epoch)
+        check_epoch(dataset, tokens)
+
+
+@given(data=st.data(), **SIZES)
+def test_every_target_exactly_once_with_multiples(data, size, batch_size, bptt, seed):
+    multiple = data.draw(st.integers(1, max(1, bptt // 2)))
+    tokens = np.random.default_rng(0).permutation(size)
+    assume(size > batch_size * 8 * (multiple + 5))
+    dataset = BPTTDataset(tokens, batch_size, bptt, seed=seed, length_multiple=multiple)
+    for epoch in range(3):
+        dataset.set_epoch(epoch)
+        check_epoch(dataset, tokens)
+
+
+@given(**SIZES)
+@example(size=2, batch_size=1, bptt=70, seed=0)
+@example(size=5, batch_size=1, bptt=70, seed=0)
+@example(size=6, batch_size=1, bptt=1, seed=0)
+@example(size=91, batch_size=1, bptt=70, seed=0)
+@example(size=92, batch_size=1, bptt=70, seed=0)
+def test_bounds_and_constant_window_count(size, batch_size, bptt, seed):
+    assume(size > batch_size)
+    dataset = BPTTDataset(np.arange(size), batch_size, bptt=bptt, seed=seed)
+    n = (size - 1) // batch_size
+    for lengths in first_epochs(dataset):
+        assert len(lengths) == len(dataset)
+        assert lengths.sum() == n
+        assert lengths.min() >= min(5, n)
+        assert lengths.max() <= bptt + 20
+
+
+def test_fixed_lengths():
+    dataset = BPTTDataset(np.arange(1 + 2 * 75), 2, bptt=20, variable=False)
+    assert dataset.window_lengths().tolist() == [15, 20, 20, 20]
+    assert dataset.window_lengths(5).tolist() == [15, 20, 20, 20]
+    assert BPTTDataset(np.arange(41), 1, 20, variable=False).window_lengths().tolist() == [20, 20]
+    assert BPTTDataset(np.arange(8), 1, 20, variable=False).window_lengths().tolist() == [7]
+
+
+def test_mean_and_spread():
+    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20)
+    lengths = np.concatenate(first_epochs(dataset, 10))
+    # 0.95 * 70 + 0.05 * 35; two normals of deviation 5, 35 apart: sqrt(25 + 0.95 * 0.05 * 35^2).
+    assert lengths.mean() == pytest.approx(68.25, abs=0.15)
+    assert lengths.std() == pytest.approx(9.12, rel=0.05)
+    assert lengths[lengths > 52].std() == pytest.approx(5, abs=0.2)
+    assert (lengths <= 52).mean() == pytest.approx(0.05, abs=0.01)
+    assert lengths[lengths <= 52].mean() == pytest.approx(35, abs=1.5)
+
+
+def test_the_difference_is_spread_over_many_windows():
+    """No window pays for all: the ends of an epoch have the same lengths as its middle."""
+    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20)
+    lengths = np.array(first_epochs(dataset, 300))
+    for place in (0, 1, 300, -2, -1):
+        assert lengths[:, place].mean() == pytest.approx(68.25, abs=2.5)
+        assert lengths[:, place].std() == pytest.approx(9, abs=3)
+
+
+def test_lengths_differ_between_epochs_and_seeds():
+    tokens = np.zeros(5000, "int32")
+    lengths = [
+        tuple(BPTTDataset(tokens, 2, seed=seed).window_lengths(epoch))
+        for seed in range(3)
+        for epoch in range(3)
+    ]
+    assert len(set(lengths)) == 9
+
+
+@given(epoch=st.integers(0, 2**40), **SIZES)
+def test_lengths_are_pure_in_seed_and_epoch(size, batch_size, bptt, seed, epoch):
+    assume(size > batch_size)
+    one = BPTTDataset(np.arange(size), batch_size, bptt=bptt, seed=seed)
+    other = BPTTDataset(np.zeros(size, "int32"), batch_size, bptt=bptt, seed=seed)
+    expected = one.window_lengths(epoch)
+    other.window_lengths(3)
+    other[0]
+    other.set_epoch(epoch)
+    np.random.seed(1)
+    np.testing.assert_array_equal(other.window_lengths(), expected)
+    assert [x.shape[1] for x, _ in other] == expected.tolist()
+    assert one.epoch == 0
+
+
+@given(size=st.integers(100, 30_000), seed=st.integers(0, 2**40))
+def test_multiples(size, seed):
+    dataset = BPTTDataset(np.zeros(size, "int32"), 1, length_multiple=10, seed=seed)
+    seen = set()
+    for lengths in first_epochs(dataset, 20):
+        assert len(lengths) == len(dataset)
+        assert lengths.sum() == size - 1
+        assert not (lengths[1:-1] % 10).any()
+        assert 10 <= lengths[0] < 20
+        assert 10 <= lengths[-1] < 20
+        assert lengths.max() <= 90
+        assert len(set(lengths)) <= 11
+        seen |= set(lengths)
+    assert len(seen) <= 18
+
+
+@given(bptt=st.integers(2, 90), multiple=st.integers(2, 45), seed=st.integers(0, 1000))
+def test_number_of_lengths_is_bounded(bptt, multiple, seed):
+    assume(multiple <= bptt // 2)
+    dataset = BPTTDataset(np.zeros(20_000, "int32"), 1, bptt, length_multiple=multiple, seed=seed)
+    least = -(-5 // multiple)
+    most = (bptt + 20) // multiple
+    epochs = first_epochs(dataset, 30)
+    assert max(len(set(lengths)) for lengths in epochs) <= most - least + 3
+    assert len(set(np.concatenate(epochs))) <= most - least + multiple
+
+
+def test_multiples_have_every_phase():
+    dataset = BPTTDataset(np.zeros(5000, "int32"), 1, length_multiple=10)
+    firsts = {int(lengths[0]) for lengths in first_epochs(dataset, 100)}
+    assert firsts == set(range(10, 20))
+
+
+def test_multiples_mean_and_spread():
+    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=10)
+    lengths = np.concatenate(first_epochs(dataset, 10))
+    assert lengths.mean() == pytest.approx(68.25, abs=0.5)
+    assert lengths.std() == pytest.approx(9.5, abs=1)
+
+
+@given(data=st.data(), variable=st.booleans(), **SIZES)
+def test_first_two_lengths_differ(data, size, batch_size, bptt, seed, variable):
+    """If any of the first epochs' windows differ at all; TensorFlow needs it."""
+    assume(size > batch_size)
+    multiple = 1
+    if variable and size > batch_size * 8 * (bptt + 5):
+        multiple = data.draw(st.integers(1, max(1, bptt // 2)))
+    dataset = BPTTDataset(
+        np.zeros(size, "int32"), batch_size, bptt, variable, seed, length_multiple=multiple
+    )
+    epochs = first_epochs(dataset)
+    if len(np.unique(np.concatenate(epochs))) > 1:
+        assert all(lengths[0] != lengths[1] for lengths in epochs)
+
+
+@given(size=st.integers(100, 400), bptt=st.integers(2, 30), seed=st.integers(0, 2**40))
+def test_the_last_window_is_the_remainder(size, bptt, seed):
+    """Making the first two lengths differ doesn't move it, even where they are often equal."""
+    multiple = max(2, bptt // 2)
+    assume(multiple <= bptt // 2)
+    dataset = BPTTDataset(np.zeros(size, "int32"), 1, bptt, True, seed, multiple)
+    least = -(-5 // multiple) * multiple
+    for lengths in first_epochs(dataset, 10):
+        assert least <= lengths[-1] < least + multiple
+        assert not (lengths[1:-1] % multiple).any()
+
+
+class LengthLog(keras.callbacks.Callback):
+    """What the dataset served in each epoch of a `fit`, and which epoch it thought it was."""
+
+    def __init__(self, dataset):
+        super().__init__()
+        self.dataset = dataset
+        self.epochs = []
+        self.served = []
+        self.running = False
+        original = type(dataset).__getitem__
+        log = self
+
+        class Logged(type(dataset)):
+            def __getitem__(self, index):
+                x, y = original(self, index)
+                if log.running:
+                    log.served[-1].append((index, x.shape[1]))
+                return x, y
+
+        dataset.__class__ = Logged
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(self.dataset.epoch)
+        self.served.append([])
+        self.running = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.running = False
+
+    def check(self, dataset, epochs):
+        assert self.epochs == epochs
+        for epoch, served in zip(epochs, self.served, strict=True):
+            assert served == list(enumerate(dataset.window_lengths(epoch)))
+
+
+def compiled(layers, built=False):
+    model = keras.Sequential(layers)
+    if built:
+        model.build((None, None))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def lstm_model():
+    lstm = keras.layers.LSTM(4, return_sequences=True)
+    return compiled([keras.layers.Embedding(11, 3), lstm, keras.layers.Dense(11)])
+
+
+def bigram_model(built=False):
+    """As little to compile for each length as can be."""
+    return compiled([keras.layers.Embedding(11, 11)], built)
+
+
+def test_fit_with_equal_first_lengths(monkeypatch):
+    """Seeds for which the first two drawn lengths are equal and the others aren't."""
+    tokens = np.arange(2 * 40 + 1) % 11
+    with monkeypatch.context() as patch:
+        patch.setattr(BPTTDataset, "_unequal", lambda self, lengths: lengths)
+        naive = [BPTTDataset(tokens, 2, bptt=10, seed=s).window_lengths() for s in range(400)]
+    seed = next(s for s, n in enumerate(naive) if n[0] == n[1] and len(set(n.tolist())) > 2)
+    dataset = BPTTDataset(tokens, 2, bptt=10, seed=seed)
+    first = dataset.window_lengths()
+    assert first[0] != first[1]
+    assert sorted(first) == sorted(naive[seed])
+    log = LengthLog(dataset)
+    lstm_model().fit(dataset, verbose=0, callbacks=[log])
+    log.check(dataset, [0])
+
+
+def test_fit_with_all_lengths_equal_in_an_epoch(monkeypatch):
+    tokens = np.arange(2 * 20 + 1) % 11
+    with monkeypatch.context() as patch:
+        patch.setattr(BPTTDataset, "_unequal", lambda self, lengths: lengths)
+        naive = [BPTTDataset(tokens, 2, bptt=10, seed=s).window_lengths() for s in range(400)]
+    seed = next(s for s, n in enumerate(naive) if n.tolist() == [10, 10])
+    dataset = BPTTDataset(tokens, 2, bptt=10, seed=seed)
+    assert dataset.window_lengths().tolist() == [9, 11]
+    bigram_model().fit(dataset, epochs=2, verbose=0)
+
+
+def test_fit_and_evaluate_with_fixed_lengths():
+    # Two windows of 20 after one of 7; one of 10 and three of 20.
+    tokens = np.arange(47 * 3 + 1) % 11
+    train = BPTTDataset(tokens, 3, bptt=20, variable=False)
+    valid = BPTTDataset(tokens, 2, bptt=20, variable=False)
+    history = bigram_model().fit(train, validation_data=valid, epochs=2, verbose=0).history
+    assert len(history["val_loss"]) == 2
+    assert np.isfinite(history["val_loss"]).all()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"shuffle": True}, {"shuffle": False}])
+def test_fit_keeps_the_order(arguments):
+    """Keras's default is to shuffle."""
+    dataset = BPTTDataset(np.arange(193) % 11, 2, bptt=8, variable=False)
+    log = LengthLog(dataset)
+    bigram_model().fit(dataset, epochs=2, verbose=0, callbacks=[log], **arguments)
+    log.check(dataset, [0, 1])
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_fit_counts_epochs(built):
+    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
+    log = LengthLog(dataset)
+    model = bigram_model(built)
+    model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
+    log.check(dataset, [0, 1])
+    # The next `fit` goes on; looking at the last window doesn't count as an epoch.
+    assert dataset.epoch == 2
+    dataset[len(dataset) - 1]
+    model.fit(dataset, verbose=0, callbacks=[log])
+    log.check(dataset, [0, 1, 2])
+
+
+def test_a_callback_sets_the_epoch():
+    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
+    log = LengthLog(dataset)
+    setter = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: dataset.set_epoch(epoch)
+    )
+    bigram_model().fit(dataset, initial_epoch=5, epochs=7, verbose=0, callbacks=[setter, log])
+    log.check(dataset, [5, 6])
+
+
+def test_an_interrupted_epoch_begins_again():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
+    model = bigram_model()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(dataset, verbose=0, callbacks=[Stop()])
+    log = LengthLog(dataset)
+    model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
+    assert log.epochs == [0, 1]
+
+
+def test_windows_are_copies():
+    dataset = BPTTDataset(np.arange(101), 1, bptt=20)
+    before = dataset[0][0].copy()
+    dataset[0][0][:] = 0
+    dataset[0][1][:] = 0
+    np.testing.assert_array_equal(dataset[0][0], before)
+
+
+def test_index_out_of_range():
+    dataset = BPTTDataset(np.arange(101), 1, bptt=20)
+    for index in (len(dataset), -1):
+        with pytest.raises(IndexError, match=f"Window {index} "):
+            dataset[index]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("tokens", np.zeros((3, 4), "int32"), ValueError),
+        ("tokens", np.zeros(100), TypeError),
+        ("tokens", np.zeros(100, bool), TypeError),
+        ("tokens", np.arange(-1, 100), ValueError),
+        ("tokens", np.arange(100) + 2**31, ValueError),
+        ("tokens", np.zeros(0, "int32"), ValueError),
+        ("tokens", np.arange(1), ValueError),
+        ("batch_size", 0, ValueError),
+        ("batch_size", 2.0, ValueError),
+        ("batch_size", True, ValueError),
+        ("bptt", 0, ValueError),
+        ("bptt", "70", ValueError),
+        ("variable", 1, TypeError),
+        ("seed", -1, ValueError),
+        ("seed", None, ValueError),
+        ("length_multiple", 0, ValueError),
+        ("length_multiple", 36, ValueError),
+        ("length_multiple", 35, ValueError),
+    ],
+)
+def test_arguments_are_checked(argument, value, error):
+    arguments = {"tokens": np.arange(100), "batch_size": 1, argument: value}
+    with pytest.raises(error, match=rf"^Argument `{argument}` must .* Received: "):
+        BPTTDataset(**arguments)
+
+
+def test_stream_too_short():
+    with pytest.raises(
+        ValueError, match=r"too short for one window.* 20 tokens with batch_size=20"
+    ):
+        BPTTDataset(np.arange(20), 20)
+    assert len(BPTTDataset(np.arange(21), 20)) == 1
+
+
+def test_multiples_need_variable_lengths():
+    with pytest.raises(ValueError, match=r"`length_multiple` must be 1 if `variable=False`"):
+        BPTTDataset(np.arange(1000), 1, variable=False, length_multiple=10)
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True])
+def test_epoch_is_checked(bad):
+    dataset = BPTTDataset(np.arange(1000), 1)
+    for take in (dataset.set_epoch, dataset.window_lengths):
+        with pytest.raises(ValueError, match="`epoch` must be an integer of at least 0"):
+            take(bad)

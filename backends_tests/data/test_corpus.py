@@ -1,0 +1,130 @@
+import sys
+
+import numpy as np
+import pytest
+
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary
+
+TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    for split, text in TEXTS.items():
+        (tmp_path / f"{split}.txt").write_bytes(text.encode())
+    return tmp_path
+
+
+def decoded(corpus, split):
+    return " ".join(corpus.vocabulary.decode(getattr(corpus, split)))
+
+
+def test_lines_end_in_eos_blank_ones_too(directory):
+    corpus = Corpus.from_directory(str(directory))
+    assert decoded(corpus, "train") == "the cat sat <eos> <eos> the dog <eos>"
+    assert decoded(corpus, "valid") == "the bird <eos>"
+    assert decoded(corpus, "test") == "the cat <eos>"
+    for split in TEXTS:
+        ids = getattr(corpus, split)
+        assert ids.dtype == np.int32
+        assert ids.ndim == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\nb", "a <eos> b <eos>"),
+        ("a\r\nb\r\n", "a <eos> b <eos>"),
+        ("\n", "<eos>"),
+        (" a\t b  \n \n", "a b <eos> <eos>"),
+        # str.splitlines() would make lines of these.
+        ("a\x0bb\x0cc\x1cd\x85e\u2028f\n", "a b c d e f <eos>"),
+    ],
+)
+def test_only_a_newline_ends_a_line(directory, text, expected):
+    (directory / "valid.txt").write_bytes(text.encode())
+    assert decoded(Corpus.from_directory(directory), "valid") == expected
+
+
+def test_vocabulary_covers_the_three_splits(directory):
+    assert Corpus.from_directory(directory).vocabulary.words == (
+        EOS, "the", "cat", "sat", "dog", "bird",
+    )  # fmt: skip
+
+
+def test_min_count_counts_over_the_three_splits(directory):
+    corpus = Corpus.from_directory(directory, min_count=2)
+    # "cat" is once in train and once in test.
+    assert corpus.vocabulary.words == (EOS, "the", UNK, "cat")
+    assert decoded(corpus, "valid") == "the <unk> <eos>"
+
+
+def test_given_vocabulary(directory):
+    vocabulary = Vocabulary(["cat", UNK, EOS])
+    corpus = Corpus.from_directory(directory, vocabulary=vocabulary)
+    assert corpus.vocabulary is vocabulary
+    assert corpus.test.tolist() == [1, 0, 2]
+    with pytest.raises(ValueError, match="Received: 'the'"):
+        Corpus.from_directory(directory, vocabulary=Vocabulary(["cat", EOS]))
+
+
+def test_missing_directory(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"`path` must be a directory.*nowhere"):
+        Corpus.from_directory(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("split", list(TEXTS))
+def test_missing_file(directory, split):
+    (directory / f"{split}.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"{split}.txt is missing"):
+        Corpus.from_directory(directory)
+
+
+@pytest.mark.parametrize("split", list(TEXTS))
+def test_empty_file(directory, split):
+    (directory / f"{split}.txt").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{split}.txt is empty"):
+        Corpus.from_directory(directory)
+
+
+def test_not_utf8(directory):
+    (directory / "valid.txt").write_bytes("naïve".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"valid.txt isn't UTF-8: .* at byte 2"):
+        Corpus.from_directory(directory)
+
+
+def test_repr(directory):
+    assert repr(Corpus.from_directory(directory)) == (
+        "Corpus(train=8, valid=3, test=3 tokens, 6 words)"
+    )
+
+
+def test_python_docs():
+    corpus = Corpus.python_docs()
+    sizes = np.array([len(getattr(corpus, split)) for split in TEXTS])
+    np.testing.assert_allclose(sizes / sizes.sum(), [0.8, 0.1, 0.1], atol=0.03)
+    assert sizes.sum() > 50_000
+    counts = np.bincount(np.concatenate([corpus.train, corpus.valid, corpus.test]))
+    assert counts.min() >= 3
+    assert (np.diff(counts) <= 0).all()
+    again = Corpus.python_docs(min_count=2)
+    assert len(again.vocabulary) > len(corpus.vocabulary)
+    assert [len(getattr(again, split)) for split in TEXTS] == sizes.tolist()
+
+
+def test_python_docs_held_out_text_is_not_in_training():
+    corpus = Corpus.python_docs(min_count=1)
+    texts = [decoded(corpus, split).split(" <eos> <eos> ") for split in TEXTS]
+    # Edges of topics run into each other, hence the longer paragraphs only.
+    train, valid, test = ({p for p in text if len(p.split()) > 20} for text in texts)
+    assert len(valid) > 20
+    assert len(test) > 20
+    assert not train & valid
+    assert not train & test
+    assert not valid & test
+
+
+def test_python_docs_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(ImportError, match=r"pydoc_data.topics.*from_directory"):
+        Corpus.python_docs()
