@@ -1,0 +1,119 @@
+"""Tells the optimizer how validation goes."""
+
+import warnings
+
+import keras
+from keras import ops
+
+from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
+from awd_keras.callbacks.reset_states import ResetStates
+from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
+from awd_keras.checks import check_positive_integer
+
+
+class NonMonotonicTrigger(keras.callbacks.Callback):
+    """Gives validation measures to `NTASGD`, which starts averaging by them.
+
+    Usually once an epoch, out of what `fit` has measured on its `validation_data`. With
+    `frequency=L`, it evaluates `validation_data` of its own every L steps, counted from the
+    optimizer's first one; the metrics shown during training aren't disturbed.
+
+    Source: section 3, algorithm 1, where L, the logging interval, is an epoch's number of steps.
+
+    Args:
+        monitor: string, a key of the logs. Lower must be better. Take a metric of the cross-entropy
+            alone: `val_loss` has the penalties in it.
+        frequency: `"epoch"`, or a positive integer L, in training steps.
+        validation_data: what `fit` takes by that name, for an integer `frequency` alone.
+
+    Raises:
+        ValueError: if `frequency` is neither, or doesn't go with `validation_data`; when training
+            starts, if the model isn't compiled with `NTASGD`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import NonMonotonicTrigger
+    >>> from awd_keras.optimizers import NTASGD
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(NTASGD(learning_rate=0.0, non_monotone_interval=1), loss="mse")
+    >>> x = np.ones((8, 1), "float32")
+    >>> trigger = NonMonotonicTrigger(monitor="val_loss")
+    >>> history = model.fit(x, x, validation_data=(x, x), callbacks=[trigger], verbose=0)
+    >>> model.optimizer.averaging
+    False
+    """
+
+    def __init__(self, monitor="val_perplexity", frequency="epoch", validation_data=None):
+        super().__init__()
+        if frequency != "epoch":
+            if isinstance(frequency, str):
+                raise ValueError(
+                    "Argument `frequency` must be 'epoch' or a positive integer. "
+                    f"Received: frequency={frequency!r}"
+                )
+            check_positive_integer("frequency", frequency)
+        if (frequency == "epoch") != (validation_data is None):
+            raise ValueError(
+                "Argument `validation_data` must be given if `frequency` is an integer, and only "
+                f"then: an epoch's validation is what `fit` does. Received: frequency={frequency!r}, "
+                f"validation_data={validation_data!r}"
+            )
+        self.monitor = monitor
+        self.frequency = frequency
+        self.validation_data = validation_data
+        self._step = 0
+        self._steps_before_epoch = 0
+
+    def on_train_begin(self, logs=None):
+        optimizer = averaging_optimizer(self)
+        # From the optimizer, so that another `fit` goes on counting.
+        self._step = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps_before_epoch = self._step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.frequency == "epoch":
+            return
+        # With `steps_per_execution`, several steps at once.
+        step = self._steps_before_epoch + batch + 1
+        is_due = step // self.frequency > self._step // self.frequency
+        self._step = step
+        if is_due:
+            self._update(self._evaluate(), self.monitor.removeprefix("val_"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.frequency == "epoch":
+            self._update(logs or {}, self.monitor)
+
+    def _update(self, logs, monitor):
+        if monitor in logs:
+            averaging_optimizer(self).update_trigger(logs[monitor])
+        else:
+            warnings.warn(
+                f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available. "
+                f"Available metrics are: {','.join(logs)}",
+                stacklevel=2,
+            )
+
+    def _evaluate(self):
+        model = self.model
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self.validation_data)
+        # Evaluation starts with resetting the metrics, and on PyTorch, where a model is a module,
+        # leaves it in evaluation mode.
+        metrics = [(v, ops.convert_to_numpy(v)) for v in model.metrics_variables]
+        is_training = getattr(model, "training", None)
+        logs = model.evaluate(
+            x,
+            y,
+            sample_weight=sample_weight,
+            callbacks=[SwapAveragedWeights(), ResetStates()],
+            return_dict=True,
+            verbose=0,
+        )
+        for variable, value in metrics:
+            variable.assign(value)
+        if getattr(model, "training", None) != is_training:
+            model.train(is_training)
+        return logs

@@ -1,0 +1,45 @@
+"""Carried state begins at zero where a text begins."""
+
+import keras
+
+
+class ResetStates(keras.callbacks.Callback):
+    """Zeroes the state that layers carry from window to window, where a new pass over a text begins.
+
+    At each epoch's beginning, the training state: `reset_training_state()` of every layer of the
+    model that has such a method, layers in layers included. At the beginning of `evaluate`, of
+    validation in `fit` and of `predict`, the inference state: `reset_inference_state()`. As the two
+    are separate, validation doesn't touch training.
+
+    Source: section 4.1, where the state goes from one window of a stream to the next.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import ResetStates
+    >>> from awd_keras.layers import WeightDropLSTM
+    >>> layer = WeightDropLSTM(3, stateful=True)
+    >>> model = keras.Sequential([keras.Input((4, 2), batch_size=1), layer])
+    >>> x = np.ones((1, 4, 2), "float32")
+    >>> carried = [model.predict(x, verbose=0).tolist() for _ in range(2)]
+    >>> carried[0] == carried[1]
+    False
+    >>> reset = [model.predict(x, verbose=0, callbacks=[ResetStates()]).tolist() for _ in range(2)]
+    >>> reset[0] == reset[1] == carried[0]
+    True
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._reset("reset_training_state")
+
+    def on_test_begin(self, logs=None):
+        self._reset("reset_inference_state")
+
+    def on_predict_begin(self, logs=None):
+        self._reset("reset_inference_state")
+
+    def _reset(self, method):
+        # Keras has no public walk over layers in layers.
+        for layer in self.model._flatten_layers():
+            if hasattr(layer, method):
+                getattr(layer, method)()

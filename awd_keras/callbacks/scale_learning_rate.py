@@ -1,0 +1,107 @@
+"""A learning rate in proportion to the window's length."""
+
+import weakref
+
+import keras
+from keras import ops
+
+# Optimizer -> (its own rate, the scaled rate), while a step is being made. Not kept by the callback:
+# if the step raises, the next `fit`, likely with a new callback, has to put the rate back.
+_scaled = weakref.WeakKeyDictionary()
+
+
+class ScaleLearningRate(keras.callbacks.Callback):
+    """Multiplies the learning rate of each step by the window's length over the usual one.
+
+        learning_rate * length / dataset.bptt
+
+    As the loss is a mean over the window's tokens, a short window would otherwise weigh as much as a
+    long one. The optimizer has the scaled rate during the step alone: schedulers, logs and
+    checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
+    is told the epoch, which decides its window lengths.
+
+    With gradient accumulation, an update uses the rate of its last window.
+
+    Source: section 4.1, "Variable length backpropagation sequences".
+
+    Args:
+        dataset: the `BPTTDataset` that is passed to `fit`, or an object with its `bptt`,
+            `set_epoch(epoch)` and `window_lengths()`.
+
+    Raises:
+        TypeError: if `dataset` isn't like that.
+        ValueError: when training starts, if the model is compiled with `steps_per_execution` above 1
+            or with a learning rate that can't be set, or if `fit` doesn't make one step a window.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import ScaleLearningRate
+    >>> from awd_keras.data import BPTTDataset
+    >>> dataset = BPTTDataset(np.arange(101) % 9, batch_size=2, bptt=20, variable=False)
+    >>> dataset.window_lengths().tolist()
+    [10, 20, 20]
+    >>> model = keras.Sequential([keras.layers.Embedding(9, 9), keras.layers.Softmax()])
+    >>> model.compile(keras.optimizers.SGD(0.5), loss="sparse_categorical_crossentropy")
+    >>> rates = []
+    >>> look = keras.callbacks.LambdaCallback(
+    ...     on_train_batch_begin=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    ... )
+    >>> history = model.fit(dataset, callbacks=[ScaleLearningRate(dataset), look], verbose=0)
+    >>> rates
+    [0.25, 0.5, 0.5]
+    """
+
+    def __init__(self, dataset):
+        super().__init__()
+        for name in ("bptt", "set_epoch", "window_lengths"):
+            if not hasattr(dataset, name):
+                raise TypeError(
+                    "Argument `dataset` must be an `awd_keras.data.BPTTDataset` or have its "
+                    f"`bptt`, `set_epoch` and `window_lengths`. Received: dataset={dataset!r}"
+                )
+        self.dataset = dataset
+        self._lengths = None
+
+    def on_train_begin(self, logs=None):
+        model = self.model
+        if model.steps_per_execution > 1:
+            raise ValueError(
+                "Callback `ScaleLearningRate` sets the learning rate before each step, so "
+                "`steps_per_execution` must be 1 in `compile`. "
+                f"Received: steps_per_execution={model.steps_per_execution}"
+            )
+        if not isinstance(model.optimizer.learning_rate, keras.Variable):
+            raise ValueError(
+                "Callback `ScaleLearningRate` sets the learning rate before each step, so the "
+                "optimizer's `learning_rate` must be a float; use a callback like "
+                "`keras.callbacks.LearningRateScheduler` to change it. Received: an optimizer with "
+                "a schedule"
+            )
+        if self.params["steps"] != len(self.dataset):
+            raise ValueError(
+                f"Callback `ScaleLearningRate` knows a dataset of {len(self.dataset)} windows: pass "
+                "the same one to `fit`, without `steps_per_epoch`. "
+                f"Received: {self.params['steps']} steps an epoch"
+            )
+        self._put_back()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.dataset.set_epoch(epoch)
+        self._lengths = self.dataset.window_lengths()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        optimizer = self.model.optimizer
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        optimizer.learning_rate = rate * float(self._lengths[batch]) / self.dataset.bptt
+        _scaled[optimizer] = rate, float(ops.convert_to_numpy(optimizer.learning_rate))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._put_back()
+
+    def _put_back(self):
+        optimizer = self.model.optimizer
+        rate, scaled = _scaled.pop(optimizer, (None, None))
+        # A rate that somebody has set meanwhile stays.
+        if rate is not None and float(ops.convert_to_numpy(optimizer.learning_rate)) == scaled:
+            optimizer.learning_rate = rate

@@ -1,0 +1,300 @@
+"""Stochastic gradient descent that starts to average its iterates once validation stops improving."""
+
+import math
+import numbers
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.checks import check_not_negative, check_positive_integer
+
+# Too short a mantissa to hold a mean of many iterates.
+_HALF = ("float16", "bfloat16")
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class NTASGD(keras.optimizers.Optimizer):
+    """Non-monotonically triggered averaged stochastic gradient descent, NT-ASGD.
+
+    The step, for the gradient `g` of the loss with all its penalties:
+
+        g = g * min(1, global_clipnorm / ||g||)         one norm over all variables
+        w = w - learning_rate * (g + weight_decay * w)
+
+    The trigger: with `logs` the validation measures so far and `n = non_monotone_interval`,
+    averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`, that is, when
+    `v` is worse than the best of all measures but the last n. Then `v` is appended. (The text of the
+    paper says "the last n" here, a misprint, as its authors have said.) At that point, T, the
+    average is `w` itself; from then on it is the plain mean of `w[T], ..., w[k]`, updated in each
+    step. The learning rate stays as it is.
+
+    The optimizer holds the averages beside the model's variables, the raw iterate, and exchanges
+    them on request. `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and
+    `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of the
+    optimizer, so that a saved model goes on where it stopped.
+
+    Measures are compared in float32; NaN counts as infinity. Averages have their variable's
+    dtype, those of float16 and bfloat16 variables are float32.
+
+    Source: section 3, algorithm 1; section 5 for the numbers.
+
+    Args:
+        learning_rate: float, 0 or more.
+        non_monotone_interval: positive integer, n above, in measures.
+        weight_decay: float of at least 0, or None.
+        clipnorm: float or None, clips the norm of each variable's gradient. At most one of the three
+            clipping arguments can be set: pass `global_clipnorm=None` to use another.
+        clipvalue: float or None, clips each element of the gradients.
+        global_clipnorm: float or None, clips the norm of all gradients taken together.
+        loss_scale_factor: float or None, as for every Keras optimizer.
+        gradient_accumulation_steps: integer of at least 2, or None. As for every Keras optimizer;
+            the average then takes one iterate in an update, not in a step.
+        name: string.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.optimizers import NTASGD
+    >>> w = keras.Variable([1.0, 1.0])
+    >>> optimizer = NTASGD(learning_rate=0.5, non_monotone_interval=2, weight_decay=None)
+    >>> optimizer.build([w])
+    >>> [optimizer.update_trigger(measure) for measure in (90.0, 80.0, 85.0, 84.0, 81.0)]
+    [False, False, False, False, True]
+    >>> for _ in range(2):
+    ...     optimizer.apply([np.array([0.2, 0.0], "float32")])
+    >>> [round(float(x), 4) for x in w.numpy()]
+    [0.8, 1.0]
+    >>> optimizer.use_averages()
+    >>> [round(float(x), 4) for x in w.numpy()]  # (1.0 + 0.9 + 0.8) / 3
+    [0.9, 1.0]
+    >>> optimizer.use_iterates()
+    >>> [round(float(x), 4) for x in w.numpy()]
+    [0.8, 1.0]
+    """
+
+    def __init__(
+        self,
+        learning_rate=30.0,
+        non_monotone_interval=5,
+        weight_decay=1.2e-6,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=0.25,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name="ntasgd",
+    ):
+        # What isn't a number may be a schedule, which Keras checks.
+        if isinstance(learning_rate, numbers.Real):
+            check_not_negative("learning_rate", learning_rate)
+            learning_rate = float(learning_rate)
+        check_positive_integer("non_monotone_interval", non_monotone_interval)
+        for argument, value in (
+            ("weight_decay", weight_decay),
+            ("clipnorm", clipnorm),
+            ("clipvalue", clipvalue),
+            ("global_clipnorm", global_clipnorm),
+        ):
+            if value is not None:
+                check_not_negative(argument, value)
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            loss_scale_factor=loss_scale_factor,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            name=name,
+        )
+        self.non_monotone_interval = non_monotone_interval
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        infinity = keras.initializers.Constant(math.inf)
+        # All that the rule needs of `logs`: its last n, the oldest first, and the best before them.
+        # Starting at infinity makes it wait for more than n measures.
+        self._last_measures = self.add_variable(
+            (self.non_monotone_interval,), infinity, dtype="float32", name="last_measures"
+        )
+        self._best_older_measure = self.add_variable(
+            (), infinity, dtype="float32", name="best_older_measure"
+        )
+        # The number of iterates in the average, which is 0 until averaging starts.
+        self._num_averaged = self.add_variable((), dtype="int", name="num_averaged")
+        # 0, or 1 + the iteration at which the averages were put in the model.
+        self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
+        self._averages = []
+        # Where the raw iterate is while the average is in the model. The average's own variable will
+        # do, unless moving the average to a half precision model and back would round it.
+        self._iterates = []
+        for variable in variables:
+            if keras.backend.standardize_dtype(variable.dtype) in _HALF:
+                average = self.add_variable(
+                    variable.shape, dtype="float32", name=f"{variable.name}_average"
+                )
+                iterate = self.add_variable_from_reference(variable, name="iterate")
+            else:
+                average = iterate = self.add_variable_from_reference(variable, name="average")
+            self._averages.append(average)
+            self._iterates.append(iterate)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Called by Keras for each variable, after clipping and weight decay."""
+        learning_rate = ops.cast(learning_rate, variable.dtype)
+        gradient = ops.cast(gradient, variable.dtype)
+        self.assign_sub(variable, ops.multiply(gradient, learning_rate))
+
+    def apply(self, grads, trainable_variables=None):
+        """Makes one step, then takes the new iterate into the average if averaging has started.
+
+        Args:
+            grads: list of gradients.
+            trainable_variables: list of their variables; by default those of `build`.
+        """
+        if len(grads) == 0:
+            return
+        # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs twice
+        # has two, and Keras takes the norm of the list. Reshaping makes it an array first.
+        grads = [g if g is None else ops.reshape(g, g.shape) for g in grads]
+        super().apply(grads, trainable_variables)
+        self._update_averages()
+
+    def _update_averages(self):
+        # After a whole step, so that constraints have been applied and variables without a gradient
+        # count too. A product by 0 rather than a branch: this runs inside of compiled functions,
+        # and no value need go to the host to choose.
+        averages = ops.logical_and(
+            ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0)
+        )
+        if self.gradient_accumulation_steps:
+            updated = ops.equal(ops.mod(self._iterations, self.gradient_accumulation_steps), 0)
+            averages = ops.logical_and(averages, updated)
+        count = ops.add(self._num_averaged, ops.cast(averages, self._num_averaged.dtype))
+        self._num_averaged.assign(count)
+        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+            share = ops.divide(
+                ops.cast(averages, average.dtype), ops.cast(ops.maximum(count, 1), average.dtype)
+            )
+            change = ops.subtract(ops.cast(variable, average.dtype), average)
+            average.assign(ops.add(average, ops.multiply(change, share)))
+
+    def update_trigger(self, measure):
+        """Takes a validation measure, lower being better, and starts averaging if it's time to.
+
+        Args:
+            measure: number.
+
+        Returns:
+            True if this measure has started averaging, else False, also when averaging was on
+            already (or is, by `start_averaging`); the measure is noted in any case.
+        """
+        self._check_built("update_trigger")
+        if isinstance(measure, bool) or not isinstance(measure, numbers.Real):
+            raise TypeError(f"Argument `measure` must be a number. Received: measure={measure!r}")
+        with np.errstate(over="ignore"):
+            measure = np.float32(math.inf if math.isnan(measure) else measure)
+        last = ops.convert_to_numpy(self._last_measures)
+        best = ops.convert_to_numpy(self._best_older_measure)
+        starts = not self.averaging and bool(measure > best)
+        self._best_older_measure.assign(min(float(best), float(last[0])))
+        self._last_measures.assign(np.append(last[1:], measure))
+        if starts:
+            self.start_averaging()
+        return starts
+
+    def start_averaging(self):
+        """Starts averaging from the current iterate, whatever the measures are.
+
+        Called before any step, this makes the paper's fine-tuning phase (section 5). It does
+        nothing if averaging is on already: to restart from a trained model, compile it
+        with a new optimizer.
+        """
+        self._check_built("start_averaging")
+        if self.averaging:
+            return
+        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+            _copy(variable, average)
+        self._num_averaged.assign(1)
+
+    @property
+    def averaging(self):
+        """Whether averaging has started."""
+        return self.built and int(ops.convert_to_numpy(self._num_averaged)) > 0
+
+    @property
+    def averages_in_model(self):
+        """Whether the model's variables hold the averages now, rather than the raw iterate."""
+        return self.built and int(ops.convert_to_numpy(self._averages_put_in_at)) > 0
+
+    def use_averages(self):
+        """Puts the averages in the model, and the raw iterate aside.
+
+        Does nothing while averaging hasn't started, or if they are there already. Training must go on
+        from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
+        """
+        if not self.averaging or self.averages_in_model:
+            return
+        for variable, average, iterate in zip(
+            self._trainable_variables, self._averages, self._iterates, strict=True
+        ):
+            raw = ops.copy(variable)
+            _copy(average, variable)
+            iterate.assign(raw)
+        self._averages_put_in_at.assign(ops.add(self._iterations, 1))
+
+    def use_iterates(self):
+        """Puts the raw iterate back in the model. Does nothing if it is there already."""
+        if not self.averages_in_model:
+            return
+        self._warn_if_averages_were_trained()
+        for variable, average, iterate in zip(
+            self._trainable_variables, self._averages, self._iterates, strict=True
+        ):
+            mean = ops.copy(variable)
+            _copy(iterate, variable)
+            if iterate is average:
+                average.assign(mean)
+        self._averages_put_in_at.assign(0)
+
+    def finalize_variable_values(self, var_list):
+        """Called by Keras at the end of `fit`."""
+        super().finalize_variable_values(var_list)
+        if self.averages_in_model:
+            self._warn_if_averages_were_trained()
+
+    def get_config(self):
+        config = super().get_config()
+        for argument in ("use_ema", "ema_momentum", "ema_overwrite_frequency"):
+            del config[argument]
+        return {**config, "non_monotone_interval": self.non_monotone_interval}
+
+    def _check_built(self, method):
+        if not self.built:
+            raise ValueError(
+                f"Method `{method}` needs to know the model's variables: call "
+                "`optimizer.build(model.trainable_variables)` first. Received: an optimizer "
+                "that isn't built"
+            )
+
+    def _warn_if_averages_were_trained(self):
+        put_in_at = ops.convert_to_numpy(self._averages_put_in_at)
+        if int(ops.convert_to_numpy(self._iterations)) + 1 != int(put_in_at):
+            warnings.warn(
+                "The model was trained while it held averaged weights, so that this training "
+                "didn't go on from the raw iterate and isn't averaged. Train with the callback "
+                "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before.",
+                stacklevel=3,
+            )
+
+
+def _copy(source, target):
+    # On JAX, an assignment alone would make both share one buffer, which can be donated only once.
+    target.assign(ops.copy(source))
