@@ -1,0 +1,28 @@
+"""The picture of a run."""
+
+
+def draw_curve(lines: list[dict], path) -> None:
+    """Draws perplexity by epoch as a PNG file; a dashed line marks where averaging began.
+
+    Args:
+        lines: a run's metrics, an epoch each.
+        path: the file to write.
+    """
+    # Imported here: drawing is an extra, and a Figure needs no display.
+    from matplotlib.figure import Figure
+
+    epochs = [line["epoch"] for line in lines]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label in (("train_perplexity", "training"), ("valid_perplexity", "validation")):
+        axes.plot(epochs, [line[name] for line in lines], marker=".", label=label)
+    averaged = [line["epoch"] for line in lines if line["averaging"]]
+    if averaged:
+        axes.axvline(averaged[0], color="grey", linestyle="--", label="averaging begins")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("perplexity")
+    axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(path, dpi=120)

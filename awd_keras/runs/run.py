@@ -1,0 +1,232 @@
+"""The directory of a training run."""
+
+import json
+import os
+import pathlib
+import zipfile
+
+import keras
+
+from awd_keras.data import Vocabulary
+
+_FORMAT = 1
+
+
+class Run:
+    """The files of one training run in a directory.
+
+    | File | What it holds |
+    |---|---|
+    | `model.keras` | the model of the best epoch so far, by validation perplexity |
+    | `vocabulary.json` | the words, in the order of their ids |
+    | `config.json` | the settings of the run, and the version of this format |
+    | `metrics.jsonl` | one JSON object a line, one line an epoch |
+    | `curve.png` | perplexity by epoch, where matplotlib is installed |
+    | `result.json` | the figures of the finished run |
+
+    Every file is written beside its place and then renamed into it: a reader never meets half a
+    file, and a crash leaves the last whole one. `Run.create` starts a run, `Run.open` reads one.
+
+    Args:
+        directory: path of the directory.
+
+    Example:
+
+    >>> import tempfile
+    >>> from awd_keras.data import Vocabulary
+    >>> from awd_keras.runs import Run
+    >>> directory = tempfile.mkdtemp()
+    >>> vocabulary = Vocabulary.from_words("a b a <eos>".split())
+    >>> run = Run.create(directory, {"seed": 1}, vocabulary)
+    >>> run.write_metrics([{"epoch": 1, "valid_perplexity": 2.5}])
+    >>> run = Run.open(directory)
+    >>> run.config["seed"], run.metrics()[-1]["valid_perplexity"]
+    (1, 2.5)
+    """
+
+    FILES = (
+        "model.keras",
+        "vocabulary.json",
+        "config.json",
+        "metrics.jsonl",
+        "curve.png",
+        "result.json",
+    )
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = pathlib.Path(directory)
+
+    @classmethod
+    def check(cls, directory: str | os.PathLike, overwrite: bool = False) -> None:
+        """Raises a `ValueError` where a run can't be started in `directory`."""
+        directory = pathlib.Path(directory)
+        if directory.exists() and not directory.is_dir():
+            raise ValueError(f"A run needs a directory, and {directory} is a file.")
+        held = [name for name in cls.FILES if (directory / name).exists()]
+        if held and not overwrite:
+            raise ValueError(
+                f"The directory {directory} already holds a run ({', '.join(held)}). Choose "
+                "another one, or pass overwrite (--overwrite) to replace it."
+            )
+
+    @classmethod
+    def create(
+        cls,
+        directory: str | os.PathLike,
+        config: dict,
+        vocabulary: Vocabulary,
+        overwrite: bool = False,
+    ) -> "Run":
+        """Starts a run in `directory`, which is made where it doesn't exist.
+
+        Args:
+            directory: path of the directory.
+            config: the settings, a dictionary that JSON can hold.
+            vocabulary: the `Vocabulary` of the model.
+            overwrite: whether a run that is already there is replaced. Other files stay.
+
+        Raises:
+            ValueError: if the directory holds a run and `overwrite` is false.
+        """
+        cls.check(directory, overwrite)
+        run = cls(directory)
+        run.directory.mkdir(parents=True, exist_ok=True)
+        for name in cls.FILES:
+            run.path(name).unlink(missing_ok=True)
+        run.write("vocabulary.json", vocabulary.save)
+        run._write_json("config.json", {"format": _FORMAT, **config})
+        return run
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike) -> "Run":
+        """Opens the run in `directory`.
+
+        Raises:
+            FileNotFoundError: if there is no run.
+            ValueError: if its `config.json` can't be read, or is of a later format.
+        """
+        run = cls(directory)
+        if not run.path("config.json").is_file():
+            raise FileNotFoundError(f"There is no run in {run.directory}: no config.json.")
+        version = run.config.get("format")
+        if version != _FORMAT:
+            raise ValueError(
+                f"The run in {run.directory} is of format {version!r}, and this version of "
+                f"awd_keras reads format {_FORMAT}."
+            )
+        return run
+
+    def path(self, name: str) -> pathlib.Path:
+        """Path of the run's file `name`."""
+        return self.directory / name
+
+    @property
+    def config(self) -> dict:
+        """The settings, as `create` was given them, and the `"format"`."""
+        return self._read_json("config.json")
+
+    @property
+    def result(self) -> dict | None:
+        """The figures of the finished run; `None` before its end."""
+        return self._read_json("result.json") if self.path("result.json").is_file() else None
+
+    def metrics(self) -> list[dict]:
+        """The lines of `metrics.jsonl`, an epoch each."""
+        path = self.path("metrics.jsonl")
+        if not path.is_file():
+            return []
+        lines = path.read_bytes().splitlines()
+        return [
+            _parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)
+        ]
+
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary.
+
+        Raises:
+            FileNotFoundError: if `vocabulary.json` is missing.
+            ValueError: if it can't be read.
+        """
+        return Vocabulary.load(self._existing("vocabulary.json"))
+
+    def model(self) -> keras.Model:
+        """The best model so far, checked against the vocabulary.
+
+        Raises:
+            FileNotFoundError: if no epoch has ended yet.
+            ValueError: if `model.keras` can't be read, or the vocabulary is of another size.
+        """
+        path = self._existing("model.keras")
+        words = len(self.vocabulary())
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path} is not a whole Keras model.")
+        model = keras.saving.load_model(path)
+        if model.vocabulary_size != words:
+            raise ValueError(
+                f"{self.path('vocabulary.json')} doesn't fit the model: it has {words} words, "
+                f"and the model was trained on {model.vocabulary_size}."
+            )
+        return model
+
+    def write_model(self, model: keras.Model) -> None:
+        """Replaces `model.keras`."""
+        self.write("model.keras", model.save)
+
+    def write_metrics(self, lines: list[dict]) -> None:
+        """Replaces `metrics.jsonl` by these lines, an epoch each."""
+        text = "".join(_json(line) + "\n" for line in lines)
+        self.write("metrics.jsonl", lambda path: _write_text(path, text))
+
+    def write_result(self, result: dict) -> None:
+        """Replaces `result.json`."""
+        self._write_json("result.json", result)
+
+    def write(self, name: str, writer) -> None:
+        """Replaces the file `name` by what `writer(path)` writes, all of it or nothing."""
+        # The suffix stays last: Keras and matplotlib choose the format by it.
+        beside = self.directory / f".writing-{name}"
+        try:
+            writer(beside)
+            os.replace(beside, self.path(name))
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _write_json(self, name, value):
+        text = _json(value, indent=2) + "\n"
+        self.write(name, lambda path: _write_text(path, text))
+
+    def _read_json(self, name):
+        path = self._existing(name)
+        return _parse(path.read_bytes(), path)
+
+    def _existing(self, name):
+        path = self.path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"The run in {self.directory} has no {name}.")
+        return path
+
+
+def _json(value, indent=None):
+    # NaN and the infinities of a diverged run are no JSON: null stands for them.
+    def finite(value):
+        if isinstance(value, dict):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            return None
+        return value
+
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _parse(text, where):
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must hold a JSON object. Received: {type(value).__name__}")
+    return value
+
+
+def _write_text(path, text):
+    path.write_text(text, encoding="utf-8")

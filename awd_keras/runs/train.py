@@ -1,0 +1,147 @@
+"""A whole training run."""
+
+import os
+import platform
+import statistics
+import sys
+
+import keras
+
+from awd_keras import __version__, callbacks, evaluation
+from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.optimizers import NTASGD
+from awd_keras.runs.run import Run
+from awd_keras.runs.run_recorder import RunRecorder
+
+
+def train(
+    output: str | os.PathLike,
+    corpus: Corpus | None = None,
+    preset: str = "tiny",
+    *,
+    model: dict | None = None,
+    optimizer: dict | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    bptt: int | None = None,
+    length_multiple: int = 1,
+    seed: int = 0,
+    overwrite: bool = False,
+    verbose: int | str = "auto",
+) -> dict:
+    """Trains an AWD-LSTM on a corpus and keeps everything in a directory.
+
+    Builds the preset's model and NT-ASGD, fits them with `awd_keras.callbacks.awd_lstm`, keeps
+    the model of the best epoch, and scores it on the validation split in 10 rows and on the test
+    split in one. The directory is that of `awd_keras.runs.Run`. The same seed on the same machine
+    gives the same run. See section 5 of Merity, Keskar, Socher (2017), arXiv 1708.02182.
+
+    Args:
+        output: the run's directory, made where it doesn't exist.
+        corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs()`.
+        preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here.
+        model: arguments of `awd_keras.models.AWDLSTM` that override the preset's.
+        optimizer: arguments of `awd_keras.optimizers.NTASGD` that override the preset's.
+        epochs: number of epochs.
+        batch_size: number of rows that the training tokens are cut into.
+        bptt: the mean window, in tokens.
+        length_multiple: windows are multiples of this many tokens, so that fewer programs are
+            compiled.
+        seed: seed of the weights, the masks and the windows.
+        overwrite: whether a run that is already in `output` is replaced.
+        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+
+    Returns:
+        What `result.json` holds: `backend`, `preset`, `epochs`, `valid_perplexity`,
+        `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
+        `tokens_per_second` (the median epoch's) and `versions`.
+
+    Raises:
+        ValueError: if the preset is unknown, an argument is out of its range, a split is too short
+            for one window, or the directory holds a run already.
+
+    Example:
+
+    ```python
+    result = awd_keras.runs.train("runs/first", epochs=5, model={"weight_drop": 0.4})
+    result["valid_perplexity"]
+    ```
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"Argument `preset` must be one of {', '.join(map(repr, PRESETS))}. "
+            f"Received: preset={preset!r}"
+        )
+    settings = PRESETS[preset]
+    epochs = settings.epochs if epochs is None else epochs
+    batch_size = settings.batch_size if batch_size is None else batch_size
+    bptt = settings.bptt if bptt is None else bptt
+    if epochs < 1:
+        raise ValueError(f"Argument `epochs` must be at least 1. Received: epochs={epochs}")
+    # Whatever can be wrong is found before an old run is deleted.
+    Run.check(output, overwrite)
+    corpus = Corpus.python_docs() if corpus is None else corpus
+    keras.utils.set_random_seed(seed)
+    train_set = BPTTDataset(
+        corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple
+    )
+    valid_set = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=bptt, variable=False)
+    BPTTDataset(corpus.test, settings.test_batch_size, bptt=bptt, variable=False)
+    network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **{"seed": seed, **(model or {})})
+    ntasgd = NTASGD(**{**settings.optimizer, **(optimizer or {})})
+    network.compile(optimizer=ntasgd)
+    # The carried state is built for the largest batch that it will see.
+    network.build((max(batch_size, settings.valid_batch_size, settings.test_batch_size), None))
+    versions = _versions()
+    config = {
+        "backend": keras.backend.backend(),
+        "preset": preset,
+        "model": network.get_config(),
+        "optimizer": ntasgd.get_config(),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "bptt": bptt,
+        "length_multiple": length_multiple,
+        "seed": seed,
+        "versions": versions,
+    }
+    run = Run.create(output, config, corpus.vocabulary, overwrite)
+    recorder = RunRecorder(run, train_set)
+    network.fit(
+        train_set,
+        epochs=epochs,
+        validation_data=valid_set,
+        callbacks=[*callbacks.awd_lstm(train_set), recorder],
+        verbose=verbose,
+    )
+    best = run.model()
+    valid = evaluation.perplexity(best, corpus.valid, settings.valid_batch_size, bptt)
+    test = evaluation.perplexity(best, corpus.test, settings.test_batch_size, bptt)
+    triggered = [line["epoch"] for line in recorder.lines if line["averaging"]]
+    run.write_result(
+        {
+            "backend": keras.backend.backend(),
+            "preset": preset,
+            "epochs": epochs,
+            "valid_perplexity": valid.perplexity,
+            "test_perplexity": test.perplexity,
+            "triggered_epoch": triggered[0] if triggered else None,
+            "tokens_per_second": statistics.median(
+                line["tokens_per_second"] for line in recorder.lines
+            ),
+            "versions": versions,
+        }
+    )
+    return run.result
+
+
+def _versions():
+    backend = keras.backend.backend()
+    return {
+        "awd_keras": __version__,
+        "keras": keras.version(),
+        # Read off the module: TensorFlow has several distributions of one module.
+        backend: getattr(sys.modules.get(backend), "__version__", "unknown"),
+        "python": platform.python_version(),
+    }
