@@ -106,11 +106,10 @@ def test_import_takes_no_other_framework():
     assert frameworks_imported_by("awd_keras", PACKAGE.parent) == []
 
 
-@pytest.mark.parametrize("statement", ["import {}", "from {} import nn", "import {}.numpy"])
-def test_an_import_of_another_framework_is_noticed(tmp_path, statement):
+def test_an_import_of_another_framework_is_noticed(tmp_path):
     other = next(name for name in FRAMEWORKS if name != keras.backend.backend())
     (tmp_path / "offender.py").write_text(
-        f"try:\n    {statement.format(other)}\nexcept ImportError:\n    pass\n", encoding="utf-8"
+        f"try:\n    from {other} import nn\nexcept ImportError:\n    pass\n", encoding="utf-8"
     )
     assert frameworks_imported_by("offender", tmp_path) == [other]
 

@@ -18,7 +18,7 @@ def test_there_is_an_example():
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_example(block, monkeypatch):
     corpus = data.Corpus.python_docs()
-    corpus.train, corpus.valid = corpus.train[:2500], corpus.valid[:800]
+    corpus.train, corpus.valid = corpus.train[:1500], corpus.valid[:720]
     monkeypatch.setattr(data.Corpus, "python_docs", lambda: corpus)
 
     names: dict = {}
