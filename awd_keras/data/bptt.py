@@ -106,6 +106,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
                 "Argument `tokens` must hold more tokens than `batch_size`: this is too short for "
                 f"one window. Received: {len(tokens)} tokens with {batch_size=}"
             )
+        self.tokens = tokens
         self._n = n
         self._x = tokens[: n * batch_size].reshape(batch_size, n)
         self._y = tokens[1 : n * batch_size + 1].reshape(batch_size, n)

@@ -90,13 +90,17 @@ def test_mean_and_spread():
     assert lengths[lengths <= 52].mean() == pytest.approx(35, abs=1.5)
 
 
-def test_the_difference_is_spread_over_many_windows():
-    """No window pays for all: the ends of an epoch have the same lengths as its middle."""
-    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20)
-    lengths = np.array(first_epochs(dataset, 300))
-    for place in (0, 1, 300, -2, -1):
-        assert lengths[:, place].mean() == pytest.approx(68.25, abs=2.5)
-        assert lengths[:, place].std() == pytest.approx(9, abs=3)
+def test_the_difference_is_spread_over_many_windows(monkeypatch):
+    """Where draws of 70 are 30 tokens too many or few, 30 windows picked at random pay one each."""
+    monkeypatch.setattr("awd_keras.data.bptt._HALF_PROBABILITY", 0.0)
+    monkeypatch.setattr("awd_keras.data.bptt._DEVIATION", 1e-9)
+    for change in (-1, 1):
+        dataset = BPTTDataset(np.zeros(100 * 70 + 30 * change + 1, "int32"), 1)
+        picked = np.array(first_epochs(dataset, 50)) == 70 + change
+        assert (picked.sum(axis=1) == 30).all()
+        # Every window is picked in some epochs only.
+        assert picked.mean(axis=0).min() > 0
+        assert picked.mean(axis=0).max() < 1
 
 
 def test_lengths_differ_between_epochs_and_seeds():
@@ -149,6 +153,30 @@ def test_number_of_lengths_is_bounded(bptt, multiple, seed):
     epochs = first_epochs(dataset, 30)
     assert max(len(set(lengths)) for lengths in epochs) <= most - least + 3
     assert len(set(np.concatenate(epochs))) <= most - least + multiple
+
+
+@pytest.mark.parametrize(("bptt", "multiple"), [(4, 2), (10, 5), (20, 10)])
+def test_multiples_of_short_texts(bptt, multiple):
+    """As short as they can be: one token less, and it's too short."""
+    too_short = 0
+    for size in range(119, 1, -1):
+        arguments = {"tokens": np.arange(size), "batch_size": 1, "bptt": bptt}
+        if too_short:
+            with pytest.raises(ValueError, match="`length_multiple` must be smaller for so short"):
+                BPTTDataset(**arguments, length_multiple=multiple)
+            continue
+        try:
+            dataset = BPTTDataset(**arguments, length_multiple=multiple)
+        except ValueError:
+            too_short = size
+            continue
+        for lengths in first_epochs(dataset, 12):
+            assert len(lengths) == len(dataset)
+            assert lengths.sum() == size - 1
+            assert lengths.min() >= 5
+            assert lengths.max() <= bptt + 20
+    # Four windows' worth is enough.
+    assert 2 < too_short <= 4 * (multiple + 5)
 
 
 def test_multiples_have_every_phase():
@@ -312,6 +340,15 @@ def test_a_callback_sets_the_epoch():
     )
     bigram_model().fit(dataset, initial_epoch=5, epochs=7, verbose=0, callbacks=[setter, log])
     log.check(dataset, [5, 6])
+
+
+def test_a_set_epoch_is_kept_until_it_was_read():
+    dataset = BPTTDataset(np.arange(101), 1, bptt=20)
+    dataset.on_epoch_begin()
+    list(dataset)
+    dataset.set_epoch(5)
+    dataset.on_epoch_end()
+    assert dataset.epoch == 5
 
 
 def test_an_interrupted_epoch_begins_again():
