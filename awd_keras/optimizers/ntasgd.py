@@ -161,9 +161,16 @@ class NTASGD(keras.optimizers.Optimizer):
         """
         if len(grads) == 0:
             return
-        # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs twice
-        # has two, and Keras takes the norm of the list. Reshaping makes it an array first.
-        grads = [g if g is None else ops.reshape(g, g.shape) for g in grads]
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+        variables = trainable_variables or self._trainable_variables
+        if len(grads) == len(variables):
+            # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
+            # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
+            grads = [
+                g if g is None else ops.reshape(g, v.shape)
+                for g, v in zip(grads, variables, strict=True)
+            ]
         super().apply(grads, trainable_variables)
         self._update_averages()
 

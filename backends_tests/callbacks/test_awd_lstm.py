@@ -1,0 +1,80 @@
+"""All callbacks together, on a model that carries state."""
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras.callbacks import (
+    NonMonotonicTrigger,
+    ResetStates,
+    ScaleLearningRate,
+    SwapAveragedWeights,
+    awd_lstm,
+)
+from awd_keras.data import BPTTDataset
+from awd_keras.layers import WeightDropLSTM
+from awd_keras.metrics import Perplexity
+from awd_keras.optimizers import NTASGD
+
+TOKENS = np.random.default_rng(0).integers(0, 7, 260)
+
+
+def new_model():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((None,), batch_size=4, dtype="int32"),
+            keras.layers.Embedding(7, 5),
+            WeightDropLSTM(5, weight_drop=0.0, stateful=True, return_sequences=True),
+            keras.layers.Dense(7),
+        ]
+    )
+    model.compile(
+        NTASGD(learning_rate=5.0, non_monotone_interval=1),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[Perplexity()],
+    )
+    return model
+
+
+def fit(model, epochs, initial_epoch=0, callbacks=()):
+    # Lengths on multiples of 10: few programs to compile.
+    train = BPTTDataset(TOKENS[:200], batch_size=4, bptt=20, length_multiple=10)
+    valid = BPTTDataset(TOKENS[200:], batch_size=2, bptt=20, variable=False)
+    return model.fit(
+        train,
+        validation_data=valid,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        callbacks=[*awd_lstm(train), *callbacks],
+        verbose=0,
+    ).history
+
+
+def test_the_list():
+    dataset = BPTTDataset(TOKENS, batch_size=2)
+    callbacks = awd_lstm(dataset)
+    types = [ScaleLearningRate, ResetStates, NonMonotonicTrigger, SwapAveragedWeights]
+    assert [type(callback) for callback in callbacks] == types
+    assert callbacks[0].dataset is dataset
+
+
+def test_an_interrupted_training_equals_a_whole_one(tmp_path):
+    whole = new_model()
+    history = fit(whole, 5)
+    # Noise to learn by heart: validation gets worse, so that averaging starts on the way.
+    assert whole.optimizer.averaging
+    part = new_model()
+    path = tmp_path / "model.keras"
+    first = fit(part, 3, callbacks=[keras.callbacks.ModelCheckpoint(path)])
+    loaded = keras.saving.load_model(path)
+    second = fit(loaded, 5, initial_epoch=3)
+    for key in ("val_perplexity", "val_loss", "perplexity"):
+        np.testing.assert_allclose(first[key] + second[key], history[key], rtol=1e-5)
+    for a, b in zip(loaded.optimizer.variables, whole.optimizer.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)
+
+
+def test_not_a_dataset():
+    with pytest.raises(TypeError, match="Argument `dataset` must be"):
+        awd_lstm(TOKENS)

@@ -1,0 +1,495 @@
+"""NT-ASGD's step, average, trigger, exchange and state."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+
+from awd_keras.optimizers import NTASGD
+
+SHAPES = [(3, 2), (2,)]
+
+
+class Oracle:
+    """SGD, global clipping, weight decay and averaging in NumPy, float64."""
+
+    def __init__(self, weights, learning_rate, weight_decay, global_clipnorm):
+        self.weights = [np.array(w, "float64") for w in weights]
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.global_clipnorm = global_clipnorm
+        self.iterates = []
+
+    def start(self):
+        self.iterates = [self.weights]
+
+    def step(self, gradients):
+        norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+        scale = min(1.0, self.global_clipnorm / norm)
+        self.weights = [
+            w - self.learning_rate * (g * scale + self.weight_decay * w)
+            for w, g in zip(self.weights, gradients, strict=True)
+        ]
+        if self.iterates:
+            self.iterates.append(self.weights)
+
+    @property
+    def averages(self):
+        return [np.mean(iterates, axis=0) for iterates in zip(*self.iterates, strict=True)]
+
+
+def variables_of(weights):
+    return [keras.Variable(w.astype("float32"), name=f"v{i}") for i, w in enumerate(weights)]
+
+
+def assert_equal(variables, arrays, tolerance=1e-6):
+    for variable, array in zip(variables, arrays, strict=True):
+        array = ops.convert_to_numpy(array)
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), array, rtol=0, atol=tolerance)
+
+
+def averages_of(optimizer, variables):
+    """A look at the averages that leaves all as it was."""
+    optimizer.use_averages()
+    averages = [ops.convert_to_numpy(v).copy() for v in variables]
+    optimizer.use_iterates()
+    return averages
+
+
+def linear_model(optimizer, **compile_arguments):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+    model.compile(optimizer, loss="mse", **compile_arguments)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def mse_gradients(weights, x, y):
+    error = 2 * (x @ weights[0] + weights[1] - y) / y.size
+    return [x.T @ error, error.sum(axis=0)]
+
+
+def batches(rng, count):
+    return [
+        (rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(4, 2)).astype("float32"))
+        for _ in range(count)
+    ]
+
+
+# The step and the average
+
+
+def test_30_steps_equal_numpy(rng):
+    weights = [rng.normal(size=shape) for shape in SHAPES]
+    variables = variables_of(weights)
+    settings = {"learning_rate": 0.5, "weight_decay": 0.02, "global_clipnorm": 0.25}
+    oracle = Oracle([v.numpy() for v in variables], **settings)
+    optimizer = NTASGD(**settings)
+    optimizer.build(variables)
+    for step in range(30):
+        if step == 12:
+            optimizer.start_averaging()
+            oracle.start()
+            assert_equal(averages_of(optimizer, variables), oracle.weights)
+        # Small ones, which aren't clipped, and large ones.
+        scale = 0.01 if step % 3 else 1.0
+        gradients = [scale * rng.normal(size=shape).astype("float32") for shape in SHAPES]
+        optimizer.apply([ops.convert_to_tensor(g) for g in gradients])
+        oracle.step(gradients)
+        assert_equal(variables, oracle.weights)
+        assert optimizer.averaging == (step >= 12)
+        if optimizer.averaging:
+            assert_equal(averages_of(optimizer, variables), oracle.averages)
+
+
+def test_30_compiled_steps_equal_numpy(rng):
+    settings = {"learning_rate": 0.3, "weight_decay": 0.01, "global_clipnorm": 0.25}
+    model = linear_model(NTASGD(**settings, non_monotone_interval=1))
+    optimizer = model.optimizer
+    oracle = Oracle([v.numpy() for v in model.trainable_variables], **settings)
+    for step, (x, y) in enumerate(batches(rng, 30)):
+        if step in (4, 8, 11):
+            # With n = 1, 3 > min of (2,): the third measure starts it.
+            if optimizer.update_trigger({4: 2.0, 8: 1.0, 11: 3.0}[step]):
+                assert step == 11
+                oracle.start()
+        model.train_on_batch(x, y)
+        oracle.step(mse_gradients(oracle.weights, x, y))
+        assert_equal(model.trainable_variables, oracle.weights)
+        if step >= 11:
+            # Also proves that no buffer is shared: each exchange comes before another compiled step.
+            assert_equal(averages_of(optimizer, model.trainable_variables), oracle.averages)
+    assert len(oracle.iterates) == 20
+
+
+def test_gradient_accumulation_averages_once_an_update(rng):
+    weights = [rng.normal(size=shape) for shape in SHAPES]
+    variables = variables_of(weights)
+    settings = {"learning_rate": 0.5, "weight_decay": 0.02, "global_clipnorm": 0.25}
+    oracle = Oracle([v.numpy() for v in variables], **settings)
+    optimizer = NTASGD(**settings, gradient_accumulation_steps=3)
+    optimizer.build(variables)
+    optimizer.start_averaging()
+    oracle.start()
+    for _ in range(5):
+        gradients = [[rng.normal(size=s).astype("float32") for s in SHAPES] for _ in range(3)]
+        for each in gradients:
+            optimizer.apply([ops.convert_to_tensor(g) for g in each])
+        oracle.step([np.mean(each, axis=0) for each in zip(*gradients, strict=True)])
+        assert_equal(variables, oracle.weights)
+        assert_equal(averages_of(optimizer, variables), oracle.averages)
+    assert len(oracle.iterates) == 6
+
+
+def test_gradient_accumulation_compiled(rng):
+    settings = {"learning_rate": 0.3, "weight_decay": 0.01, "global_clipnorm": 0.25}
+    model = linear_model(NTASGD(**settings, gradient_accumulation_steps=2))
+    oracle = Oracle([v.numpy() for v in model.trainable_variables], **settings)
+    model.optimizer.start_averaging()
+    oracle.start()
+    pairs = batches(rng, 6)
+    for first, second in zip(pairs[::2], pairs[1::2], strict=True):
+        model.train_on_batch(*first)
+        model.train_on_batch(*second)
+        gradients = [mse_gradients(oracle.weights, *pair) for pair in (first, second)]
+        oracle.step([np.mean(each, axis=0) for each in zip(*gradients, strict=True)])
+    assert_equal(model.trainable_variables, oracle.weights)
+    assert_equal(averages_of(model.optimizer, model.trainable_variables), oracle.averages)
+
+
+def test_a_variable_without_gradient_keeps_its_value_in_the_average():
+    variables = variables_of([np.ones(2), np.ones(2)])
+    optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=None)
+    optimizer.build(variables)
+    optimizer.start_averaging()
+    one = ops.ones((2,))
+    optimizer.apply([one, one])
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([one, None])
+    # Iterates 1, 0, -1 of the first and 1, 0, 0 of the second.
+    assert_equal(averages_of(optimizer, variables), [np.zeros(2), np.full(2, 1 / 3)])
+
+
+def test_the_average_is_of_constrained_iterates():
+    layer = keras.layers.Dense(1, kernel_constraint="non_neg", kernel_initializer="ones")
+    layer.build((None, 2))
+    optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=None)
+    optimizer.build(layer.trainable_variables)
+    optimizer.start_averaging()
+    optimizer.apply([ops.full((2, 1), 4.0), ops.zeros((1,))])
+    # 1, then max(0, 1 - 4).
+    averages = averages_of(optimizer, layer.trainable_variables)
+    assert_equal(averages, [np.full((2, 1), 0.5), np.zeros(1)])
+
+
+def test_clips_an_embedding_whose_words_repeat():
+    # On TensorFlow the gradient is a list of rows, one for each of the three occurrences.
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), keras.layers.Embedding(5, 3, "ones")]
+    )
+    model.compile(NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=0.1), loss="mse")
+    before = model.get_weights()[0]
+    model.train_on_batch(np.array([[1, 1, 1, 2]]), np.zeros((1, 4, 3), "float32"))
+    change = before - model.get_weights()[0]
+    assert np.linalg.norm(change) == pytest.approx(0.1, abs=1e-6)
+    np.testing.assert_allclose(change[1], 3 * change[2], atol=1e-6)
+
+
+def test_excludes_from_weight_decay():
+    variables = variables_of([np.ones(2), np.ones(2)])
+    optimizer = NTASGD(learning_rate=0.5, weight_decay=0.2)
+    optimizer.exclude_from_weight_decay(var_names=["v1"])
+    optimizer.apply([ops.zeros((2,)), ops.zeros((2,))], variables)
+    assert_equal(variables, [np.full(2, 0.9), np.ones(2)])
+
+
+def test_no_gradients_is_no_step():
+    variables = variables_of([np.ones(2)])
+    optimizer = NTASGD()
+    optimizer.build(variables)
+    optimizer.start_averaging()
+    optimizer.apply([])
+    assert int(optimizer.iterations) == 0
+    optimizer.apply([ops.ones((2,))])
+    assert_equal(averages_of(optimizer, variables), [(1.0 + variables[0].numpy()) / 2])
+
+
+# The trigger
+
+
+def triggered_at(measures, n):
+    """The rule as the design words it."""
+    logs = []
+    for k, v in enumerate(measures):
+        v = math.inf if math.isnan(v) else v
+        if len(logs) > n and v > min(logs[:-n]):
+            return k
+        logs.append(v)
+    return None
+
+
+def ntasgd_triggered_at(measures, n):
+    optimizer = NTASGD(non_monotone_interval=n)
+    optimizer.build(variables_of([np.ones(2)]))
+    starts = [optimizer.update_trigger(measure) for measure in measures]
+    assert all(isinstance(start, bool) for start in starts)
+    assert optimizer.averaging == any(starts)
+    assert sum(starts) <= 1
+    return starts.index(True) if any(starts) else None
+
+
+@pytest.mark.parametrize(
+    ("measures", "n", "expected"),
+    [
+        # Always better: never.
+        ([9, 8, 7, 6, 5, 4, 3], 2, None),
+        # Worse at once, but there have to be more than n measures first.
+        ([5, 6, 7, 8], 2, 3),
+        ([5, 6, 7, 8], 3, None),
+        # The best ones are among the last n, which don't count.
+        ([9, 8, 3, 4, 5], 2, None),
+        ([9, 8, 3, 4, 5], 1, 4),
+        # Noise above the last ones but below the best older one.
+        ([90, 80, 70, 72, 69, 71, 70.5], 3, 6),
+        ([90, 80, 70, 72, 69, 71, 69.5], 5, None),
+        # As good as the best isn't worse.
+        ([5, 5, 5, 5, 5], 1, None),
+        ([0.1, 0.3, 0.1, 0.1, 0.1], 1, None),
+        # NaN and infinity: as bad as can be, but not worse than themselves.
+        ([math.nan, math.nan, math.nan], 1, None),
+        ([5, math.inf, 4, math.nan], 1, 3),
+        ([5, 4, 1e300], 1, 2),
+    ],
+)
+def test_trigger(measures, n, expected):
+    assert triggered_at(measures, n) == expected
+    assert ntasgd_triggered_at(measures, n) == expected
+
+
+@given(
+    st.lists(st.integers(1, 20).map(lambda i: i / 10) | st.just(math.nan), max_size=12),
+    st.integers(1, 4),
+)
+def test_trigger_on_any_log(measures, n):
+    assert ntasgd_triggered_at(measures, n) == triggered_at(measures, n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trigger_on_noisy_improvement(seed):
+    rng = np.random.default_rng(seed)
+    measures = 60 + 100 * np.exp(-np.arange(60) / 6) + rng.normal(size=60)
+    measures = measures.astype("float32").tolist()
+    expected = triggered_at(measures, 5)
+    assert expected is not None
+    assert ntasgd_triggered_at(measures, 5) == expected
+
+
+def test_measures_are_noted_while_averaging():
+    optimizer = NTASGD(non_monotone_interval=1)
+    optimizer.build(variables_of([np.ones(2)]))
+    optimizer.start_averaging()
+    assert [optimizer.update_trigger(v) for v in (3.0, 2.0, 4.0)] == [False] * 3
+    assert float(ops.convert_to_numpy(optimizer._best_older_measure)) == 2.0
+
+
+def test_start_averaging_again_changes_nothing():
+    variables = variables_of([np.zeros(2)])
+    optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=None)
+    optimizer.build(variables)
+    optimizer.start_averaging()
+    optimizer.apply([ops.full((2,), -1.0)])
+    optimizer.start_averaging()
+    assert_equal(averages_of(optimizer, variables), [np.full(2, 0.5)])
+
+
+# The exchange
+
+
+def test_exchange_is_idempotent_and_exact(rng):
+    variables = variables_of([rng.normal(size=s) for s in SHAPES])
+    optimizer = NTASGD()
+    optimizer.build(variables)
+    before = [v.numpy().copy() for v in variables]
+    optimizer.use_averages()
+    assert not optimizer.averages_in_model
+    assert_equal(variables, before, 0)
+    optimizer.start_averaging()
+    optimizer.apply([ops.ones(shape) for shape in SHAPES])
+    raw = [v.numpy().copy() for v in variables]
+    optimizer.use_iterates()
+    assert_equal(variables, raw, 0)
+    optimizer.use_averages()
+    averages = [v.numpy().copy() for v in variables]
+    assert optimizer.averages_in_model
+    assert not np.array_equal(averages[0], raw[0])
+    optimizer.use_averages()
+    assert_equal(variables, averages, 0)
+    for _ in range(2):
+        optimizer.use_iterates()
+        assert not optimizer.averages_in_model
+        assert_equal(variables, raw, 0)
+    optimizer.use_averages()
+    assert_equal(variables, averages, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_variables_have_float32_averages(dtype):
+    variable = keras.Variable(np.ones(2), dtype=dtype)
+    optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=None)
+    optimizer.build([variable])
+    optimizer.start_averaging()
+    for step in range(120):
+        optimizer.apply([ops.full((2,), -1.0 if step % 2 == 0 else 1.0, dtype=dtype)])
+        if step % 50 == 0:
+            optimizer.use_averages()
+            optimizer.use_iterates()
+    # 1, 2, 1, 2, ..., 1. In bfloat16 the running mean would stick far from this.
+    np.testing.assert_allclose(optimizer._averages[0].numpy(), 181 / 121, atol=1e-4)
+    assert variable.dtype == dtype
+    optimizer.use_averages()
+    optimizer.use_iterates()
+    assert_equal([ops.cast(variable, "float32")], [np.ones(2)], 0)
+
+
+def test_training_averaged_weights_is_noticed(rng):
+    model = linear_model(NTASGD(learning_rate=0.1))
+    model.optimizer.start_averaging()
+    x, y = batches(rng, 1)[0]
+    model.train_on_batch(x, y)
+    raw = model.get_weights()
+    model.optimizer.use_averages()
+    with pytest.warns(UserWarning, match="while it held averaged weights"):
+        model.fit(x, y, verbose=0)
+    with pytest.warns(UserWarning, match="while it held averaged weights"):
+        model.optimizer.use_iterates()
+    # The raw iterate has been kept.
+    assert_equal(model.trainable_variables, raw, 0)
+
+
+# State
+
+
+def test_state_goes_through_a_file(rng, tmp_path):
+    model = linear_model(NTASGD(learning_rate=0.1, non_monotone_interval=2))
+    for measure in (5.0, 4.0, 3.0):
+        model.optimizer.update_trigger(measure)
+    data = batches(rng, 6)
+    for x, y in data[:2]:
+        model.train_on_batch(x, y)
+    model.optimizer.start_averaging()
+    for x, y in data[2:4]:
+        model.train_on_batch(x, y)
+    model.optimizer.use_averages()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is NTASGD
+    assert loaded.optimizer.averaging
+    assert loaded.optimizer.averages_in_model
+    assert_equal(loaded.trainable_variables, model.get_weights(), 0)
+    assert_equal(loaded.optimizer.variables, model.optimizer.variables, 0)
+    for each in (model, loaded):
+        each.optimizer.use_iterates()
+        for x, y in data[4:]:
+            each.train_on_batch(x, y)
+    assert_equal(loaded.trainable_variables, model.get_weights(), 0)
+    assert_equal(loaded.optimizer.variables, model.optimizer.variables, 0)
+
+
+def test_config():
+    optimizer = NTASGD(
+        learning_rate=3.0,
+        non_monotone_interval=7,
+        weight_decay=0.1,
+        clipvalue=2.0,
+        global_clipnorm=None,
+        loss_scale_factor=4.0,
+        gradient_accumulation_steps=2,
+        name="n",
+    )
+    config = optimizer.get_config()
+    assert NTASGD.from_config(config).get_config() == config
+    serialized = keras.optimizers.serialize(optimizer)
+    assert serialized["registered_name"] == "awd_keras>NTASGD"
+    assert keras.optimizers.deserialize(serialized).get_config() == config
+    defaults = NTASGD().get_config()
+    assert defaults["learning_rate"] == 30.0
+    assert defaults["non_monotone_interval"] == 5
+    assert defaults["weight_decay"] == 1.2e-6
+    assert defaults["global_clipnorm"] == 0.25
+    assert not any("ema" in key for key in defaults)
+
+
+def test_loss_scaling_changes_nothing(rng):
+    data = batches(rng, 8)
+    settings = {"learning_rate": 0.3, "weight_decay": 0.01}
+    plain = linear_model(NTASGD(**settings))
+    scaled = linear_model(keras.optimizers.LossScaleOptimizer(NTASGD(**settings)))
+    scaled.set_weights(plain.get_weights())
+    optimizers = plain.optimizer, scaled.optimizer.inner_optimizer
+    for step, (x, y) in enumerate(data):
+        if step == 3:
+            for optimizer in optimizers:
+                optimizer.start_averaging()
+        if step == 5:
+            # A step that isn't finite is left out, by the weights and by the average.
+            scaled.train_on_batch(x, np.full_like(y, np.inf))
+        plain.train_on_batch(x, y)
+        scaled.train_on_batch(x, y)
+    assert_equal(scaled.trainable_variables, plain.get_weights())
+    averages = averages_of(optimizers[0], plain.trainable_variables)
+    assert_equal(averages_of(optimizers[1], scaled.trainable_variables), averages)
+    assert not np.allclose(averages[0], plain.get_weights()[0])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"learning_rate": -1.0},
+        {"learning_rate": math.nan},
+        {"learning_rate": "fast"},
+        {"non_monotone_interval": 0},
+        {"non_monotone_interval": 2.5},
+        {"non_monotone_interval": True},
+        {"weight_decay": -1e-6},
+        {"weight_decay": "small"},
+        {"global_clipnorm": -0.25},
+        {"clipnorm": -1.0, "global_clipnorm": None},
+        {"clipvalue": "x", "global_clipnorm": None},
+        {"gradient_accumulation_steps": 1},
+    ],
+)
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))}.*Received"):
+        NTASGD(**arguments)
+
+
+def test_a_whole_number_is_a_learning_rate():
+    assert NTASGD(learning_rate=30).get_config()["learning_rate"] == 30.0
+
+
+@pytest.mark.parametrize("measure", ["low", None, True])
+def test_bad_measure(measure):
+    optimizer = NTASGD()
+    optimizer.build(variables_of([np.ones(2)]))
+    with pytest.raises(TypeError, match="Argument `measure` must be a number. Received"):
+        optimizer.update_trigger(measure)
+
+
+def test_not_built():
+    optimizer = NTASGD()
+    assert not optimizer.averaging
+    assert not optimizer.averages_in_model
+    optimizer.use_averages()
+    optimizer.use_iterates()
+    with pytest.raises(ValueError, match=r"`update_trigger.*optimizer\.build"):
+        optimizer.update_trigger(1.0)
+    with pytest.raises(ValueError, match=r"`start_averaging.*optimizer\.build"):
+        optimizer.start_averaging()
+    with pytest.raises(ValueError, match="must already be built"):
+        optimizer.apply([ops.ones((2,))])
