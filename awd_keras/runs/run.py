@@ -150,7 +150,7 @@ class Run:
         return Vocabulary.load(self._existing("vocabulary.json"))
 
     def model(self) -> keras.Model:
-        """The best model so far, checked against the vocabulary.
+        """The best model so far, not compiled, checked against the vocabulary.
 
         Raises:
             FileNotFoundError: if no epoch has ended yet.
@@ -160,7 +160,7 @@ class Run:
         words = len(self.vocabulary())
         if not zipfile.is_zipfile(path):
             raise ValueError(f"{path} is not a whole Keras model.")
-        model = keras.saving.load_model(path)
+        model = keras.saving.load_model(path, compile=False)
         if model.vocabulary_size != words:
             raise ValueError(
                 f"{self.path('vocabulary.json')} doesn't fit the model: it has {words} words, "

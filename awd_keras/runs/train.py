@@ -8,6 +8,7 @@ import sys
 import keras
 
 from awd_keras import __version__, callbacks, evaluation
+from awd_keras.checks import check_positive_integer
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
@@ -77,8 +78,11 @@ def train(
     epochs = settings.epochs if epochs is None else epochs
     batch_size = settings.batch_size if batch_size is None else batch_size
     bptt = settings.bptt if bptt is None else bptt
-    if epochs < 1:
-        raise ValueError(f"Argument `epochs` must be at least 1. Received: epochs={epochs}")
+    check_positive_integer("epochs", epochs)
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(
+            f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}"
+        )
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus

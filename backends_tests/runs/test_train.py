@@ -1,0 +1,165 @@
+import importlib.util
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras import runs
+from awd_keras.data import Corpus, Vocabulary
+from awd_keras.evaluation import perplexity
+
+SETTINGS = {
+    "model": {"embedding_dim": 8, "hidden_units": 12, "num_layers": 1},
+    "optimizer": {"learning_rate": 5.0, "non_monotone_interval": 1},
+    "epochs": 3,
+    "batch_size": 4,
+    "bptt": 10,
+    "seed": 5,
+    "verbose": 0,
+}
+
+
+def make_corpus():
+    rng = np.random.default_rng(1)
+    vocabulary = Vocabulary(["<eos>", *"abcdefgh"])
+    # The words that are frequent in training are rare in validation, which therefore gets worse from
+    # epoch to epoch: averaging begins as soon as it may, and the best model is the first.
+    p = np.arange(1.0, 10.0) / 45
+    train = rng.choice(9, size=400, p=p).astype("int32")
+    valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (130, 60))
+    return Corpus(train, valid, test, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "run"
+    runs.train(directory, make_corpus(), **SETTINGS)
+    return directory
+
+
+def without_times(lines):
+    return [
+        {key: line[key] for key in line if key not in ("seconds", "tokens_per_second")}
+        for line in lines
+    ]
+
+
+def test_writes_the_directory_of_the_design(directory):
+    assert sorted(path.name for path in directory.iterdir()) == sorted(runs.Run.FILES)
+    run = runs.Run.open(directory)
+    lines = run.metrics()
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    for line in lines:
+        assert sorted(line) == [
+            "averaging",
+            "epoch",
+            "learning_rate",
+            "seconds",
+            "tokens_per_second",
+            "train_perplexity",
+            "valid_perplexity",
+        ]
+        # The optimizer's own rate, not the last window's.
+        assert line["learning_rate"] == 5.0
+        assert line["tokens_per_second"] > 0
+        # An epoch's time has its validation in it.
+        assert line["seconds"] > 396 / line["tokens_per_second"]
+    assert sorted(run.result) == [
+        "backend",
+        "epochs",
+        "preset",
+        "test_perplexity",
+        "tokens_per_second",
+        "triggered_epoch",
+        "valid_perplexity",
+        "versions",
+    ]
+    backend = keras.backend.backend()
+    assert (run.result["backend"], run.result["epochs"], run.result["preset"]) == (
+        backend,
+        3,
+        "tiny",
+    )
+    assert run.result["versions"]["keras"] == keras.version()
+    assert run.result["versions"][backend][0].isdigit()
+    assert run.path("curve.png").read_bytes().startswith(b"\x89PNG")
+    config = run.config
+    assert config["model"]["hidden_units"] == 12
+    assert config["optimizer"]["learning_rate"] == 5.0
+    assert (config["epochs"], config["batch_size"], config["bptt"]) == (3, 4, 10)
+
+
+def test_averaging_is_told_as_the_rule_has_it(directory):
+    run = runs.Run.open(directory)
+    first, second, third = [line["valid_perplexity"] for line in run.metrics()]
+    assert first < second < third
+    assert run.result["triggered_epoch"] == 3
+    assert [line["averaging"] for line in run.metrics()] == [False, False, True]
+
+
+def test_keeps_and_scores_the_best_model(directory):
+    run = runs.Run.open(directory)
+    corpus = make_corpus()
+    best = min(line["valid_perplexity"] for line in run.metrics())
+    model = run.model()
+    valid = perplexity(model, corpus.valid, batch_size=10, bptt=10).perplexity
+    assert valid == pytest.approx(best, rel=1e-4)
+    assert run.result["valid_perplexity"] == pytest.approx(valid, rel=1e-6)
+    test = perplexity(model, corpus.test, batch_size=1, bptt=10).perplexity
+    assert run.result["test_perplexity"] == pytest.approx(test, rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_run(directory, tmp_path):
+    first = runs.Run.open(directory)
+    runs.train(tmp_path / "same", make_corpus(), **SETTINGS)
+    same = runs.Run.open(tmp_path / "same")
+    for one, other in zip(
+        without_times(first.metrics()), without_times(same.metrics()), strict=True
+    ):
+        assert one == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "large"}, "`preset` must be one of .*'tiny'.*'large'"),
+        ({"epochs": 0}, "`epochs` must be .*0"),
+        ({"batch_size": 1000}, "batch_size"),
+        ({"model": {"weight_drop": 1.5}}, "`weight_drop` must be .*1.5"),
+        ({"optimizer": {"learning_rate": -1.0}}, "`learning_rate`"),
+    ],
+)
+def test_bad_input_leaves_the_old_run(directory, settings, message):
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ValueError, match=message):
+        runs.train(directory, make_corpus(), overwrite=True, **{**SETTINGS, **settings})
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_a_run_is_not_replaced_unasked(directory):
+    with pytest.raises(ValueError, match="already holds a run"):
+        runs.train(directory, make_corpus(), **SETTINGS)
+
+
+def test_too_short_a_split(tmp_path):
+    corpus = make_corpus()
+    corpus.test = corpus.test[:1]
+    with pytest.raises(ValueError, match="too short"):
+        runs.train(tmp_path / "run", corpus, **SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_seed_and_no_matplotlib(directory, tmp_path, monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name)
+    )
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    runs.train(tmp_path / "run", make_corpus(), **{**SETTINGS, "epochs": 1, "seed": 6})
+    assert not (tmp_path / "run" / "curve.png").exists()
+    told = capsys.readouterr().err
+    assert told.count('pip install "awd-keras[plot]"') == 1
+    assert len(told.splitlines()) == 1
+    other = runs.Run.open(tmp_path / "run").metrics()[0]["train_perplexity"]
+    assert other != runs.Run.open(directory).metrics()[0]["train_perplexity"]

@@ -1,0 +1,315 @@
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras import cli, verification
+from awd_keras.verification import Check
+
+WORDS = "the cat dog sat ran on under a mat tree and saw bird".split()
+SIZES = [
+    *("--embedding-dim", "8", "--hidden-units", "12", "--num-layers", "1"),
+    *("--batch-size", "4", "--bptt", "10", "--epochs", "1"),
+]
+
+
+def write_text(directory, unknown="<unk>"):
+    directory.mkdir()
+    rng = np.random.default_rng(0)
+    for split, lines in (("train", 60), ("valid", 20), ("test", 8)):
+        text = "\n".join(" ".join(rng.choice([*WORDS, unknown], size=6)) for _ in range(lines))
+        (directory / f"{split}.txt").write_text(text + "\n", encoding="utf-8")
+    return str(directory)
+
+
+def run_main(*arguments):
+    try:
+        return cli.main(list(arguments))
+    except SystemExit as stop:
+        return stop.code
+
+
+def error_of(capsys, *arguments):
+    """The one line that a command says about bad input."""
+    assert run_main(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("awd-keras: error: ")
+    assert captured.err.endswith("\n")
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.out
+    return captured.err
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_text(tmp_path_factory.mktemp("data") / "text")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data):
+    directory = str(tmp_path_factory.mktemp("runs") / "run")
+    assert run_main("train", "--data", data, "--output", directory, *SIZES, "--clip", "0.5") == 0
+    return directory
+
+
+def test_train_writes_a_run(run):
+    assert sorted(os.listdir(run)) == [
+        "config.json",
+        "curve.png",
+        "metrics.jsonl",
+        "model.keras",
+        "result.json",
+        "vocabulary.json",
+    ]
+    with open(os.path.join(run, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    assert config["backend"] == keras.backend.backend()
+    assert config["model"]["embedding_dim"] == 8
+    assert config["model"]["hidden_units"] == 12
+    assert config["model"]["num_layers"] == 1
+    assert config["optimizer"]["global_clipnorm"] == 0.5
+    assert (config["batch_size"], config["bptt"], config["epochs"]) == (4, 10, 1)
+
+
+def test_every_option_reaches_train(monkeypatch, data, capsys):
+    from awd_keras import runs
+
+    called = {}
+
+    def train(output, corpus, preset, **settings):
+        called.update(settings, output=output, words=len(corpus.vocabulary), preset=preset)
+        return {
+            "backend": "none",
+            "triggered_epoch": 7,
+            "tokens_per_second": 10.0,
+            "valid_perplexity": 61.234,
+            "test_perplexity": None,
+        }
+
+    monkeypatch.setattr(runs, "train", train)
+    model = {
+        "embedding_dim": 1,
+        "hidden_units": 2,
+        "num_layers": 3,
+        "input_dropout": 0.1,
+        "hidden_dropout": 0.2,
+        "output_dropout": 0.3,
+        "embedding_dropout": 0.4,
+        "weight_drop": 0.5,
+        "alpha": 0.6,
+        "beta": 0.7,
+    }
+    optimizer = {"learning_rate": 1.0, "weight_decay": 0.1, "non_monotone_interval": 9}
+    others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2}
+    options = {**model, **optimizer, "clip": 0.9, **others}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite"]
+    assert run_main("train", *arguments, "--min-count", "100000") == 0
+    assert called == {
+        "output": "RUN",
+        "words": 2,
+        "preset": "ptb",
+        "model": model,
+        "optimizer": {**optimizer, "global_clipnorm": 0.9},
+        "overwrite": True,
+        **others,
+    }
+    printed = capsys.readouterr().out
+    assert "61.23" in printed
+    assert "diverged" in printed
+    assert "RUN" in printed
+
+
+def test_evaluate(run, data, capsys):
+    assert run_main("evaluate", run, "--data", data) == 0
+    lines = capsys.readouterr().out.splitlines()
+    with open(os.path.join(run, "result.json"), encoding="utf-8") as file:
+        result = json.load(file)
+    for line, split in zip(lines, ("valid", "test"), strict=True):
+        assert line.startswith(f"{split:5} perplexity {result[f'{split}_perplexity']:.2f} ")
+
+
+def test_evaluate_on_the_embedded_corpus(run, monkeypatch, capsys):
+    from awd_keras.data import Corpus, Vocabulary
+
+    other = Vocabulary(["<eos>", "a", "cat", "flew"])
+    splits = [np.arange(n, dtype="int32") % 4 for n in (50, 90, 30)]
+    monkeypatch.setattr(Corpus, "python_docs", lambda min_count: Corpus(*splits, other))
+    assert run_main("evaluate", run) == 0
+    assert "tokens 29 " in capsys.readouterr().out
+
+
+def test_generate(run, capsys):
+    arguments = ["generate", run, "--prompt", "the zebra", "--words", "6", "--seed", "1"]
+    assert run_main(*arguments, "--temperature", "0.8") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("the zebra")
+    assert len(text.removesuffix("\n").replace("\n", " <eos> ").split()) == 2 + 6
+    assert run_main(*arguments, "--temperature", "0.8") == 0
+    assert capsys.readouterr().out == text
+
+
+def test_verify(monkeypatch, capsys):
+    checks = [Check("first", True, "0.5", "near 0.5"), Check("second", True, "0", "must be 0")]
+    monkeypatch.setattr(verification, "verify", lambda: checks)
+    assert run_main("verify") == 0
+    assert "2 of 2 checks passed" in capsys.readouterr().out
+    checks[1] = checks[1]._replace(passed=False, figure="0.25")
+    assert run_main("verify") == 1
+    printed = capsys.readouterr().out
+    assert "FAILED  second  0.25" in printed
+    assert "1 of 2 checks passed" in printed
+
+
+def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
+    from awd_keras.layers import WeightDropLSTM
+    from awd_keras.verification import weight_drop
+
+    # The whole of it runs in verification/test_verify.py.
+    monkeypatch.setattr(verification, "verify", lambda: [weight_drop._gradient_matches()])
+    assert run_main("verify") == 0
+    monkeypatch.setattr(WeightDropLSTM, "_drop", lambda self, tensor, rate: tensor)
+    assert run_main("verify") == 1
+    assert "0.000 dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--weight-drop", "1.5"], "`weight_drop` must be a number in [0, 1)"),
+        (["--input-dropout", "-0.1"], "rate"),
+        (["--hidden-units", "0"], "`hidden_units`"),
+        (["--num-layers", "-1"], "`num_layers`"),
+        (["--batch-size", "0"], "`batch_size`"),
+        (["--batch-size", "100000"], "batch_size=100000"),
+        (["--bptt", "0"], "`bptt`"),
+        (["--epochs", "0"], "`epochs`"),
+        (["--length-multiple", "0"], "`length_multiple`"),
+        (["--learning-rate", "-1"], "`learning_rate`"),
+        (["--min-count", "0"], "`min_count`"),
+        (["--seed", "-1"], "`seed`"),
+        (["--preset", "large"], "'large'"),
+        (["--backend", "theano"], "'theano'"),
+        (["--epochs", "many"], "many"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_options(tmp_path, data, capsys, options, named):
+    arguments = ["train", "--data", data, "--output", str(tmp_path / "run"), *SIZES, *options]
+    assert named in error_of(capsys, *arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data(tmp_path, capsys):
+    output = ["--output", str(tmp_path / "run")]
+    (tmp_path / "empty").mkdir()
+    for name in ("missing", "empty"):
+        path = str(tmp_path / name)
+        assert path in error_of(capsys, "train", "--data", path, *output)
+    for content, named in ((b"", "valid.txt is empty"), (b"caf\xe9\n", "valid.txt isn't UTF-8")):
+        shutil.rmtree(tmp_path / "bad", ignore_errors=True)
+        path = write_text(tmp_path / "bad")
+        (tmp_path / "bad" / "valid.txt").write_bytes(content)
+        assert named in error_of(capsys, "train", "--data", path, *output)
+    (tmp_path / "bad" / "valid.txt").write_text("a\n", encoding="utf-8")
+    assert "too short" in error_of(capsys, "train", "--data", path, *output)
+
+
+def test_runs_are_not_replaced_unasked(run, data, capsys):
+    said = error_of(capsys, "train", "--data", data, "--output", run, *SIZES)
+    assert "already holds a run" in said
+    assert "--overwrite" in said
+
+
+def test_bad_runs(run, data, tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")
+    assert nowhere in error_of(capsys, "evaluate", nowhere, "--data", data)
+    assert nowhere in error_of(capsys, "generate", nowhere)
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    (broken / "vocabulary.json").write_text('{"words": ["a"]}', encoding="utf-8")
+    assert "vocabulary.json doesn't fit" in error_of(capsys, "generate", str(broken))
+    (broken / "config.json").write_text("{", encoding="utf-8")
+    assert "config.json is not JSON" in error_of(capsys, "generate", str(broken))
+
+
+def test_a_prompt_of_unknown_words(tmp_path, capsys):
+    from awd_keras import runs
+    from awd_keras.data import Vocabulary
+    from awd_keras.models import AWDLSTM
+
+    model = AWDLSTM(2, embedding_dim=4, hidden_units=4, num_layers=1)
+    model.build((1, None))
+    run = runs.Run.create(tmp_path, {}, Vocabulary(["<eos>", "a"]))
+    run.write_model(model)
+    assert "'zebra'" in error_of(capsys, "generate", str(tmp_path), "--prompt", "a zebra")
+    said = error_of(capsys, "generate", str(tmp_path), "--prompt", "a", "--temperature", "-1")
+    assert "`temperature`" in said
+
+
+def without(monkeypatch, *missing):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name)
+    )
+
+
+@pytest.mark.parametrize("backend", cli.BACKENDS)
+def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
+    without(monkeypatch, backend)
+    said = error_of(capsys, "verify", "--backend", backend)
+    assert f'pip install "awd-keras[{backend}]"' in said
+
+
+def test_keras_is_imported_with_another_backend(monkeypatch, capsys):
+    loaded = keras.backend.backend()
+    other = next(name for name in cli.BACKENDS if name != loaded)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    said = error_of(capsys, "verify", "--backend", other)
+    assert f"'{other}'" in said
+    assert f"'{loaded}'" in said
+
+
+def test_which_backend_is_chosen(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "keras")
+    installed = {"torch", "tensorflow"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: name if name in installed else None
+    )
+    monkeypatch.setattr(cli, "_verify", lambda options: 0)
+
+    def chosen(*arguments, variable=None):
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+        if variable:
+            monkeypatch.setenv("KERAS_BACKEND", variable)
+        assert run_main("verify", *arguments) == 0
+        return os.environ["KERAS_BACKEND"]
+
+    assert chosen() == "torch"
+    assert chosen(variable="tensorflow") == "tensorflow"
+    assert chosen("--backend", "torch", variable="tensorflow") == "torch"
+    installed.clear()
+    monkeypatch.delenv("KERAS_BACKEND")
+    said = error_of(capsys, "verify")
+    assert "awd-keras[jax]" in said
+
+
+def test_help_is_quick_and_imports_no_keras():
+    code = (
+        "import runpy, sys; sys.argv = ['awd-keras', '--help']\n"
+        "try: runpy.run_module('awd_keras', run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code in (0, None)\n"
+        "assert 'keras' not in sys.modules"
+    )
+    help_ = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("train", "evaluate", "generate", "verify"):
+        assert command in help_.stdout
+    module = [sys.executable, "-m", "awd_keras", "--help"]
+    same = subprocess.run(module, capture_output=True, text=True, check=True)
+    assert same.stdout == help_.stdout

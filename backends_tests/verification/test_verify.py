@@ -1,0 +1,98 @@
+import keras
+import pytest
+from keras import ops
+
+from awd_keras import layers
+from awd_keras.optimizers import NTASGD
+from awd_keras.verification import averaging, carried_state, dropout, verify, weight_drop
+
+
+def failed(checks):
+    return {check.name for check in checks if not check.passed}
+
+
+def test_all_pass():
+    checks = verify()
+    assert not failed(checks), checks
+    assert len({check.name for check in checks}) == len(checks) == 14
+    for check in checks:
+        assert check.figure
+        assert check.detail
+
+
+def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
+    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate: tensor)
+    assert failed(weight_drop.weight_drop_checks()) == {
+        "weight drop changes the training output",
+        "the gradient is masked as the forward pass is",
+        "weight drop is on, off, and on again: train, evaluate, train",
+    }
+
+
+def test_weight_drop_at_inference_is_found(monkeypatch):
+    run = layers.WeightDropLSTM._run
+    monkeypatch.setattr(layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True))
+    assert {
+        "weight drop is off at inference",
+        "weight drop is on, off, and on again: train, evaluate, train",
+    } <= failed(weight_drop.weight_drop_checks())
+
+
+def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
+    # The stored kernel gets a gradient everywhere, whatever was dropped.
+    drop = layers.WeightDropLSTM._drop
+
+    def straight_through(self, tensor, rate):
+        return tensor + ops.stop_gradient(drop(self, tensor, rate) - tensor)
+
+    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", straight_through)
+    found = failed([weight_drop._gradient_matches()])
+    assert found == {"the gradient is masked as the forward pass is"}
+
+
+def test_unlocked_dropout_is_found(monkeypatch):
+    monkeypatch.setattr(dropout, "LockedDropout", keras.layers.Dropout)
+    assert failed(dropout.dropout_checks()) == {"locked dropout keeps its mask over time"}
+
+
+def test_embedding_dropout_of_single_places_is_found(monkeypatch):
+    class Torn(layers.EmbeddingDropout):
+        def call(self, inputs, reverse=False, training=False):
+            embedded = super().call(inputs)
+            return keras.random.dropout(embedded, self.rate, noise_shape=(*inputs.shape, 1))
+
+    monkeypatch.setattr(dropout, "EmbeddingDropout", Torn)
+    assert failed(dropout.dropout_checks()) == {"embedding dropout drops whole words"}
+
+
+def test_state_that_is_not_carried_is_found(monkeypatch):
+    monkeypatch.setattr(layers.WeightDropLSTM, "_write_state", lambda *args: None)
+    assert failed(carried_state.carried_state_checks()) >= {
+        "state is carried in training",
+        "state is carried in inference",
+    }
+
+
+def test_state_that_leaks_and_stays_is_found(monkeypatch):
+    build = layers.WeightDropLSTM.build
+
+    def one_state_for_both(self, *args):
+        build(self, *args)
+        self.inference_state = self.training_state
+
+    monkeypatch.setattr(layers.WeightDropLSTM, "build", one_state_for_both)
+    monkeypatch.setattr(layers.WeightDropLSTM, "reset_training_state", lambda self: None)
+    monkeypatch.setattr(layers.WeightDropLSTM, "reset_inference_state", lambda self: None)
+    assert failed(carried_state._in_fit()) == {
+        "validation leaves the training state as it is",
+        "state is zero at an epoch's start",
+    }
+
+
+@pytest.mark.parametrize("method", ["start_averaging", "use_averages"])
+def test_averaging_that_does_nothing_is_found(monkeypatch, method):
+    monkeypatch.setattr(NTASGD, method, lambda self: None)
+    found = failed(averaging.averaging_checks())
+    assert "the averages are in the model after fit" in found
+    if method == "start_averaging":
+        assert "averaging begins when validation stops improving" in found

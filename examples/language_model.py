@@ -1,0 +1,64 @@
+"""A language model of Python's own documentation, in about a minute.
+
+Run it with any backend:
+
+    KERAS_BACKEND=jax python examples/language_model.py
+
+An argument gives the number of epochs; the default is 4.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+
+from awd_keras.callbacks import awd_lstm
+from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.evaluation import perplexity
+from awd_keras.generation import generate
+from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.optimizers import NTASGD
+
+# The same seed gives the same weights, masks and windows.
+keras.utils.set_random_seed(1)
+
+# Every CPython carries the language reference, so that there's nothing to download. A corpus of your
+# own is a directory with train.txt, valid.txt and test.txt: Corpus.from_directory("path").
+corpus = Corpus.python_docs()
+print(corpus)
+
+# The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
+# length, by chance, so that no word is always where backpropagation ends; for validation that
+# would be no use. JAX and XLA compile a program for every length: `length_multiple` bounds how many.
+settings = PRESETS["tiny"]
+train = BPTTDataset(
+    corpus.train, settings.batch_size, bptt=settings.bptt, seed=1, length_multiple=5
+)
+valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
+print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
+
+# An AWD-LSTM of a laptop's size. AWDLSTM.from_preset("ptb", ...) is the paper's.
+model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary), seed=1)
+model.compile(optimizer=NTASGD(**settings.optimizer))
+
+# What the paper adds to a plain fit is in the callbacks: the learning rate in proportion to the
+# window, the carried state zeroed where the text begins anew, averaging once validation stops
+# improving, and evaluation at the average.
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+history = model.fit(train, epochs=epochs, validation_data=valid, callbacks=awd_lstm(train))
+model.summary()
+print("LSTM implementation:", model.lstms[0].lstm_path)
+
+# The figure that papers report: the text in one row, every word predicted from all before it.
+score = perplexity(model, corpus.test, batch_size=1, bptt=settings.bptt)
+print(f"test perplexity {score.perplexity:.1f}, {score.tokens} words in {score.seconds:.1f} s")
+assert score.perplexity < len(corpus.vocabulary) / 2, "No better than guessing."
+
+# A model is saved and loaded as every Keras model is, under the same backend or another one.
+with tempfile.TemporaryDirectory() as directory:
+    path = Path(directory) / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path, compile=False)
+
+print(generate(loaded, corpus.vocabulary, "The value of", max_words=40, temperature=0.7, seed=1))
