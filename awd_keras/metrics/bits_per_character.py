@@ -4,9 +4,11 @@ import math
 
 import keras
 
+from awd_keras.metrics.mean_cross_entropy import MeanCrossEntropy
+
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class BitsPerCharacter(keras.metrics.SparseCategoricalCrossentropy):
+class BitsPerCharacter(MeanCrossEntropy):
     """The mean cross-entropy, in bits a token, of integer targets under the logits.
 
     The usual measure of a model over characters. Penalties are left out, as in `Perplexity`.
@@ -31,10 +33,7 @@ class BitsPerCharacter(keras.metrics.SparseCategoricalCrossentropy):
     """
 
     def __init__(self, name="bits_per_character", dtype=None):
-        super().__init__(name=name, dtype=dtype, from_logits=True)
+        super().__init__(name=name, dtype=dtype)
 
     def result(self):
         return super().result() / math.log(2)
-
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}

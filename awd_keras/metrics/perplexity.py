@@ -3,10 +3,12 @@
 import keras
 from keras import ops
 
+from awd_keras.metrics.mean_cross_entropy import MeanCrossEntropy
+
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class Perplexity(keras.metrics.SparseCategoricalCrossentropy):
-    """`exp` of the mean cross-entropy, in nats a token, of integer targets under the logits.
+class Perplexity(MeanCrossEntropy):
+    """`exp` of the mean cross-entropy, in nats a token, of integer targets under the logits, every token counting the same.
 
     Penalties (AR, TAR, weight regularizers), which Keras's `loss` and `val_loss` contain, are left out.
 
@@ -32,10 +34,7 @@ class Perplexity(keras.metrics.SparseCategoricalCrossentropy):
     """
 
     def __init__(self, name="perplexity", dtype=None):
-        super().__init__(name=name, dtype=dtype, from_logits=True)
+        super().__init__(name=name, dtype=dtype)
 
     def result(self):
         return ops.exp(super().result())
-
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}

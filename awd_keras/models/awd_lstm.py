@@ -13,6 +13,13 @@ from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 
 
+def _seeds(seed):
+    """Seeds for all parts of a model, far apart: on PyTorch, Keras's generators of neighbouring seeds share draws."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield None if seed is None else int(rng.integers(2**31))
+
+
 @keras.saving.register_keras_serializable(package="awd_keras")
 class AWDLSTM(keras.Model):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
@@ -50,7 +57,7 @@ class AWDLSTM(keras.Model):
     >>> from awd_keras.models import AWDLSTM
     >>> model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
     >>> model.compile()
-    >>> history = model.fit(BPTTDataset(np.arange(200) % 9, batch_size=4, bptt=10), verbose=0)
+    >>> history = model.fit(BPTTDataset(np.arange(200) % 9, batch_size=4, variable=False), verbose=0)
     >>> sorted(history.history)
     ['loss', 'perplexity']
     """
@@ -89,12 +96,7 @@ class AWDLSTM(keras.Model):
         self.beta = beta
         self.seed = seed
 
-        # Distinct and far apart: Keras's generators of neighbouring seeds repeat each other's draws on PyTorch.
-        seeds = iter(
-            [None] * (5 + 4 * num_layers)
-            if seed is None
-            else (np.random.SeedSequence(seed).generate_state(5 + 4 * num_layers) >> 1).tolist()
-        )
+        seeds = _seeds(seed)
         self.embedding = EmbeddingDropout(
             vocabulary_size,
             embedding_dim,
@@ -199,6 +201,12 @@ class AWDLSTM(keras.Model):
             metrics=[Perplexity()] if metrics is None else metrics,
             **kwargs,
         )
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, *args, **kwargs):
         self._check_ids(x)

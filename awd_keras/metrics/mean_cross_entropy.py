@@ -1,0 +1,33 @@
+"""What the metrics of language models have in common."""
+
+import keras
+from keras import ops
+
+from awd_keras import backend
+
+
+class MeanCrossEntropy(keras.metrics.Mean):
+    """The mean cross-entropy of integer targets under logits, in nats, every token counting the same.
+
+    Keras's `SparseCategoricalCrossentropy` metric takes the mean over time first, so that with windows of different
+    lengths a token in a short window counts for more.
+    """
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a window.
+
+        Args:
+            y_true: integer ids of shape (batch, time).
+            y_pred: logits of shape (batch, time, vocabulary); a mask that they carry leaves tokens out.
+            sample_weight: weights of shape (batch, time), or None.
+        """
+        losses = keras.losses.sparse_categorical_crossentropy(
+            y_true, ops.cast(y_pred, self.dtype), from_logits=True
+        )
+        mask = backend.get_keras_mask(y_pred)
+        if mask is not None:
+            mask = ops.cast(mask, self.dtype)
+            sample_weight = mask if sample_weight is None else ops.multiply(mask, sample_weight)
+        if sample_weight is not None:
+            sample_weight = ops.reshape(ops.broadcast_to(sample_weight, ops.shape(losses)), (-1,))
+        super().update_state(ops.reshape(losses, (-1,)), sample_weight=sample_weight)

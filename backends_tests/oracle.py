@@ -1,0 +1,124 @@
+"""The model written out once more, in NumPy and float64, gradients included: what the library is held against."""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def log_softmax(logits):
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def lstm(x, h, c, kernel, recurrent_kernel, bias, mask=None):
+    """Runs an LSTM, gates in the order i, f, c, o.
+
+    Returns:
+        Outputs (batch, time, units), the last h and c, and what `lstm_gradients` needs.
+    """
+    outputs, saved = [], []
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)
+        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        new_c = f * c + i * g
+        new_h = o * np.tanh(new_c)
+        if mask is not None:
+            new_h = np.where(mask[:, t, None], new_h, h)
+            new_c = np.where(mask[:, t, None], new_c, c)
+        saved.append((h, c, i, f, g, o, new_c))
+        h, c = new_h, new_c
+        outputs.append(h)
+    return np.stack(outputs, axis=1), h, c, saved
+
+
+def lstm_gradients(x, kernel, recurrent_kernel, saved, d_outputs):
+    """Gradients of the inputs, the two kernels and the bias; none flows into the state before the first step."""
+    d_x = np.zeros_like(x)
+    d_kernel, d_recurrent = np.zeros_like(kernel), np.zeros_like(recurrent_kernel)
+    d_bias = np.zeros(kernel.shape[1])
+    d_h = np.zeros_like(d_outputs[:, 0])
+    d_c = np.zeros_like(d_h)
+    for t in reversed(range(x.shape[1])):
+        h, c, i, f, g, o, new_c = saved[t]
+        d_h = d_h + d_outputs[:, t]
+        d_c = d_c + d_h * o * (1 - np.tanh(new_c) ** 2)
+        d_z = np.concatenate(
+            [
+                d_c * g * i * (1 - i),
+                d_c * c * f * (1 - f),
+                d_c * i * (1 - g**2),
+                d_h * np.tanh(new_c) * o * (1 - o),
+            ],
+            axis=-1,
+        )
+        d_kernel += x[:, t].T @ d_z
+        d_recurrent += h.T @ d_z
+        d_bias += d_z.sum(axis=0)
+        d_x[:, t] = d_z @ kernel.T
+        d_h, d_c = d_z @ recurrent_kernel.T, d_c * f
+    return d_x, d_kernel, d_recurrent, d_bias
+
+
+class AWDLSTM:
+    """The language model without masks: carried state, tied weights, AR and TAR, and the gradients of all of it.
+
+    `weights` are in the order of `awd_keras.models.AWDLSTM.trainable_variables`: the embeddings, the output bias, then
+    kernel, recurrent kernel and bias of each LSTM.
+    """
+
+    def __init__(self, weights, batch_size, alpha=0.0, beta=0.0):
+        self.weights = [np.asarray(w, "float64") for w in weights]
+        self.alpha, self.beta = alpha, beta
+        self.state = [
+            [np.zeros((batch_size, u.shape[0])), np.zeros((batch_size, u.shape[0]))]
+            for u in self.weights[3::3]
+        ]
+
+    def forward(self, ids):
+        embeddings, bias = self.weights[:2]
+        inputs, saved = [embeddings[ids]], []
+        for layer, state in enumerate(self.state):
+            kernels = self.weights[2 + 3 * layer : 5 + 3 * layer]
+            outputs, *state[:], steps = lstm(inputs[-1], *state, *kernels)
+            inputs.append(outputs)
+            saved.append(steps)
+        return inputs[-1] @ embeddings.T + bias, inputs, saved
+
+    def loss_and_gradients(self, ids, targets):
+        """The whole loss, the cross-entropy alone, and the gradients in the order of the weights."""
+        logits, inputs, saved = self.forward(ids)
+        h = inputs[-1]
+        count = targets.size
+        log_p = log_softmax(logits)
+        cross_entropy = -np.take_along_axis(log_p, targets[..., None], axis=-1).sum() / count
+        jumps = h[:, 1:] - h[:, :-1]
+        ar = self.alpha * np.mean(h**2)
+        tar = self.beta * np.mean(jumps**2) if jumps.size else 0.0
+
+        d_logits = np.exp(log_p)
+        np.put_along_axis(
+            d_logits,
+            targets[..., None],
+            np.take_along_axis(d_logits, targets[..., None], axis=-1) - 1,
+            axis=-1,
+        )
+        d_logits /= count
+        embeddings = self.weights[0]
+        d_embeddings = np.einsum("btv,btd->vd", d_logits, h)
+        d_h = d_logits @ embeddings + 2 * self.alpha * h / h.size
+        if jumps.size:
+            d_jumps = 2 * self.beta * jumps / jumps.size
+            d_h[:, 1:] += d_jumps
+            d_h[:, :-1] -= d_jumps
+        layers = []
+        for layer in reversed(range(len(saved))):
+            kernel, recurrent_kernel, _ = self.weights[2 + 3 * layer : 5 + 3 * layer]
+            d_h, *d_weights = lstm_gradients(
+                inputs[layer], kernel, recurrent_kernel, saved[layer], d_h
+            )
+            layers = d_weights + layers
+        np.add.at(d_embeddings, ids, d_h)
+        loss = cross_entropy + ar + tar
+        return loss, cross_entropy, [d_embeddings, d_logits.sum(axis=(0, 1)), *layers]
