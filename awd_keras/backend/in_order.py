@@ -1,11 +1,12 @@
-"""The one thing that a dataset can't tell `fit` by Keras's public API: "don't shuffle me"."""
+"""What a dataset can't tell `fit` by Keras's public API: "don't shuffle me", and "my batch size is fixed"."""
 
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+from keras.src.utils.module_utils import tensorflow as tf  # imported when it is used, not before
 
 
 class InOrder(DataAdapter):
-    """Mixin for a `keras.utils.PyDataset` whose items are read in their order, whatever `fit` says.
+    """Mixin for a `keras.utils.PyDataset` of windows (batch, length), read in their order whatever `fit` says.
 
     `fit(shuffle=True)` is Keras's default, and it shuffles the items of a `PyDataset`. Items that
     carry state from one to the next would silently lose their meaning. Keras wraps a `PyDataset`
@@ -23,7 +24,14 @@ class InOrder(DataAdapter):
         return PyDatasetAdapter(self).get_jax_iterator()
 
     def get_tf_dataset(self):
-        return PyDatasetAdapter(self).get_tf_dataset()
+        # Keras's adapter would take the length of the windows from the first two, and raise at the first other one if
+        # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
+        signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])
+        windows = tf.data.Dataset.from_generator(self._items, output_signature=signature)
+        return windows.prefetch(tf.data.AUTOTUNE)
+
+    def _items(self):
+        return (self[index] for index in range(len(self)))
 
     def get_torch_dataloader(self):
         return PyDatasetAdapter(self).get_torch_dataloader()

@@ -51,7 +51,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         batch_size: positive integer, the number of rows.
         bptt: positive integer, the usual window length in tokens.
         variable: boolean, whether lengths vary as above. If not, each window has `bptt` tokens,
-            except the first where n isn't a multiple of it.
+            except the last where n isn't a multiple of it.
         seed: integer of at least 0, the seed of the lengths.
         length_multiple: integer in [1, bptt / 2], or 1; needs `variable=True`.
 
@@ -147,17 +147,16 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         epoch = self.epoch if epoch is None else epoch
         _check_count("epoch", epoch)
         if not self.variable:
-            # The odd window comes first, for the reason given in `_unequal`.
-            odd = self._n % self.bptt
-            return np.array([odd] * (odd > 0) + [self.bptt] * (self._n // self.bptt))
+            rest = self._n % self.bptt
+            return np.array([self.bptt] * (self._n // self.bptt) + [rest] * (rest > 0))
         rng = np.random.default_rng([self.seed, epoch])
         if self.length_multiple == 1:
-            return self._unequal(self._draw(rng, self._num_windows, self._n))
+            return self._draw(rng, self._num_windows, self._n)
         phase = int(rng.integers(self.length_multiple))
         first = self._low + phase
         last = self._low + (self._n - first - self._low) % self.length_multiple
         middle = self._draw(rng, self._num_windows - 2, self._n - first - last)
-        return self._unequal(np.array([first, *middle, last]))
+        return np.array([first, *middle, last])
 
     def set_epoch(self, epoch):
         """Makes `epoch` the current one, which decides the lengths.
@@ -215,22 +214,6 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             windows = rng.permutation(count)
             windows = windows[lengths[windows] != bound][: abs(lack) // step]
             lengths[windows] += change
-        return lengths
-
-    def _unequal(self, lengths):
-        """The lengths, reordered if need be for the first two to differ.
-
-        On TensorFlow, Keras takes the shape of a batch from the first two: were they equally long,
-        this length would become part of it, and the first other one raise an error.
-        """
-        if len(lengths) > 1 and lengths[0] == lengths[1]:
-            others = np.flatnonzero(lengths != lengths[0])
-            if len(others):
-                # With `length_multiple` this is never the last window, which stays in its place:
-                # `_count_windows` leaves too many tokens for all others to have the least length.
-                lengths[[1, others[0]]] = lengths[[others[0], 1]]
-            elif self._low < lengths[0] < self._high:
-                lengths[:2] += [-1, 1]
         return lengths
 
 
