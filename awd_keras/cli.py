@@ -148,9 +148,11 @@ def _corpus_in(vocabulary, directory):
     if directory is not None:
         return Corpus.from_directory(directory, vocabulary=vocabulary)
     corpus = Corpus.python_docs(min_count=1)
-    splits = (corpus.train, corpus.valid, corpus.test)
-    encoded = (vocabulary.encode(corpus.vocabulary.decode(split)) for split in splits)
-    return Corpus(*encoded, vocabulary)
+    train, valid, test = (
+        vocabulary.encode(corpus.vocabulary.decode(split))
+        for split in (corpus.train, corpus.valid, corpus.test)
+    )
+    return Corpus(train, valid, test, vocabulary)
 
 
 def _given(options, table):

@@ -104,7 +104,7 @@ def _draw(logits, temperature, rng):
 
 
 def _text(words):
-    lines = [[]]
+    lines: list[list[str]] = [[]]
     for word in words:
         if word == EOS:
             lines.append([])

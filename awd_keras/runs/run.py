@@ -177,9 +177,10 @@ class Run:
         text = "".join(_json(line) + "\n" for line in lines)
         self.write("metrics.jsonl", lambda path: _write_text(path, text))
 
-    def write_result(self, result: dict) -> None:
-        """Replaces `result.json`."""
+    def write_result(self, result: dict) -> dict:
+        """Replaces `result.json`, and returns what it holds: `None` for what isn't finite."""
         self._write_json("result.json", result)
+        return self._read_json("result.json")
 
     def write(self, name: str, writer) -> None:
         """Replaces the file `name` by what `writer(path)` writes, all of it or nothing."""

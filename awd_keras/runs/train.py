@@ -123,7 +123,7 @@ def train(
     valid = evaluation.perplexity(best, corpus.valid, settings.valid_batch_size, bptt)
     test = evaluation.perplexity(best, corpus.test, settings.test_batch_size, bptt)
     triggered = [line["epoch"] for line in recorder.lines if line["averaging"]]
-    run.write_result(
+    return run.write_result(
         {
             "backend": keras.backend.backend(),
             "preset": preset,
@@ -137,7 +137,6 @@ def train(
             "versions": versions,
         }
     )
-    return run.result
 
 
 def _versions():

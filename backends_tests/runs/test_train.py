@@ -11,7 +11,7 @@ from awd_keras.evaluation import perplexity
 
 SETTINGS = {
     "model": {"embedding_dim": 8, "hidden_units": 12, "num_layers": 1},
-    "optimizer": {"learning_rate": 5.0, "non_monotone_interval": 1},
+    "optimizer": {"learning_rate": 2.0, "non_monotone_interval": 1},
     "epochs": 3,
     "batch_size": 4,
     "bptt": 10,
@@ -23,10 +23,11 @@ SETTINGS = {
 def make_corpus():
     rng = np.random.default_rng(1)
     vocabulary = Vocabulary(["<eos>", *"abcdefgh"])
-    # The words that are frequent in training are rare in validation, which therefore gets worse from
-    # epoch to epoch: averaging begins as soon as it may, and the best model is the first.
+    # The words that are frequent in training are rare in validation, which therefore gets worse
+    # from epoch to epoch: averaging begins as soon as it may, and the best model is the first.
     p = np.arange(1.0, 10.0) / 45
-    train = rng.choice(9, size=400, p=p).astype("int32")
+    # Two windows an epoch: JAX compiles every length, and that is what this file's time goes to.
+    train = rng.choice(9, size=81, p=p).astype("int32")
     valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (130, 60))
     return Corpus(train, valid, test, vocabulary)
 
@@ -61,10 +62,10 @@ def test_writes_the_directory_of_the_design(directory):
             "valid_perplexity",
         ]
         # The optimizer's own rate, not the last window's.
-        assert line["learning_rate"] == 5.0
+        assert line["learning_rate"] == 2.0
         assert line["tokens_per_second"] > 0
         # An epoch's time has its validation in it.
-        assert line["seconds"] > 396 / line["tokens_per_second"]
+        assert line["seconds"] > 0.99 * 80 / line["tokens_per_second"]
     assert sorted(run.result) == [
         "backend",
         "epochs",
@@ -86,7 +87,7 @@ def test_writes_the_directory_of_the_design(directory):
     assert run.path("curve.png").read_bytes().startswith(b"\x89PNG")
     config = run.config
     assert config["model"]["hidden_units"] == 12
-    assert config["optimizer"]["learning_rate"] == 5.0
+    assert config["optimizer"]["learning_rate"] == 2.0
     assert (config["epochs"], config["batch_size"], config["bptt"]) == (3, 4, 10)
 
 
@@ -112,10 +113,10 @@ def test_keeps_and_scores_the_best_model(directory):
 
 def test_the_same_seed_gives_the_same_run(directory, tmp_path):
     first = runs.Run.open(directory)
-    runs.train(tmp_path / "same", make_corpus(), **SETTINGS)
+    runs.train(tmp_path / "same", make_corpus(), **{**SETTINGS, "epochs": 2})
     same = runs.Run.open(tmp_path / "same")
     for one, other in zip(
-        without_times(first.metrics()), without_times(same.metrics()), strict=True
+        without_times(first.metrics()[:2]), without_times(same.metrics()), strict=True
     ):
         assert one == pytest.approx(other, rel=1e-6)
 

@@ -31,7 +31,9 @@ def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
 
 def test_weight_drop_at_inference_is_found(monkeypatch):
     run = layers.WeightDropLSTM._run
-    monkeypatch.setattr(layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True))
+    monkeypatch.setattr(
+        layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True)
+    )
     assert {
         "weight drop is off at inference",
         "weight drop is on, off, and on again: train, evaluate, train",
