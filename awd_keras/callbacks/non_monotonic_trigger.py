@@ -56,8 +56,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         if (frequency == "epoch") != (validation_data is None):
             raise ValueError(
                 "Argument `validation_data` must be given if `frequency` is an integer, and only "
-                f"then: an epoch's validation is what `fit` does. Received: frequency={frequency!r}, "
-                f"validation_data={validation_data!r}"
+                "then: an epoch's validation is what `fit` does. Received: "
+                f"frequency={frequency!r}, validation_data={validation_data!r}"
             )
         self.monitor = monitor
         self.frequency = frequency

@@ -4,7 +4,7 @@ import keras
 
 
 class ResetStates(keras.callbacks.Callback):
-    """Zeroes the state that layers carry from window to window, where a new pass over a text begins.
+    """Zeroes the state that layers carry from window to window, where a text begins anew.
 
     At each epoch's beginning, the training state: `reset_training_state()` of every layer of the
     model that has such a method, layers in layers included. At the beginning of `evaluate`, of

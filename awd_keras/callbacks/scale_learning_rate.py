@@ -5,8 +5,8 @@ import weakref
 import keras
 from keras import ops
 
-# Optimizer -> (its own rate, the scaled rate), while a step is being made. Not kept by the callback:
-# if the step raises, the next `fit`, likely with a new callback, has to put the rate back.
+# Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
+# step raises, the next `fit`, likely with a new callback, has to put the rate back.
 _scaled = weakref.WeakKeyDictionary()
 
 
@@ -15,8 +15,8 @@ class ScaleLearningRate(keras.callbacks.Callback):
 
         learning_rate * length / dataset.bptt
 
-    As the loss is a mean over the window's tokens, a short window would otherwise weigh as much as a
-    long one. The optimizer has the scaled rate during the step alone: schedulers, logs and
+    As the loss is a mean over the window's tokens, a short window would otherwise weigh as much as
+    a long one. The optimizer has the scaled rate during the step alone: schedulers, logs and
     checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
     is told the epoch, which decides its window lengths.
 
@@ -30,8 +30,8 @@ class ScaleLearningRate(keras.callbacks.Callback):
 
     Raises:
         TypeError: if `dataset` isn't like that.
-        ValueError: when training starts, if the model is compiled with `steps_per_execution` above 1
-            or with a learning rate that can't be set, or if `fit` doesn't make one step a window.
+        ValueError: when training starts, if the model is compiled with `steps_per_execution` above
+            1 or with a learning rate that can't be set, or if `fit` doesn't make one step a window.
 
     Example:
 
@@ -39,17 +39,16 @@ class ScaleLearningRate(keras.callbacks.Callback):
     >>> from awd_keras.callbacks import ScaleLearningRate
     >>> from awd_keras.data import BPTTDataset
     >>> dataset = BPTTDataset(np.arange(101) % 9, batch_size=2, bptt=20, variable=False)
-    >>> dataset.window_lengths().tolist()
-    [10, 20, 20]
     >>> model = keras.Sequential([keras.layers.Embedding(9, 9), keras.layers.Softmax()])
     >>> model.compile(keras.optimizers.SGD(0.5), loss="sparse_categorical_crossentropy")
     >>> rates = []
-    >>> look = keras.callbacks.LambdaCallback(
-    ...     on_train_batch_begin=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
-    ... )
+    >>> note = lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    >>> look = keras.callbacks.LambdaCallback(on_train_batch_begin=note)
     >>> history = model.fit(dataset, callbacks=[ScaleLearningRate(dataset), look], verbose=0)
-    >>> rates
-    [0.25, 0.5, 0.5]
+    >>> sorted(dataset.window_lengths().tolist())
+    [10, 20, 20]
+    >>> rates == [0.5 * length / 20 for length in dataset.window_lengths()]
+    True
     """
 
     def __init__(self, dataset):
@@ -80,8 +79,8 @@ class ScaleLearningRate(keras.callbacks.Callback):
             )
         if self.params["steps"] != len(self.dataset):
             raise ValueError(
-                f"Callback `ScaleLearningRate` knows a dataset of {len(self.dataset)} windows: pass "
-                "the same one to `fit`, without `steps_per_epoch`. "
+                f"Callback `ScaleLearningRate` knows a dataset of {len(self.dataset)} windows: "
+                "pass the same one to `fit`, without `steps_per_epoch`. "
                 f"Received: {self.params['steps']} steps an epoch"
             )
         self._put_back()

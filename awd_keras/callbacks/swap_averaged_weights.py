@@ -10,10 +10,11 @@ class SwapAveragedWeights(keras.callbacks.Callback):
 
     In `fit`, once averaging has started, the averages are put in the model when validation begins
     (or, without validation, at the epoch's end) and stay until the next epoch begins: whatever
-    is evaluated or saved in between has the averages, by a `ModelCheckpoint` anywhere in the list if
-    there is validation, else after this callback. They are in the model when `fit` ends. Training
-    always goes on from the raw iterate, also in the next `fit`, also with a model saved and loaded
-    in between, or after an exception. What is saved in the middle of an epoch has the raw iterate.
+    is evaluated or saved in between has the averages, by a `ModelCheckpoint` anywhere in the list
+    if there is validation, else after this callback. They are in the model when `fit` ends.
+    Training always goes on from the raw iterate, also in the next `fit`, also with a model saved
+    and loaded in between, or after an exception. What is saved in the middle of an epoch has the
+    raw iterate.
 
     In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was
     there before is put back at the end.
@@ -44,8 +45,8 @@ class SwapAveragedWeights(keras.callbacks.Callback):
         self._found_averages = False
 
     def set_params(self, params):
-        # Keras calls this once for each `fit`, `evaluate` or `predict`, not for validation in `fit`:
-        # a `fit` that an exception has ended is forgotten here.
+        # Keras calls this once for each `fit`, `evaluate` or `predict`, not for validation in
+        # `fit`: a `fit` that an exception has ended is forgotten here.
         super().set_params(params)
         self._in_fit = False
 

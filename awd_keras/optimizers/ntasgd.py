@@ -1,4 +1,4 @@
-"""Stochastic gradient descent that starts to average its iterates once validation stops improving."""
+"""Stochastic gradient descent that averages its iterates once validation stops improving."""
 
 import math
 import numbers
@@ -24,16 +24,16 @@ class NTASGD(keras.optimizers.Optimizer):
         w = w - learning_rate * (g + weight_decay * w)
 
     The trigger: with `logs` the validation measures so far and `n = non_monotone_interval`,
-    averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`, that is, when
-    `v` is worse than the best of all measures but the last n. Then `v` is appended. (The text of the
-    paper says "the last n" here, a misprint, as its authors have said.) At that point, T, the
-    average is `w` itself; from then on it is the plain mean of `w[T], ..., w[k]`, updated in each
-    step. The learning rate stays as it is.
+    averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`, that is,
+    when `v` is worse than the best of all measures but the last n. Then `v` is appended. (The text
+    of the paper says "the last n" here, a misprint, as its authors have said.) At that point, T,
+    the average is `w` itself; from then on it is the plain mean of `w[T], ..., w[k]`, updated in
+    each step. The learning rate stays as it is.
 
     The optimizer holds the averages beside the model's variables, the raw iterate, and exchanges
     them on request. `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and
-    `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of the
-    optimizer, so that a saved model goes on where it stopped.
+    `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of
+    the optimizer, so that a saved model goes on where it stopped.
 
     Measures are compared in float32; NaN counts as infinity. Averages have their variable's
     dtype, those of float16 and bfloat16 variables are float32.
@@ -44,8 +44,8 @@ class NTASGD(keras.optimizers.Optimizer):
         learning_rate: float, 0 or more.
         non_monotone_interval: positive integer, n above, in measures.
         weight_decay: float of at least 0, or None.
-        clipnorm: float or None, clips the norm of each variable's gradient. At most one of the three
-            clipping arguments can be set: pass `global_clipnorm=None` to use another.
+        clipnorm: float or None, clips the norm of each variable's gradient. At most one of the
+            three clipping arguments can be set: pass `global_clipnorm=None` to use another.
         clipvalue: float or None, clips each element of the gradients.
         global_clipnorm: float or None, clips the norm of all gradients taken together.
         loss_scale_factor: float or None, as for every Keras optimizer.
@@ -132,8 +132,8 @@ class NTASGD(keras.optimizers.Optimizer):
         # 0, or 1 + the iteration at which the averages were put in the model.
         self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
         self._averages = []
-        # Where the raw iterate is while the average is in the model. The average's own variable will
-        # do, unless moving the average to a half precision model and back would round it.
+        # Where the raw iterate is while the average is in the model. The average's own variable
+        # will do, unless moving the average to a half precision model and back would round it.
         self._iterates = []
         for variable in variables:
             if keras.backend.standardize_dtype(variable.dtype) in _HALF:
@@ -244,8 +244,8 @@ class NTASGD(keras.optimizers.Optimizer):
     def use_averages(self):
         """Puts the averages in the model, and the raw iterate aside.
 
-        Does nothing while averaging hasn't started, or if they are there already. Training must go on
-        from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
+        Does nothing while averaging hasn't started, or if they are there already. Training must go
+        on from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
         """
         if not self.averaging or self.averages_in_model:
             return

@@ -151,7 +151,7 @@ def test_it_measures_the_average_and_training_goes_on_from_the_iterate():
 
 
 class Stateful(keras.layers.Layer):
-    """Has states to be zeroed; notes whether the model, a module on PyTorch, is in training mode."""
+    """Has states to be zeroed."""
 
     def __init__(self):
         super().__init__()

@@ -106,6 +106,15 @@ def test_validation_and_saving_see_averages_and_training_iterates(loss_scaling, 
     assert optimizer.averages_in_model
 
 
+def test_without_validation_averages_come_at_the_epoch_s_end():
+    model, _ = new_model()
+    recorder = Recorder()
+    fit(model, 2, [SwapAveragedWeights(), recorder], validation_data=None)
+    for epoch in range(2):
+        average = np.mean(recorder.iterates[: 3 * (epoch + 1) + 1], axis=0)
+        close(recorder.seen["epoch_end"][epoch], average)
+
+
 def test_nothing_happens_before_averaging_starts():
     with_callback, _ = new_model(averaging=False)
     without, _ = new_model(averaging=False)
@@ -154,8 +163,10 @@ def test_the_trigger_and_the_state_of_the_rule_go_through_a_second_fit(tmp_path)
     close(model.get_weights()[0], whole.get_weights()[0], 0)
 
 
-@pytest.mark.parametrize("event", ["on_test_end", "on_epoch_end", "on_train_batch_end"])
-@pytest.mark.parametrize("same_callback", [True, False])
+@pytest.mark.parametrize(
+    ("event", "same_callback"),
+    [("on_test_end", True), ("on_epoch_end", False), ("on_train_batch_end", True)],
+)
 def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callback):
     class Stop(Exception):
         pass
@@ -177,6 +188,8 @@ def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callbac
     averages = model.get_weights()[0]
     fit(model, 3, [swap if same_callback else SwapAveragedWeights(), recorder], initial_epoch=2)
     assert np.array_equal(recorder.seen["train_batch_begin"][0], averages) != before
+    # When training begins already.
+    close(recorder.iterates[0], recorder.seen["train_batch_begin"][0], 0)
     whole, _ = new_model()
     fit(whole, 3)
     if event != "on_train_batch_end":
@@ -210,8 +223,8 @@ def test_outside_fit_it_puts_back_what_it_found(averages_before):
 
 def test_needs_ntasgd():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="`SwapAveragedWeights` needs a model compiled with .*NTAS"):
+    with pytest.raises(ValueError, match="`SwapAveragedWeights` needs .*NTASGD"):
         model.predict(X, callbacks=[SwapAveragedWeights()], verbose=0)
     model.compile("sgd", loss="mse")
-    with pytest.raises(ValueError, match="`SwapAveragedWeights` needs a model compiled with .*SGD"):
+    with pytest.raises(ValueError, match="`SwapAveragedWeights` needs .*keras.*SGD"):
         fit(model)
