@@ -4,7 +4,7 @@ Run it with any backend:
 
     KERAS_BACKEND=jax python examples/language_model.py
 
-An argument gives the number of epochs; the default is 4.
+An argument gives the number of epochs; the default is 3.
 """
 
 import sys
@@ -23,14 +23,15 @@ from awd_keras.optimizers import NTASGD
 # The same seed gives the same weights, masks and windows.
 keras.utils.set_random_seed(1)
 
-# Every CPython carries the language reference, so that there's nothing to download. A corpus of your
-# own is a directory with train.txt, valid.txt and test.txt: Corpus.from_directory("path").
+# Every CPython carries the language reference, so that there's nothing to download. A corpus of
+# your own is a directory with train.txt, valid.txt and test.txt: Corpus.from_directory("path").
 corpus = Corpus.python_docs()
 print(corpus)
 
 # The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
 # length, by chance, so that no word is always where backpropagation ends; for validation that
-# would be no use. JAX and XLA compile a program for every length: `length_multiple` bounds how many.
+# would be no use. JAX and XLA compile a program for every length; `length_multiple` bounds how
+# many that are.
 settings = PRESETS["tiny"]
 train = BPTTDataset(
     corpus.train, settings.batch_size, bptt=settings.bptt, seed=1, length_multiple=5
@@ -45,7 +46,7 @@ model.compile(optimizer=NTASGD(**settings.optimizer))
 # What the paper adds to a plain fit is in the callbacks: the learning rate in proportion to the
 # window, the carried state zeroed where the text begins anew, averaging once validation stops
 # improving, and evaluation at the average.
-epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 history = model.fit(train, epochs=epochs, validation_data=valid, callbacks=awd_lstm(train))
 model.summary()
 print("LSTM implementation:", model.lstms[0].lstm_path)
