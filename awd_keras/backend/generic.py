@@ -81,5 +81,5 @@ def keep_mask(shape, rate, seed_generator):
 
 
 def jit_compile():
-    """The value of `jit_compile` for `Model.compile`."""
+    """The value of `jit_compile` that suits windows of many lengths."""
     return "auto"

@@ -23,20 +23,25 @@ def lstm(
     unroll=False,
     zero_output_for_mask=False,
 ):
-    """As `generic.lstm`; cuDNN on a GPU."""
+    """As `generic.lstm`: cuDNN on a GPU, else a scan with a gradient of its own."""
     if (
-        jax.default_backend() == "gpu"
-        and sequences.dtype == jnp.float32  # the only dtype that jax.experimental.rnn is exact for
-        and activation is activations.tanh
+        activation is activations.tanh
         and recurrent_activation is activations.sigmoid
         and mask is None
         and recurrent_mask is None
-        and bias is not None
         and not unroll
     ):
-        # Keras's own flip for go_backwards puts the outputs back in the order of time; its loop doesn't.
+        if go_backwards:
+            sequences = jnp.flip(sequences, axis=1)
+        on_gpu = jax.default_backend() == "gpu"
+        if not on_gpu or sequences.dtype != jnp.float32 or bias is None:
+            projections = jnp.matmul(jnp.swapaxes(sequences, 0, 1), kernel)
+            if bias is not None:
+                projections = projections + bias
+            outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)
+            return jnp.swapaxes(outputs, 0, 1), [h, c], "fused"
         _, outputs, state = keras_backend.lstm(
-            jnp.flip(sequences, axis=1) if go_backwards else sequences,
+            sequences,
             *initial_state,
             None,
             kernel,
@@ -63,6 +68,68 @@ def lstm(
     )
 
 
+@jax.custom_vjp
+def _recurrence(projections, h, c, recurrent_kernel):
+    """The loop over time. JAX's own gradient of it would make one product for the recurrent kernel a step.
+
+    Args:
+        projections: (time, batch, 4 * units), the inputs times the input kernel, plus the bias.
+        h: (batch, units).
+        c: (batch, units).
+        recurrent_kernel: (units, 4 * units).
+
+    Returns:
+        Outputs (time, batch, units), the final h, and the final c.
+    """
+    return _recurrence_forward(projections, h, c, recurrent_kernel)[0]
+
+
+def _recurrence_forward(projections, h, c, recurrent_kernel):
+    def step(carry, projection):
+        h, c = carry
+        z = projection + h @ recurrent_kernel
+        i, f, content, o = jnp.split(z, 4, axis=-1)
+        i, f, content, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(content), jax.nn.sigmoid(o)
+        c = f * c + i * content
+        h = o * jnp.tanh(c)
+        return (h, c), (h, c, jnp.concatenate([i, f, content, o], axis=-1))
+
+    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), projections)
+    return (hs, last_h, last_c), (h, c, hs, cs, gates, recurrent_kernel)
+
+
+def _recurrence_backward(saved, gradients):
+    h, c, hs, cs, gates, recurrent_kernel = saved
+    d_hs, d_h, d_c = gradients
+    earlier_hs = jnp.concatenate([h[None], hs[:-1]])
+    earlier_cs = jnp.concatenate([c[None], cs[:-1]])
+
+    def step(carry, values):
+        d_h, d_c = carry
+        d_output, gate, c, earlier_c = values
+        i, f, content, o = jnp.split(gate, 4, axis=-1)
+        tanh_c = jnp.tanh(c)
+        d_h = d_h + d_output
+        d_c = d_c + d_h * o * (1 - tanh_c**2)
+        d_z = jnp.concatenate(
+            [
+                d_c * content * i * (1 - i),
+                d_c * earlier_c * f * (1 - f),
+                d_c * i * (1 - content**2),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=-1,
+        )
+        return (d_z @ recurrent_kernel.T, d_c * f), d_z
+
+    (d_h, d_c), d_z = jax.lax.scan(step, (d_h, d_c), (d_hs, gates, cs, earlier_cs), reverse=True)
+    d_recurrent_kernel = jnp.einsum("tbu,tbz->uz", earlier_hs, d_z)
+    return d_z, d_h, d_c, d_recurrent_kernel
+
+
+_recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+
+
 def lstm_supports_jit() -> bool:
     """As `generic.lstm_supports_jit`."""
     return True
@@ -75,5 +142,5 @@ def keep_mask(shape, rate, seed_generator):
 
 
 def jit_compile():
-    """As `generic.jit_compile`."""
+    """As `generic.jit_compile`: JAX without it would run operation by operation."""
     return "auto"

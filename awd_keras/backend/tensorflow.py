@@ -22,18 +22,27 @@ def lstm(
     unroll=False,
     zero_output_for_mask=False,
 ):
-    """As `generic.lstm`; cuDNN on a GPU."""
+    """As `generic.lstm`: cuDNN on a GPU, else a loop with a gradient of its own."""
     if (
-        not lstm_supports_jit()
-        and activation is activations.tanh
+        activation is activations.tanh
         and recurrent_activation is activations.sigmoid
         and mask is None
         and recurrent_mask is None
-        and bias is not None
         and not unroll
     ):
+        if go_backwards:
+            sequences = tf.reverse(sequences, axis=[1])
+        on_gpu = not lstm_supports_jit()
+        if not on_gpu or bias is None:
+            projections = tf.matmul(tf.transpose(sequences, [1, 0, 2]), kernel)
+            if bias is not None:
+                projections += bias
+            # A tensor, as a function with its own gradient takes no variables.
+            recurrent_kernel = tf.identity(recurrent_kernel)
+            outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)
+            return tf.transpose(outputs, [1, 0, 2]), [h, c], "fused"
         _, outputs, state = keras_backend.lstm(
-            tf.reverse(sequences, axis=[1]) if go_backwards else sequences,
+            sequences,
             *initial_state,
             None,
             kernel,
@@ -60,6 +69,80 @@ def lstm(
     )
 
 
+@tf.custom_gradient
+def _recurrence(projections, h, c, recurrent_kernel):
+    """The loop over time. TensorFlow's own gradient of it would make one product for the recurrent kernel a step.
+
+    Args:
+        projections: (time, batch, 4 * units), the inputs times the input kernel, plus the bias.
+        h: (batch, units).
+        c: (batch, units).
+        recurrent_kernel: (units, 4 * units).
+
+    Returns:
+        Outputs (time, batch, units), the final h, and the final c; and the function of their gradients.
+    """
+    time = tf.shape(projections)[0]
+    static_time, batch_size, width = projections.shape
+
+    def series():
+        return tf.TensorArray(projections.dtype, size=time)
+
+    def whole(array, size):
+        return tf.ensure_shape(array.stack(), (static_time, batch_size, size))
+
+    def step(t, h, c, hs, cs, gates):
+        z = inputs.read(t) + tf.matmul(h, recurrent_kernel)
+        i, f, content, o = tf.split(z, 4, axis=-1)
+        i, f, content, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(content), tf.sigmoid(o)
+        c = f * c + i * content
+        h = o * tf.tanh(c)
+        gate = tf.concat([i, f, content, o], axis=-1)
+        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, gate)
+
+    inputs = series().unstack(projections)
+    _, last_h, last_c, *arrays = tf.while_loop(
+        lambda t, *_: t < time, step, (0, h, c, series(), series(), series()), maximum_iterations=time
+    )
+    hs, cs, gates = (
+        whole(array, size) for array, size in zip(arrays, (width // 4, width // 4, width), strict=True)
+    )
+
+    def backward(d_hs, d_h, d_c):
+        earlier_hs = tf.concat([h[None], hs[:-1]], axis=0)
+        earlier_cs = tf.concat([c[None], cs[:-1]], axis=0)
+        values = [series().unstack(x) for x in (d_hs, gates, cs, earlier_cs)]
+
+        def step(t, d_h, d_c, d_zs):
+            d_output, gate, c, earlier_c = (array.read(t) for array in values)
+            i, f, content, o = tf.split(gate, 4, axis=-1)
+            tanh_c = tf.tanh(c)
+            d_h += d_output
+            d_c += d_h * o * (1 - tanh_c**2)
+            d_z = tf.concat(
+                [
+                    d_c * content * i * (1 - i),
+                    d_c * earlier_c * f * (1 - f),
+                    d_c * i * (1 - content**2),
+                    d_h * tanh_c * o * (1 - o),
+                ],
+                axis=-1,
+            )
+            earlier_d_h = tf.matmul(d_z, recurrent_kernel, transpose_b=True)
+            return t - 1, earlier_d_h, d_c * f, d_zs.write(t, d_z)
+
+        _, d_h, d_c, d_zs = tf.while_loop(
+            lambda t, *_: t >= 0, step, (time - 1, d_h, d_c, series()), maximum_iterations=time
+        )
+        d_z = whole(d_zs, width)
+        d_recurrent_kernel = tf.matmul(
+            tf.reshape(earlier_hs, (-1, width // 4)), tf.reshape(d_z, (-1, width)), transpose_a=True
+        )
+        return d_z, d_h, d_c, d_recurrent_kernel
+
+    return (hs, last_h, last_c), backward
+
+
 def lstm_supports_jit() -> bool:
     """XLA can't compile TensorFlow's cuDNN LSTM, which is what runs on a GPU."""
     return not tf.config.list_physical_devices("GPU")
@@ -72,5 +155,5 @@ def keep_mask(shape, rate, seed_generator):
 
 
 def jit_compile():
-    """As `generic.jit_compile`."""
-    return "auto"
+    """As `generic.jit_compile`: XLA would make a program for every length, and run the loop over time slower."""
+    return False

@@ -85,5 +85,5 @@ def keep_mask(shape, rate, seed_generator):
 
 
 def jit_compile():
-    """As `generic.jit_compile`."""
+    """As `generic.jit_compile`: eager, as Keras has it."""
     return "auto"

@@ -42,7 +42,7 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     Attributes:
         lstm_path: the name of the implementation that the last call ran, or None before the first:
-            `"torch.lstm"`, `"cudnn"`, `"generic"`.
+            `"torch.lstm"`, `"fused"`, `"cudnn"`, `"generic"`.
 
     Raises:
         ValueError: if a rate isn't in [0, 1), `units` isn't a positive integer, a stateful layer is built without a

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from awd_keras import backend
 from awd_keras.checks import check_positive_integer
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.metrics import Perplexity
@@ -182,7 +183,15 @@ class AWDLSTM(keras.Model):
             x = dropout(lstm(x, training=training), training=training)
         return self.embedding(x, reverse=True)
 
-    def compile(self, optimizer=None, loss=None, loss_weights=None, metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer=None,
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        jit_compile=None,
+        **kwargs,
+    ):
         """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
 
         Args:
@@ -190,6 +199,7 @@ class AWDLSTM(keras.Model):
             loss: defaults to the cross-entropy of the logits.
             loss_weights: as in Keras.
             metrics: defaults to `[Perplexity()]`.
+            jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
             **kwargs: what else `keras.Model.compile` takes.
         """
         super().compile(
@@ -199,6 +209,7 @@ class AWDLSTM(keras.Model):
             else loss,
             loss_weights=loss_weights,
             metrics=[Perplexity()] if metrics is None else metrics,
+            jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,
             **kwargs,
         )
 

@@ -209,6 +209,34 @@ def test_forward_equals_numpy(rng, batch, time, features, units, masked):
         np.testing.assert_allclose(to_numpy(a), e, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("batch", "time", "features", "units"), [(1, 1, 1, 1), (1, 6, 2, 3), (4, 1, 3, 2), (2, 9, 4, 5)]
+)
+def test_the_fast_path_equals_the_generic_loop(rng, batch, time, features, units):
+    """The gradients too: of kernels, bias, inputs and initial state."""
+    x = sequences(rng, batch, time, features)
+    y = rng.normal(size=(batch, time, units)).astype("float32")
+    state = [rng.normal(size=(batch, units)).astype("float32") for _ in "hc"]
+    results = []
+    for use_cudnn in ("auto", False):
+        lstm = built(batch, units, features, weight_drop=0.0, use_cudnn=use_cudnn)
+        # What is trained before the LSTM shows the gradients of its inputs.
+        inputs = [keras.Input(batch_shape=part.shape) for part in (x, *state)]
+        scaled = [
+            keras.layers.Dense(part.shape[-1], kernel_initializer="identity", name=name)(part)
+            for part, name in zip(inputs, "xhc", strict=True)
+        ]
+        model = keras.Model(inputs, lstm(scaled[0], initial_state=scaled[1:]))
+        model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: ops.sum(y * p, axis=-1))
+        outputs = to_numpy(model([x, *state]))
+        model.train_on_batch([x, *state], y)
+        results.append([outputs, *(to_numpy(v) for v in model.trainable_variables)])
+    assert len(results[0]) == 1 + 6 + 3
+    np.testing.assert_allclose(results[0][0], results[1][0], atol=1e-5)
+    for fast, generic in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, generic, atol=1e-4)
+
+
 def test_says_which_implementation_ran(rng):
     layer = built()
     assert layer.lstm_path is None

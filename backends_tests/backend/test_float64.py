@@ -1,0 +1,63 @@
+"""In a process of its own, as JAX has float64 only if it's told so when it starts."""
+
+import os
+import subprocess
+import sys
+
+SCRIPT = """
+import keras
+import numpy as np
+from backends_tests import oracle
+from awd_keras.layers import WeightDropLSTM
+
+keras.config.set_floatx("float64")
+rng = np.random.default_rng(0)
+batch, time, features, units = 2, 5, 3, 4
+x, direction = rng.normal(size=(batch, time, features)), rng.normal(size=(batch, time, units))
+layer = WeightDropLSTM(units, weight_drop=0.0, return_sequences=True, dtype="float64")
+layer.build(x.shape)
+weights = [rng.normal(size=v.shape) for v in layer.trainable_variables]
+layer.set_weights(weights)
+
+
+def loss():
+    return np.sum(keras.ops.convert_to_numpy(layer(x)) * direction) / (batch * time)
+
+
+zeros = np.zeros((batch, units))
+expected, _, _, saved = oracle.lstm(x, zeros, zeros, *weights)
+actual = keras.ops.convert_to_numpy(layer(x))
+assert actual.dtype == "float64"
+np.testing.assert_allclose(actual, expected, atol=1e-12)
+
+differences = []
+for variable, value in zip(layer.trainable_variables, weights):
+    difference = {}
+    for index in list(np.ndindex(value.shape))[:: value.size // 4]:
+        step = np.zeros_like(value)
+        step[index] = 1e-6
+        variable.assign(value + step)
+        above = loss()
+        variable.assign(value - step)
+        difference[index] = (above - loss()) / 2e-6
+    variable.assign(value)
+    differences.append(difference)
+
+model = keras.Sequential([layer])
+model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: keras.ops.sum(y * p, axis=-1), jit_compile=False)
+model.train_on_batch(x, direction)
+for variable, before, difference in zip(layer.trainable_variables, weights, differences):
+    gradient = before - variable.numpy()
+    for index, value in difference.items():
+        np.testing.assert_allclose(gradient[index], value, atol=1e-7)
+print("ran", layer.lstm_path)
+"""
+
+
+def test_values_and_finite_differences():
+    environment = {**os.environ, "JAX_ENABLE_X64": "1", "PYTHONPATH": "."}
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "ran" in result.stdout
