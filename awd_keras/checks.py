@@ -6,26 +6,17 @@ import numbers
 
 def check_rate(name, value):
     """Raises ValueError unless `value` is a number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise ValueError(f"Argument `{name}` must be a number in [0, 1). Received: {name}={value!r}")
 
 
 def check_positive_integer(name, value):
     """Raises ValueError unless `value` is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:
-        raise ValueError(
-            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
-        )
+        raise ValueError(f"Argument `{name}` must be a positive integer. Received: {name}={value!r}")
 
 
 def check_not_negative(name, value):
     """Raises ValueError unless `value` is a finite number that is not negative."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or value < 0
-    ):
-        raise ValueError(
-            f"Argument `{name}` must be a number of at least 0. Received: {name}={value!r}"
-        )
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"Argument `{name}` must be a number of at least 0. Received: {name}={value!r}")

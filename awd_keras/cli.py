@@ -149,8 +149,7 @@ def _corpus_in(vocabulary, directory):
         return Corpus.from_directory(directory, vocabulary=vocabulary)
     corpus = Corpus.python_docs(min_count=1)
     train, valid, test = (
-        vocabulary.encode(corpus.vocabulary.decode(split))
-        for split in (corpus.train, corpus.valid, corpus.test)
+        vocabulary.encode(corpus.vocabulary.decode(split)) for split in (corpus.train, corpus.valid, corpus.test)
     )
     return Corpus(train, valid, test, vocabulary)
 
@@ -171,14 +170,9 @@ def _choose_backend(name):
     if chosen not in BACKENDS:
         raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}")
     if importlib.util.find_spec(chosen) is None:
-        raise ValueError(
-            f"The backend {chosen!r} is not installed. To install it: "
-            f'pip install "awd-keras[{chosen}]"'
-        )
+        raise ValueError(f'The backend {chosen!r} is not installed. To install it: pip install "awd-keras[{chosen}]"')
     if loaded not in (None, chosen):
-        raise ValueError(
-            f"The backend can't become {chosen!r}: this process has imported Keras with {loaded!r}."
-        )
+        raise ValueError(f"The backend can't become {chosen!r}: this process has imported Keras with {loaded!r}.")
     os.environ["KERAS_BACKEND"] = chosen
     # TensorFlow's C++ side talks much when it starts; what goes wrong still raises.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -225,9 +219,7 @@ def _parser():
     _add_data(train)
     train.add_argument("--output", metavar="RUN", required=True, help="directory of the run")
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
-    train.add_argument(
-        "--preset", metavar="NAME", default="tiny", help="tiny, ptb or wikitext-2 (default: tiny)"
-    )
+    train.add_argument("--preset", metavar="NAME", default="tiny", help="tiny, ptb or wikitext-2 (default: tiny)")
     train.add_argument(
         "--min-count",
         type=int,
@@ -238,9 +230,9 @@ def _parser():
     train.add_argument(
         "--length-multiple",
         type=int,
-        default=1,
         metavar="N",
-        help="windows are multiples of this many tokens, so that fewer programs are compiled",
+        help="windows are multiples of this many tokens, so that fewer programs are compiled "
+        "(default: 10 on jax, else 1)",
     )
     own = train.add_argument_group("in place of the preset's own")
     own.add_argument("--epochs", type=int, metavar="N")
@@ -270,9 +262,7 @@ def _parser():
     )
     generate.add_argument("--seed", type=int, metavar="N", help="the same seed, the same text")
 
-    verify = commands.add_parser(
-        "verify", parents=[common], help="show that the regularization is really on"
-    )
+    verify = commands.add_parser("verify", parents=[common], help="show that the regularization is really on")
     verify.set_defaults(command=_verify)
     return parser
 
@@ -281,6 +271,5 @@ def _add_data(parser):
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="directory with train.txt, valid.txt and test.txt; without it, the language "
-        "reference that Python carries",
+        help="directory with train.txt, valid.txt and test.txt; without it, the language reference that Python carries",
     )

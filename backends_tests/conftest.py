@@ -18,13 +18,9 @@ if not ASKED:
 import keras  # noqa: E402
 
 if keras.backend.backend() != ASKED:
-    raise pytest.UsageError(
-        f"KERAS_BACKEND={ASKED} was asked for. Received: {keras.backend.backend()}"
-    )
+    raise pytest.UsageError(f"KERAS_BACKEND={ASKED} was asked for. Received: {keras.backend.backend()}")
 
-hypothesis.settings.register_profile(
-    "awd_keras", deadline=None, derandomize=True, max_examples=20, database=None
-)
+hypothesis.settings.register_profile("awd_keras", deadline=None, derandomize=True, max_examples=20, database=None)
 hypothesis.settings.load_profile("awd_keras")
 
 

@@ -72,8 +72,7 @@ class AWDLSTM:
         self.weights = [np.asarray(w, "float64") for w in weights]
         self.alpha, self.beta = alpha, beta
         self.state = [
-            [np.zeros((batch_size, u.shape[0])), np.zeros((batch_size, u.shape[0]))]
-            for u in self.weights[3::3]
+            [np.zeros((batch_size, u.shape[0])), np.zeros((batch_size, u.shape[0]))] for u in self.weights[3::3]
         ]
 
     def forward(self, ids):
@@ -115,9 +114,7 @@ class AWDLSTM:
         layers = []
         for layer in reversed(range(len(saved))):
             kernel, recurrent_kernel, _ = self.weights[2 + 3 * layer : 5 + 3 * layer]
-            d_h, *d_weights = lstm_gradients(
-                inputs[layer], kernel, recurrent_kernel, saved[layer], d_h
-            )
+            d_h, *d_weights = lstm_gradients(inputs[layer], kernel, recurrent_kernel, saved[layer], d_h)
             layers = d_weights + layers
         np.add.at(d_embeddings, ids, d_h)
         loss = cross_entropy + ar + tar

@@ -255,9 +255,7 @@ def test_a_prompt_of_unknown_words(tmp_path, capsys):
 
 def without(monkeypatch, *missing):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
 
 
 @pytest.mark.parametrize("backend", cli.BACKENDS)
@@ -279,9 +277,7 @@ def test_keras_is_imported_with_another_backend(monkeypatch, capsys):
 def test_which_backend_is_chosen(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras")
     installed = {"torch", "tensorflow"}
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: name if name in installed else None
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in installed else None)
     monkeypatch.setattr(cli, "_verify", lambda options: 0)
 
     def chosen(*arguments, variable=None):

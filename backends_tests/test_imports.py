@@ -14,9 +14,7 @@ import awd_keras
 PACKAGE = Path(awd_keras.__file__).parent
 FRAMEWORKS = ("torch", "jax", "tensorflow")
 BACKEND_FILES = ("torch.py", "jax.py", "tensorflow.py", "generic.py")
-OUTSIDE = sorted(
-    path for path in PACKAGE.rglob("*.py") if (PACKAGE / "backend") not in path.parents
-)
+OUTSIDE = sorted(path for path in PACKAGE.rglob("*.py") if (PACKAGE / "backend") not in path.parents)
 
 # Only one framework is installed where the suite runs, so sys.modules alone would prove little:
 # a finder that finds nothing notes every attempt. It comes after Keras, which tries JAX by itself.
@@ -59,11 +57,7 @@ def forbidden_imports(source: str) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [
-        name
-        for name in names
-        if name.partition(".")[0] in FRAMEWORKS or f"{name}.".startswith("keras.src.")
-    ]
+    return [name for name in names if name.partition(".")[0] in FRAMEWORKS or f"{name}.".startswith("keras.src.")]
 
 
 def asks_which_backend(source: str) -> list[str]:
@@ -71,8 +65,7 @@ def asks_which_backend(source: str) -> list[str]:
 
     def calls_backend(node: ast.AST) -> bool:
         return any(
-            isinstance(call, ast.Call)
-            and getattr(call.func, "attr", getattr(call.func, "id", None)) == "backend"
+            isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", None)) == "backend"
             for call in ast.walk(node)
         )
 
@@ -159,8 +152,7 @@ def test_naming_the_backend_passes():
 
 def test_backend_files_define_the_same_functions():
     defined = {
-        name: public_functions((PACKAGE / "backend" / name).read_text(encoding="utf-8"))
-        for name in BACKEND_FILES
+        name: public_functions((PACKAGE / "backend" / name).read_text(encoding="utf-8")) for name in BACKEND_FILES
     }
     reference = defined["generic.py"]
     assert reference

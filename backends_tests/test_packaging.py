@@ -47,9 +47,7 @@ def test_version_is_that_of_the_package(wheel):
 def test_version_is_written_once():
     written = f'"{awd_keras.__version__}"'
     places = [ROOT / "pyproject.toml", ROOT / "noxfile.py", *(ROOT / "awd_keras").rglob("*.py")]
-    assert [path.name for path in places if written in path.read_text(encoding="utf-8")] == [
-        "__init__.py"
-    ]
+    assert [path.name for path in places if written in path.read_text(encoding="utf-8")] == ["__init__.py"]
 
 
 def test_every_backend_has_an_extra(wheel):
@@ -58,11 +56,7 @@ def test_every_backend_has_an_extra(wheel):
 
 
 def test_console_script_names_a_function(wheel):
-    (line,) = (
-        line
-        for line in named(wheel, "entry_points.txt").splitlines()
-        if line.startswith("awd-keras")
-    )
+    (line,) = (line for line in named(wheel, "entry_points.txt").splitlines() if line.startswith("awd-keras"))
     module, function = line.partition("=")[2].strip().split(":")
     assert callable(getattr(import_module(module), function))
 

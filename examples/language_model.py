@@ -33,9 +33,7 @@ print(corpus)
 # would be no use. JAX and XLA compile a program for every length; `length_multiple` bounds how
 # many that are.
 settings = PRESETS["tiny"]
-train = BPTTDataset(
-    corpus.train, settings.batch_size, bptt=settings.bptt, seed=1, length_multiple=5
-)
+train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt, seed=1, length_multiple=5)
 valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
 print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
 

@@ -83,3 +83,8 @@ def keep_mask(shape, rate, seed_generator):
 def jit_compile():
     """The value of `jit_compile` that suits windows of many lengths."""
     return "auto"
+
+
+def length_multiple():
+    """The multiple that window lengths had best keep to, so that not every length is compiled anew."""
+    return 1

@@ -144,3 +144,8 @@ def keep_mask(shape, rate, seed_generator):
 def jit_compile():
     """As `generic.jit_compile`: JAX without it would run operation by operation."""
     return "auto"
+
+
+def length_multiple():
+    """As `generic.length_multiple`: for windows of 70, an epoch has at most 11 lengths then."""
+    return 10

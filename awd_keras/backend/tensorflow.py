@@ -104,9 +104,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
     _, last_h, last_c, *arrays = tf.while_loop(
         lambda t, *_: t < time, step, (0, h, c, series(), series(), series()), maximum_iterations=time
     )
-    hs, cs, gates = (
-        whole(array, size) for array, size in zip(arrays, (width // 4, width // 4, width), strict=True)
-    )
+    hs, cs, gates = (whole(array, size) for array, size in zip(arrays, (width // 4, width // 4, width), strict=True))
 
     def backward(d_hs, d_h, d_c):
         earlier_hs = tf.concat([h[None], hs[:-1]], axis=0)
@@ -157,3 +155,8 @@ def keep_mask(shape, rate, seed_generator):
 def jit_compile():
     """As `generic.jit_compile`: XLA would make a program for every length, and run the loop over time slower."""
     return False
+
+
+def length_multiple():
+    """As `generic.length_multiple`: one graph serves all lengths."""
+    return 1

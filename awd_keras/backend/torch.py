@@ -87,3 +87,8 @@ def keep_mask(shape, rate, seed_generator):
 def jit_compile():
     """As `generic.jit_compile`: eager, as Keras has it."""
     return "auto"
+
+
+def length_multiple():
+    """As `generic.length_multiple`."""
+    return 1

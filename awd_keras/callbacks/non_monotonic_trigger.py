@@ -49,8 +49,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         if frequency != "epoch":
             if isinstance(frequency, str):
                 raise ValueError(
-                    "Argument `frequency` must be 'epoch' or a positive integer. "
-                    f"Received: frequency={frequency!r}"
+                    f"Argument `frequency` must be 'epoch' or a positive integer. Received: frequency={frequency!r}"
                 )
             check_positive_integer("frequency", frequency)
         if (frequency == "epoch") != (validation_data is None):

@@ -7,7 +7,7 @@ from keras import ops
 
 # Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
 # step raises, the next `fit`, likely with a new callback, has to put the rate back.
-_scaled = weakref.WeakKeyDictionary()
+_scaled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class ScaleLearningRate(keras.callbacks.Callback):
@@ -60,7 +60,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
                     f"`bptt`, `set_epoch` and `window_lengths`. Received: dataset={dataset!r}"
                 )
         self.dataset = dataset
-        self._lengths = None
+        self._lengths = ()
 
     def on_train_begin(self, logs=None):
         model = self.model

@@ -84,14 +84,10 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         if not isinstance(variable, bool):
             raise TypeError(f"Argument `variable` must be a boolean. Received: {variable=}")
         if length_multiple > 1 and not variable:
-            raise ValueError(
-                "Argument `length_multiple` must be 1 if `variable=False`. "
-                f"Received: {length_multiple=}"
-            )
+            raise ValueError(f"Argument `length_multiple` must be 1 if `variable=False`. Received: {length_multiple=}")
         if length_multiple > max(1, bptt // 2):
             raise ValueError(
-                "Argument `length_multiple` must be at most half of `bptt`. "
-                f"Received: {length_multiple=} with {bptt=}"
+                f"Argument `length_multiple` must be at most half of `bptt`. Received: {length_multiple=} with {bptt=}"
             )
         tokens = _check_tokens(tokens)
         self.batch_size = batch_size
@@ -219,17 +215,13 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
 
 def _check_count(name, value):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(
-            f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}"
-        )
+        raise ValueError(f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}")
 
 
 def _check_tokens(tokens):
     tokens = np.asarray(tokens)
     if tokens.ndim != 1:
-        raise ValueError(
-            f"Argument `tokens` must have one dimension. Received: shape={tokens.shape}"
-        )
+        raise ValueError(f"Argument `tokens` must have one dimension. Received: shape={tokens.shape}")
     if not np.issubdtype(tokens.dtype, np.integer):
         raise TypeError(f"Argument `tokens` must hold integers. Received: dtype={tokens.dtype}")
     if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 2**31:

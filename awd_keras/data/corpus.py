@@ -35,9 +35,7 @@ class Corpus:
     True
     """
 
-    def __init__(
-        self, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocabulary: Vocabulary
-    ):
+    def __init__(self, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocabulary: Vocabulary):
         self.train = train
         self.valid = valid
         self.test = test
@@ -104,9 +102,7 @@ class Corpus:
         return cls._from_texts(_split_topics(topics), min_count, None)
 
     @classmethod
-    def _from_texts(
-        cls, texts: list[str], min_count: int, vocabulary: Vocabulary | None
-    ) -> "Corpus":
+    def _from_texts(cls, texts: list[str], min_count: int, vocabulary: Vocabulary | None) -> "Corpus":
         if vocabulary is None:
             vocabulary = Vocabulary.from_words(chain.from_iterable(map(_words, texts)), min_count)
         train, valid, test = (vocabulary.encode(_words(text)) for text in texts)
@@ -123,9 +119,7 @@ def _words(text: str) -> Iterator[str]:
 def _read(path: Path) -> str:
     """The text of one of a corpus's files."""
     if not path.is_file():
-        raise FileNotFoundError(
-            f"Argument `path` must be a directory with {path.name}: {path} is missing"
-        )
+        raise FileNotFoundError(f"Argument `path` must be a directory with {path.name}: {path} is missing")
     content = path.read_bytes()
     if not content:
         raise ValueError(f"{path} is empty: a split must hold at least one line")

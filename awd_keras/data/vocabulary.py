@@ -40,8 +40,7 @@ class Vocabulary:
     def __init__(self, words: Iterable[str]):
         if isinstance(words, str):
             raise TypeError(
-                "Argument `words` must be an iterable of strings, not one string. "
-                f"Received: words={words!r}"
+                f"Argument `words` must be an iterable of strings, not one string. Received: words={words!r}"
             )
         self._words = tuple(words)
         if not self._words:
@@ -51,9 +50,7 @@ class Vocabulary:
             if not isinstance(word, str):
                 raise TypeError(f"Argument `words` must hold strings. Received: {word!r} in words")
             if word in self._ids:
-                raise ValueError(
-                    f"Argument `words` must hold each word once. Received: {word!r} twice"
-                )
+                raise ValueError(f"Argument `words` must hold each word once. Received: {word!r} twice")
             self._ids[word] = len(self._ids)
 
     @classmethod
@@ -75,8 +72,7 @@ class Vocabulary:
         check_positive_integer("min_count", min_count)
         if isinstance(words, str):
             raise TypeError(
-                "Argument `words` must be an iterable of strings, not one string. "
-                f"Received: words={words[:40]!r}"
+                f"Argument `words` must be an iterable of strings, not one string. Received: words={words[:40]!r}"
             )
         kept: Counter[str] = Counter()
         for word, count in Counter(words).items():
@@ -125,8 +121,7 @@ class Vocabulary:
         """
         if isinstance(words, str):
             raise TypeError(
-                "Argument `words` must be an iterable of words: split the text first. "
-                f"Received: words={words[:40]!r}"
+                f"Argument `words` must be an iterable of words: split the text first. Received: words={words[:40]!r}"
             )
         ids = self._ids
         if UNK in ids:
@@ -152,10 +147,7 @@ class Vocabulary:
         words = []
         for i in ids:
             if not 0 <= i < len(self._words):
-                raise ValueError(
-                    f"Argument `ids` must hold integers in [0, {len(self._words)}). "
-                    f"Received: {i} in ids"
-                )
+                raise ValueError(f"Argument `ids` must hold integers in [0, {len(self._words)}). Received: {i} in ids")
             words.append(self._words[i])
         return words
 

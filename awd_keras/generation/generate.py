@@ -60,8 +60,7 @@ def generate(
     check_positive_integer("max_words", max_words)
     if not isinstance(temperature, numbers.Real) or not 0 <= temperature < math.inf:
         raise ValueError(
-            "Argument `temperature` must be a number of at least 0. "
-            f"Received: temperature={temperature!r}"
+            f"Argument `temperature` must be a number of at least 0. Received: temperature={temperature!r}"
         )
     prompt = prompt.replace("\n", f" {EOS} ").split()
     ids = _encode(prompt, vocabulary)

@@ -110,9 +110,7 @@ class EmbeddingDropout(keras.layers.Layer):
         return embedded
 
     def compute_output_spec(self, inputs, reverse=False, training=False):
-        shape = (
-            (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)
-        )
+        shape = (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):

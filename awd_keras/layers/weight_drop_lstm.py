@@ -12,8 +12,8 @@ from awd_keras.checks import check_positive_integer, check_rate
 class WeightDropLSTM(keras.layers.LSTM):
     """LSTM with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
 
-    In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate, and
-    the LSTM runs with `U * M / (1 - weight_drop)` in every time step and in the backward pass. Stored weights never
+    In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate,
+    and the LSTM runs with `U * M / (1 - weight_drop)` in every time step and in the backward pass. Stored weights never
     change, and nothing is dropped at inference. `kernel_weight_drop` does the same to the input kernel.
 
     With `stateful=True`, a call goes on from the state that the last call left, with no gradient from one call to the
@@ -29,8 +29,8 @@ class WeightDropLSTM(keras.layers.LSTM):
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
         use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
             generic loop; `True` raises where only the generic loop can compute it.
-        seed: integer or None, the seed of all masks. A layer that goes backwards draws from a stream of its own, so that
-            the two directions of `keras.layers.Bidirectional` drop different weights.
+        seed: integer or None, the seed of all masks. A layer that goes backwards draws from a stream of its own, so
+            that the two directions of `keras.layers.Bidirectional` drop different weights.
         **kwargs: all arguments of `keras.layers.LSTM`, with the same meaning; `recurrent_dropout` uses one mask for
             the four gates.
 
@@ -73,10 +73,7 @@ class WeightDropLSTM(keras.layers.LSTM):
         for name in ("dropout", "recurrent_dropout"):
             check_rate(name, kwargs.get(name, 0.0))
         if use_cudnn not in ("auto", True, False):
-            raise ValueError(
-                "Argument `use_cudnn` must be 'auto', True or False. "
-                f"Received: use_cudnn={use_cudnn!r}"
-            )
+            raise ValueError(f"Argument `use_cudnn` must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
         # Keras's LSTM is told not to use cuDNN: it would pass on the stored kernels, not the masked ones (so would
         # Bidirectional, which asks this attribute).
         super().__init__(units, use_cudnn=False, seed=seed, **kwargs)
@@ -142,9 +139,7 @@ class WeightDropLSTM(keras.layers.LSTM):
         if training and self.recurrent_dropout > 0:
             recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout)
 
-        outputs, state, self.lstm_path = self._run(
-            sequences, initial_state, mask, recurrent_mask, training
-        )
+        outputs, state, self.lstm_path = self._run(sequences, initial_state, mask, recurrent_mask, training)
         if self.stateful:
             self._write_state(carried, state, batch_size)
         output = outputs if self.return_sequences else outputs[:, -1]
@@ -152,9 +147,7 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     def _run(self, sequences, initial_state, mask, recurrent_mask, training):
         kernel = ops.convert_to_tensor(self.cell.kernel, dtype=self.compute_dtype)
-        recurrent_kernel = ops.convert_to_tensor(
-            self.cell.recurrent_kernel, dtype=self.compute_dtype
-        )
+        recurrent_kernel = ops.convert_to_tensor(self.cell.recurrent_kernel, dtype=self.compute_dtype)
         if training:
             kernel = self._drop(kernel, self.kernel_weight_drop)
             recurrent_kernel = self._drop(recurrent_kernel, self.weight_drop)

@@ -21,9 +21,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
             y_pred: logits of shape (batch, time, vocabulary); a mask that they carry leaves tokens out.
             sample_weight: weights of shape (batch, time), or None.
         """
-        losses = keras.losses.sparse_categorical_crossentropy(
-            y_true, ops.cast(y_pred, self.dtype), from_logits=True
-        )
+        losses = keras.losses.sparse_categorical_crossentropy(y_true, ops.cast(y_pred, self.dtype), from_logits=True)
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:
             mask = ops.cast(mask, self.dtype)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_positive_integer, check_rate
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.metrics import Perplexity
 from awd_keras.models.presets import PRESETS
@@ -25,8 +25,8 @@ def _seeds(seed):
 class AWDLSTM(keras.Model):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
-    `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of the
-    embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one. The
+    `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
+    the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one. The
     LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
     meets, the largest that it then takes.
 
@@ -48,8 +48,8 @@ class AWDLSTM(keras.Model):
         **kwargs: `name`, `dtype`.
 
     Raises:
-        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when training or scoring, if a token id
-            is outside the vocabulary.
+        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when training or scoring, if a token
+            id is outside the vocabulary.
 
     Example:
 
@@ -83,6 +83,11 @@ class AWDLSTM(keras.Model):
         check_positive_integer("embedding_dim", embedding_dim)
         check_positive_integer("hidden_units", hidden_units)
         check_positive_integer("num_layers", num_layers)
+        check_rate("input_dropout", input_dropout)
+        check_rate("hidden_dropout", hidden_dropout)
+        check_rate("output_dropout", output_dropout)
+        check_rate("embedding_dropout", embedding_dropout)
+        check_rate("weight_drop", weight_drop)
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
@@ -120,15 +125,9 @@ class AWDLSTM(keras.Model):
                 WeightDropLSTM(
                     units,
                     weight_drop=weight_drop,
-                    kernel_initializer=keras.initializers.RandomUniform(
-                        -bound, bound, seed=next(seeds)
-                    ),
-                    recurrent_initializer=keras.initializers.RandomUniform(
-                        -bound, bound, seed=next(seeds)
-                    ),
-                    bias_initializer=keras.initializers.RandomUniform(
-                        -bound, bound, seed=next(seeds)
-                    ),
+                    kernel_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
+                    recurrent_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
+                    bias_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
                     unit_forget_bias=False,
                     activity_regularizer=TemporalActivationRegularizer(beta) if last else None,
                     return_sequences=True,
@@ -161,9 +160,7 @@ class AWDLSTM(keras.Model):
             ValueError: if there is no such preset.
         """
         if preset not in PRESETS:
-            raise ValueError(
-                f"Argument `preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}"
-            )
+            raise ValueError(f"Argument `preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}")
         return cls(vocabulary_size, **{**PRESETS[preset].model, **overrides})
 
     def build(self, input_shape):
@@ -204,9 +201,7 @@ class AWDLSTM(keras.Model):
         """
         super().compile(
             optimizer=NTASGD() if optimizer is None else optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            if loss is None
-            else loss,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss,
             loss_weights=loss_weights,
             metrics=[Perplexity()] if metrics is None else metrics,
             jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,

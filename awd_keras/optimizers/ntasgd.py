@@ -124,9 +124,7 @@ class NTASGD(keras.optimizers.Optimizer):
         self._last_measures = self.add_variable(
             (self.non_monotone_interval,), infinity, dtype="float32", name="last_measures"
         )
-        self._best_older_measure = self.add_variable(
-            (), infinity, dtype="float32", name="best_older_measure"
-        )
+        self._best_older_measure = self.add_variable((), infinity, dtype="float32", name="best_older_measure")
         # The number of iterates in the average, which is 0 until averaging starts.
         self._num_averaged = self.add_variable((), dtype="int", name="num_averaged")
         # 0, or 1 + the iteration at which the averages were put in the model.
@@ -137,9 +135,7 @@ class NTASGD(keras.optimizers.Optimizer):
         self._iterates = []
         for variable in variables:
             if keras.backend.standardize_dtype(variable.dtype) in _HALF:
-                average = self.add_variable(
-                    variable.shape, dtype="float32", name=f"{variable.name}_average"
-                )
+                average = self.add_variable(variable.shape, dtype="float32", name=f"{variable.name}_average")
                 iterate = self.add_variable_from_reference(variable, name="iterate")
             else:
                 average = iterate = self.add_variable_from_reference(variable, name="average")
@@ -167,10 +163,7 @@ class NTASGD(keras.optimizers.Optimizer):
         if len(grads) == len(variables):
             # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
             # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
-            grads = [
-                g if g is None else ops.reshape(g, v.shape)
-                for g, v in zip(grads, variables, strict=True)
-            ]
+            grads = [g if g is None else ops.reshape(g, v.shape) for g, v in zip(grads, variables, strict=True)]
         super().apply(grads, trainable_variables)
         self._update_averages()
 
@@ -178,18 +171,14 @@ class NTASGD(keras.optimizers.Optimizer):
         # After a whole step, so that constraints have been applied and variables without a gradient
         # count too. A product by 0 rather than a branch: this runs inside of compiled functions,
         # and no value need go to the host to choose.
-        averages = ops.logical_and(
-            ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0)
-        )
+        averages = ops.logical_and(ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0))
         if self.gradient_accumulation_steps:
             updated = ops.equal(ops.mod(self._iterations, self.gradient_accumulation_steps), 0)
             averages = ops.logical_and(averages, updated)
         count = ops.add(self._num_averaged, ops.cast(averages, self._num_averaged.dtype))
         self._num_averaged.assign(count)
         for variable, average in zip(self._trainable_variables, self._averages, strict=True):
-            share = ops.divide(
-                ops.cast(averages, average.dtype), ops.cast(ops.maximum(count, 1), average.dtype)
-            )
+            share = ops.divide(ops.cast(averages, average.dtype), ops.cast(ops.maximum(count, 1), average.dtype))
             change = ops.subtract(ops.cast(variable, average.dtype), average)
             average.assign(ops.add(average, ops.multiply(change, share)))
 
@@ -249,9 +238,7 @@ class NTASGD(keras.optimizers.Optimizer):
         """
         if not self.averaging or self.averages_in_model:
             return
-        for variable, average, iterate in zip(
-            self._trainable_variables, self._averages, self._iterates, strict=True
-        ):
+        for variable, average, iterate in zip(self._trainable_variables, self._averages, self._iterates, strict=True):
             raw = ops.copy(variable)
             _copy(average, variable)
             iterate.assign(raw)
@@ -262,9 +249,7 @@ class NTASGD(keras.optimizers.Optimizer):
         if not self.averages_in_model:
             return
         self._warn_if_averages_were_trained()
-        for variable, average, iterate in zip(
-            self._trainable_variables, self._averages, self._iterates, strict=True
-        ):
+        for variable, average, iterate in zip(self._trainable_variables, self._averages, self._iterates, strict=True):
             mean = ops.copy(variable)
             _copy(iterate, variable)
             if iterate is average:

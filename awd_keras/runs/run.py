@@ -136,9 +136,7 @@ class Run:
         if not path.is_file():
             return []
         lines = path.read_bytes().splitlines()
-        return [
-            _parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)
-        ]
+        return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary.

@@ -37,8 +37,7 @@ class RunRecorder(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.draws:
             print(
-                "No curve.png: matplotlib is not installed. To have it: "
-                'pip install "awd-keras[plot]"',
+                'No curve.png: matplotlib is not installed. To have it: pip install "awd-keras[plot]"',
                 file=sys.stderr,
             )
 

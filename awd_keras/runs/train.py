@@ -7,7 +7,7 @@ import sys
 
 import keras
 
-from awd_keras import __version__, callbacks, evaluation
+from awd_keras import __version__, backend, callbacks, evaluation
 from awd_keras.checks import check_positive_integer
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
@@ -26,7 +26,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     bptt: int | None = None,
-    length_multiple: int = 1,
+    length_multiple: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
     verbose: int | str = "auto",
@@ -48,7 +48,7 @@ def train(
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
         length_multiple: windows are multiples of this many tokens, so that fewer programs are
-            compiled.
+            compiled. Defaults to 10 on JAX, which compiles one for every length, else to 1.
         seed: seed of the weights, the masks and the windows.
         overwrite: whether a run that is already in `output` is replaced.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
@@ -71,25 +71,21 @@ def train(
     """
     if preset not in PRESETS:
         raise ValueError(
-            f"Argument `preset` must be one of {', '.join(map(repr, PRESETS))}. "
-            f"Received: preset={preset!r}"
+            f"Argument `preset` must be one of {', '.join(map(repr, PRESETS))}. Received: preset={preset!r}"
         )
     settings = PRESETS[preset]
     epochs = settings.epochs if epochs is None else epochs
     batch_size = settings.batch_size if batch_size is None else batch_size
     bptt = settings.bptt if bptt is None else bptt
+    length_multiple = backend.length_multiple() if length_multiple is None else length_multiple
     check_positive_integer("epochs", epochs)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(
-            f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}"
-        )
+        raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}")
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
     keras.utils.set_random_seed(seed)
-    train_set = BPTTDataset(
-        corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple
-    )
+    train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
     valid_set = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=bptt, variable=False)
     BPTTDataset(corpus.test, settings.test_batch_size, bptt=bptt, variable=False)
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **{"seed": seed, **(model or {})})
@@ -131,20 +127,18 @@ def train(
             "valid_perplexity": valid.perplexity,
             "test_perplexity": test.perplexity,
             "triggered_epoch": triggered[0] if triggered else None,
-            "tokens_per_second": statistics.median(
-                line["tokens_per_second"] for line in recorder.lines
-            ),
+            "tokens_per_second": statistics.median(line["tokens_per_second"] for line in recorder.lines),
             "versions": versions,
         }
     )
 
 
-def _versions():
-    backend = keras.backend.backend()
+def _versions() -> dict:
+    framework = keras.backend.backend()
     return {
         "awd_keras": __version__,
         "keras": keras.version(),
         # Read off the module: TensorFlow has several distributions of one module.
-        backend: getattr(sys.modules.get(backend), "__version__", "unknown"),
+        framework: getattr(sys.modules.get(framework), "__version__", "unknown"),
         "python": platform.python_version(),
     }

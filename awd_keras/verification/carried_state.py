@@ -37,9 +37,7 @@ def _carried(training):
 def _logits(model, pieces, training):
     for lstm in model.lstms:
         lstm.reset_state()
-    return np.concatenate(
-        [ops.convert_to_numpy(model(piece, training=training)) for piece in pieces], axis=1
-    )
+    return np.concatenate([ops.convert_to_numpy(model(piece, training=training)) for piece in pieces], axis=1)
 
 
 class _Watch(keras.callbacks.Callback):
@@ -61,9 +59,7 @@ class _Watch(keras.callbacks.Callback):
         self.at_test_end.append(self._state())
 
     def _state(self):
-        return [
-            ops.convert_to_numpy(part) for lstm in self.model.lstms for part in lstm.training_state
-        ]
+        return [ops.convert_to_numpy(part) for lstm in self.model.lstms for part in lstm.training_state]
 
 
 def _in_fit():

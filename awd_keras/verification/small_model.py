@@ -36,7 +36,4 @@ def windows(batch_size: int = BATCH_SIZE, count: int = 4, seed: int = 0) -> BPTT
 
 def difference(left, right) -> float:
     """The largest difference between two lists of arrays."""
-    return max(
-        float(np.max(np.abs(np.asarray(a) - np.asarray(b))))
-        for a, b in zip(left, right, strict=True)
-    )
+    return max(float(np.max(np.abs(np.asarray(a) - np.asarray(b)))) for a, b in zip(left, right, strict=True))

@@ -27,9 +27,7 @@ def weight_drop_checks() -> list[Check]:
 def _changes_output():
     layer = WeightDropLSTM(32, weight_drop=_RATE, return_sequences=True, seed=1)
     x = np.random.default_rng(0).normal(size=(4, 12, 8)).astype("float32")
-    first, second, inference = (
-        ops.convert_to_numpy(layer(x, training=training)) for training in (True, True, False)
-    )
+    first, second, inference = (ops.convert_to_numpy(layer(x, training=training)) for training in (True, True, False))
     change = min(difference([first], [inference]), difference([first], [second]))
     return Check(
         "weight drop changes the training output",
@@ -77,9 +75,7 @@ def _gradient_matches():
     inputs = [keras.Input(batch_shape=(units, *shape)) for shape in ((1, 1), (units,), (units,))]
     model = keras.Model(inputs, probe(layer(inputs[0], initial_state=inputs[1:])))
     kernel = np.full((units, 4 * units), weight, "float32")
-    layer.set_weights(
-        [np.zeros((1, 4 * units), "float32"), kernel, np.full(4 * units, bias, "float32")]
-    )
+    layer.set_weights([np.zeros((1, 4 * units), "float32"), kernel, np.full(4 * units, bias, "float32")])
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss=_sum_of_outputs)
     data = [
         np.zeros((units, 1, 1), "float32"),

@@ -33,9 +33,7 @@ def new_model(optimizer=None, **arguments):
 
 def fit(model, callbacks, epochs=2, **arguments):
     """Five steps an epoch."""
-    return model.fit(
-        X, Y, 8, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0, **arguments
-    ).history
+    return model.fit(X, Y, 8, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0, **arguments).history
 
 
 @pytest.mark.parametrize("monitor", ["val_loss", "val_mae", "loss"])
@@ -98,9 +96,7 @@ def test_training_is_not_disturbed():
     seen = {"plain": [], "listened": []}
 
     def look(name):
-        return keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: seen[name].append(dict(logs))
-        )
+        return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen[name].append(dict(logs)))
 
     validation = {"validation_data": VALIDATION}
     trigger = NonMonotonicTrigger("val_loss", 2, (X[:16], Y[:16]))

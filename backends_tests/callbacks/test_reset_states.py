@@ -63,9 +63,7 @@ def models():
     return {
         "plain": (keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), plain]), plain),
         "nested": (
-            keras.Sequential(
-                [keras.Input((2,)), keras.layers.Dense(2), keras.Sequential([nested])]
-            ),
+            keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.Sequential([nested])]),
             nested,
         ),
         "wrapped": (

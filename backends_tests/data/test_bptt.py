@@ -106,9 +106,7 @@ def test_the_difference_is_spread_over_many_windows(monkeypatch):
 def test_lengths_differ_between_epochs_and_seeds():
     tokens = np.zeros(5000, "int32")
     lengths = [
-        tuple(BPTTDataset(tokens, 2, seed=seed).window_lengths(epoch))
-        for seed in range(3)
-        for epoch in range(3)
+        tuple(BPTTDataset(tokens, 2, seed=seed).window_lengths(epoch)) for seed in range(3) for epoch in range(3)
     ]
     assert len(set(lengths)) == 9
 
@@ -319,9 +317,7 @@ def test_fit_counts_epochs(built):
 def test_a_callback_sets_the_epoch():
     dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
     log = LengthLog(dataset)
-    setter = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: dataset.set_epoch(epoch)
-    )
+    setter = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: dataset.set_epoch(epoch))
     bigram_model().fit(dataset, initial_epoch=5, epochs=7, verbose=0, callbacks=[setter, log])
     log.check(dataset, [5, 6])
 
@@ -394,9 +390,7 @@ def test_arguments_are_checked(argument, value, error):
 
 
 def test_stream_too_short():
-    with pytest.raises(
-        ValueError, match=r"too short for one window.* 20 tokens with batch_size=20"
-    ):
+    with pytest.raises(ValueError, match=r"too short for one window.* 20 tokens with batch_size=20"):
         BPTTDataset(np.arange(20), 20)
     assert len(BPTTDataset(np.arange(21), 20)) == 1
 

@@ -94,9 +94,7 @@ def test_not_utf8(directory):
 
 
 def test_repr(directory):
-    assert repr(Corpus.from_directory(directory)) == (
-        "Corpus(train=8, valid=3, test=3 tokens, 6 words)"
-    )
+    assert repr(Corpus.from_directory(directory)) == ("Corpus(train=8, valid=3, test=3 tokens, 6 words)")
 
 
 def test_python_docs():

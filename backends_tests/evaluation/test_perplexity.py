@@ -14,9 +14,7 @@ VOCABULARY_SIZE = 30
 
 def make_model(batch_size=4, **settings):
     # Regularized, so that anything left on at inference shows.
-    model = AWDLSTM(
-        VOCABULARY_SIZE, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings
-    )
+    model = AWDLSTM(VOCABULARY_SIZE, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
     model.build((batch_size, None))
     # Weights far from their start, where every word would be about as likely as any other.
     rng = np.random.default_rng(5)

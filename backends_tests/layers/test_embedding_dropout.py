@@ -65,9 +65,7 @@ def test_reverse_uses_the_whole_table_and_a_bias(rng):
     h = rng.normal(size=(2, 3, SIZE)).astype("float32")
     expected = h @ to_numpy(layer.embeddings).T + to_numpy(layer.bias)
     for training in (False, True):
-        np.testing.assert_allclose(
-            to_numpy(layer(h, reverse=True, training=training)), expected, atol=1e-5
-        )
+        np.testing.assert_allclose(to_numpy(layer(h, reverse=True, training=training)), expected, atol=1e-5)
     assert len(layer.trainable_variables) == 2
 
 

@@ -43,13 +43,9 @@ def test_off_at_inference_and_at_rate_zero(rng):
 
 
 def test_keeps_the_mask_of_padding():
-    model = keras.Sequential(
-        [keras.layers.Embedding(5, 4, mask_zero=True), LockedDropout(0.5), keras.layers.LSTM(3)]
-    )
+    model = keras.Sequential([keras.layers.Embedding(5, 4, mask_zero=True), LockedDropout(0.5), keras.layers.LSTM(3)])
     padded, unpadded = model(np.array([[1, 2, 0]])), model(np.array([[1, 2]]))
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(padded), ops.convert_to_numpy(unpadded), atol=1e-6
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(padded), ops.convert_to_numpy(unpadded), atol=1e-6)
 
 
 def test_keras_layer_contract():

@@ -3,10 +3,10 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from backends_tests import oracle
 from keras import ops
 
 from awd_keras.layers import WeightDropLSTM
+from backends_tests import oracle
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 5, 8
 
@@ -259,9 +259,7 @@ def test_use_cudnn_true_refuses_the_generic_loop(rng):
 
 def test_both_directions_drop_and_each_with_its_own_mask(rng):
     x = sequences(rng)
-    layer = keras.layers.Bidirectional(
-        WeightDropLSTM(UNITS, return_sequences=True, seed=1), merge_mode=None
-    )
+    layer = keras.layers.Bidirectional(WeightDropLSTM(UNITS, return_sequences=True, seed=1), merge_mode=None)
     layer.build(x.shape)
     forward, backward = layer.forward_layer, layer.backward_layer
     rng_weights = np.random.default_rng(1)
@@ -325,9 +323,7 @@ def test_fit_carries_state_and_has_no_gradient_across_windows(rng):
     zeros = np.zeros((BATCH, UNITS))
     _, h, c, _ = oracle.lstm(x[:, :4], zeros, zeros, *weights)
     outputs, _, _, saved = oracle.lstm(x[:, 4:], h, c, *weights)
-    _, *expected = oracle.lstm_gradients(
-        x[:, 4:].astype("float64"), *weights[:2], saved, 2 * outputs / outputs.size
-    )
+    _, *expected = oracle.lstm_gradients(x[:, 4:].astype("float64"), *weights[:2], saved, 2 * outputs / outputs.size)
     model = keras.Sequential([layer])
     optimizer = keras.optimizers.SGD(0.0)
     model.compile(optimizer, loss="mse")

@@ -1,9 +1,9 @@
 import keras
 import numpy as np
 import pytest
-from backends_tests import oracle
 
 from awd_keras.metrics import BitsPerCharacter, Perplexity
+from backends_tests import oracle
 
 
 def cross_entropies(y, logits):
@@ -15,9 +15,7 @@ def batches(rng):
         yield rng.integers(0, 9, (2, time)), rng.normal(size=(2, time, 9)).astype("float32")
 
 
-@pytest.mark.parametrize(
-    ("cls", "function"), [(Perplexity, np.exp), (BitsPerCharacter, lambda x: x / np.log(2))]
-)
+@pytest.mark.parametrize(("cls", "function"), [(Perplexity, np.exp), (BitsPerCharacter, lambda x: x / np.log(2))])
 def test_every_token_counts_once(rng, cls, function):
     metric, losses = cls(), []
     for y, logits in batches(rng):
@@ -40,9 +38,7 @@ def test_sample_weight(rng, cls):
 
 def test_penalties_are_left_out(rng):
     model = keras.Sequential([keras.layers.Dense(9, activity_regularizer=keras.regularizers.L2(10.0))])
-    model.compile(
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Perplexity()]
-    )
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Perplexity()])
     x, y = rng.normal(size=(4, 5, 3)).astype("float32"), rng.integers(0, 9, (4, 5))
     result = model.evaluate(x, y, return_dict=True, verbose=0)
     expected = np.exp(cross_entropies(y, model.predict(x, verbose=0)).mean())

@@ -20,7 +20,6 @@ ids = rng.integers(0, 11, (4, 9))
 logits = keras.ops.convert_to_numpy(model(ids))
 model.save(folder / f"{backend}.keras")
 (folder / f"{backend}.json").write_text(
-    json.dumps({"ids": ids.tolist(), "logits": np.round(logits.astype("float64"), 7).tolist()})
-    + "\n",
+    json.dumps({"ids": ids.tolist(), "logits": np.round(logits.astype("float64"), 7).tolist()}) + "\n",
     encoding="utf-8",
 )

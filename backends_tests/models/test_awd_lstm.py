@@ -4,7 +4,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from backends_tests import oracle
 from keras import ops
 
 from awd_keras.callbacks import awd_lstm
@@ -14,6 +13,7 @@ from awd_keras.metrics import Perplexity
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
+from backends_tests import oracle
 
 WORDS, BATCH = 11, 4
 SMALL = {"embedding_dim": 5, "hidden_units": 7, "num_layers": 3}
@@ -144,8 +144,7 @@ def test_twenty_training_steps_equal_numpy():
         norm = np.sqrt(sum((g**2).sum() for g in gradients))
         scale = min(1, clip / norm)
         reference.weights = [
-            w - rate * (scale * g + decay * w)
-            for w, g in zip(reference.weights, gradients, strict=True)
+            w - rate * (scale * g + decay * w) for w, g in zip(reference.weights, gradients, strict=True)
         ]
         logs = model.train_on_batch(*window, return_dict=True)
         assert float(logs["loss"]) == pytest.approx(loss, rel=1e-4)
@@ -204,9 +203,7 @@ def test_models_of_users_train_with_the_whole_recipe(build):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[Perplexity()],
     )
-    history = model.fit(
-        train, validation_data=valid, epochs=8, callbacks=awd_lstm(train), verbose=0
-    ).history
+    history = model.fit(train, validation_data=valid, epochs=8, callbacks=awd_lstm(train), verbose=0).history
     assert history["val_perplexity"][-1] < 0.8 * WORDS
     assert history["val_perplexity"][-1] < history["val_perplexity"][0]
     assert model.predict(valid, verbose=0, steps=1).shape[0] == 2
@@ -218,9 +215,7 @@ def test_same_seed_same_training():
     for seed in (3, 3, 4):
         model = small(seed=seed)
         model.compile()
-        losses.append(
-            model.fit(BPTTDataset(text, BATCH, variable=False), epochs=2, verbose=0).history["loss"]
-        )
+        losses.append(model.fit(BPTTDataset(text, BATCH, variable=False), epochs=2, verbose=0).history["loss"])
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
 
@@ -277,9 +272,7 @@ def test_mixed_precision_trains(policy):
     model = small(dtype=policy)
     model.compile(NTASGD(1.0))
     before = weights_of_built(model)
-    history = model.fit(
-        train, epochs=2, callbacks=awd_lstm(train), verbose=0, validation_data=train
-    ).history
+    history = model.fit(train, epochs=2, callbacks=awd_lstm(train), verbose=0, validation_data=train).history
     assert np.isfinite(history["loss"]).all()
     assert history["val_perplexity"][-1] == pytest.approx(WORDS, rel=0.1)
     for variable, value in zip(model.trainable_variables, before, strict=True):
@@ -298,6 +291,7 @@ def test_mixed_precision_trains(policy):
         ({"hidden_units": 1.5}, "hidden_units"),
         ({"num_layers": 0}, "num_layers"),
         ({"weight_drop": 1.0}, "weight_drop"),
+        ({"input_dropout": -0.1}, "input_dropout"),
         ({"alpha": -1.0}, "alpha"),
     ],
     ids=str,

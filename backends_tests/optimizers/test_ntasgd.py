@@ -74,8 +74,7 @@ def mse_gradients(weights, x, y):
 
 def batches(rng, count):
     return [
-        (rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(4, 2)).astype("float32"))
-        for _ in range(count)
+        (rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(4, 2)).astype("float32")) for _ in range(count)
     ]
 
 
@@ -186,9 +185,7 @@ def test_the_average_is_of_constrained_iterates():
 
 def test_clips_an_embedding_whose_words_repeat():
     # On TensorFlow the gradient is a list of rows, one for each of the three occurrences.
-    model = keras.Sequential(
-        [keras.Input((4,), dtype="int32"), keras.layers.Embedding(5, 3, "ones")]
-    )
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), keras.layers.Embedding(5, 3, "ones")])
     model.compile(NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=0.1), loss="mse")
     before = model.get_weights()[0]
     model.train_on_batch(np.array([[1, 1, 1, 2]]), np.zeros((1, 4, 3), "float32"))

@@ -40,10 +40,7 @@ def directory(tmp_path_factory):
 
 
 def without_times(lines):
-    return [
-        {key: line[key] for key in line if key not in ("seconds", "tokens_per_second")}
-        for line in lines
-    ]
+    return [{key: line[key] for key in line if key not in ("seconds", "tokens_per_second")} for line in lines]
 
 
 def test_writes_the_directory_of_the_design(directory):
@@ -115,9 +112,7 @@ def test_the_same_seed_gives_the_same_run(directory, tmp_path):
     first = runs.Run.open(directory)
     runs.train(tmp_path / "same", make_corpus(), **{**SETTINGS, "epochs": 2})
     same = runs.Run.open(tmp_path / "same")
-    for one, other in zip(
-        without_times(first.metrics()[:2]), without_times(same.metrics()), strict=True
-    ):
+    for one, other in zip(without_times(first.metrics()[:2]), without_times(same.metrics()), strict=True):
         assert one == pytest.approx(other, rel=1e-6)
 
 
@@ -153,9 +148,7 @@ def test_too_short_a_split(tmp_path):
 
 def test_another_seed_and_no_matplotlib(directory, tmp_path, monkeypatch, capsys):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     runs.train(tmp_path / "run", make_corpus(), **{**SETTINGS, "epochs": 1, "seed": 6})
     assert not (tmp_path / "run" / "curve.png").exists()

@@ -31,9 +31,7 @@ def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
 
 def test_weight_drop_at_inference_is_found(monkeypatch):
     run = layers.WeightDropLSTM._run
-    monkeypatch.setattr(
-        layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True)
-    )
+    monkeypatch.setattr(layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True))
     assert failed([weight_drop._off_at_inference()]) == {"weight drop is off at inference"}
 
 
