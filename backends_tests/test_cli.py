@@ -183,7 +183,7 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
     ("options", "named"),
     [
         (["--weight-drop", "1.5"], "`weight_drop` must be a number in [0, 1)"),
-        (["--input-dropout", "-0.1"], "rate"),
+        (["--input-dropout", "-0.1"], "`input_dropout`"),
         (["--hidden-units", "0"], "`hidden_units`"),
         (["--num-layers", "-1"], "`num_layers`"),
         (["--batch-size", "0"], "`batch_size`"),

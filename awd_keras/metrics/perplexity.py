@@ -10,7 +10,8 @@ from awd_keras.metrics.mean_cross_entropy import MeanCrossEntropy
 class Perplexity(MeanCrossEntropy):
     """`exp` of the mean cross-entropy, in nats a token, of integer targets under the logits.
 
-    Every token counts the same, whatever the length of its window. Penalties (AR, TAR, weight regularizers), which Keras's `loss` and `val_loss` contain, are left out.
+    Every token counts the same, whatever the length of its window. Penalties (AR, TAR, weight regularizers), which
+    Keras's `loss` and `val_loss` contain, are left out.
 
     Source: section 5.
 

@@ -26,8 +26,8 @@ class AWDLSTM(keras.Model):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
-    the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one. The
-    LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
+    the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one.
+    The LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
     meets, the largest that it then takes.
 
     Source: sections 2 to 5. There is one bias vector a layer, as in Keras, where PyTorch has two.

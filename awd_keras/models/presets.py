@@ -76,9 +76,9 @@ PRESETS = {
             "alpha": 1.0,
             "beta": 0.5,
         },
-        optimizer={**_PUBLISHED_OPTIMIZER, "non_monotone_interval": 2},
+        optimizer={**_PUBLISHED_OPTIMIZER, "learning_rate": 15.0, "non_monotone_interval": 2},
         batch_size=20,
         bptt=35,
-        epochs=8,
+        epochs=20,
     ),
 }

@@ -77,14 +77,17 @@ def train(
     epochs = settings.epochs if epochs is None else epochs
     batch_size = settings.batch_size if batch_size is None else batch_size
     bptt = settings.bptt if bptt is None else bptt
-    length_multiple = backend.length_multiple() if length_multiple is None else length_multiple
     check_positive_integer("epochs", epochs)
+    check_positive_integer("batch_size", batch_size)
+    check_positive_integer("bptt", bptt)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}")
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
     keras.utils.set_random_seed(seed)
+    if length_multiple is None:
+        length_multiple = _length_multiple(len(corpus.train) // batch_size, bptt)
     train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
     valid_set = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=bptt, variable=False)
     BPTTDataset(corpus.test, settings.test_batch_size, bptt=bptt, variable=False)
@@ -131,6 +134,12 @@ def train(
             "versions": versions,
         }
     )
+
+
+def _length_multiple(tokens_a_row: int, bptt: int) -> int:
+    multiple = min(backend.length_multiple(), max(1, bptt // 2))
+    # A short text is cut in few windows, and can't be cut in multiples.
+    return multiple if tokens_a_row > 10 * bptt else 1
 
 
 def _versions() -> dict:
