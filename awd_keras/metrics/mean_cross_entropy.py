@@ -1,4 +1,4 @@
-"""What the metrics of language models have in common."""
+"""The mean cross-entropy, and what the other metrics of language models have in common."""
 
 import keras
 from keras import ops
@@ -6,12 +6,32 @@ from keras import ops
 from awd_keras import backend
 
 
+@keras.saving.register_keras_serializable(package="awd_keras")
 class MeanCrossEntropy(keras.metrics.Mean):
     """The mean cross-entropy of integer targets under logits, in nats, every token counting the same.
 
     Keras's `SparseCategoricalCrossentropy` metric takes the mean over time first, so that with windows of different
-    lengths a token in a short window counts for more.
+    lengths a token in a short window counts for more. Penalties (AR, TAR, weight regularizers), which Keras's `loss`
+    and `val_loss` contain, are left out.
+
+    Source: section 5.
+
+    Args:
+        name: string, the name in the logs.
+        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.metrics import MeanCrossEntropy
+    >>> metric = MeanCrossEntropy()
+    >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(metric.result()), 3)
+    1.386
     """
+
+    def __init__(self, name="cross_entropy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a window.

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from awd_keras.metrics import BitsPerCharacter, Perplexity
+from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
 from backends_tests import oracle
 
 
@@ -15,7 +15,10 @@ def batches(rng):
         yield rng.integers(0, 9, (2, time)), rng.normal(size=(2, time, 9)).astype("float32")
 
 
-@pytest.mark.parametrize(("cls", "function"), [(Perplexity, np.exp), (BitsPerCharacter, lambda x: x / np.log(2))])
+@pytest.mark.parametrize(
+    ("cls", "function"),
+    [(MeanCrossEntropy, float), (Perplexity, np.exp), (BitsPerCharacter, lambda x: x / np.log(2))],
+)
 def test_every_token_counts_once(rng, cls, function):
     metric, losses = cls(), []
     for y, logits in batches(rng):
@@ -46,7 +49,7 @@ def test_penalties_are_left_out(rng):
     assert result["loss"] > np.log(expected) + 1
 
 
-@pytest.mark.parametrize("cls", [Perplexity, BitsPerCharacter])
+@pytest.mark.parametrize("cls", [MeanCrossEntropy, Perplexity, BitsPerCharacter])
 def test_config(cls):
     metric = keras.metrics.deserialize(keras.metrics.serialize(cls(name="mine")))
     assert isinstance(metric, cls)
