@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.cross_entropy import cross_entropy
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -41,7 +42,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
             y_pred: logits of shape (batch, time, vocabulary); a mask that they carry leaves tokens out.
             sample_weight: weights of shape (batch, time), or None.
         """
-        losses = keras.losses.sparse_categorical_crossentropy(y_true, ops.cast(y_pred, self.dtype), from_logits=True)
+        losses = cross_entropy(y_true, ops.cast(y_pred, self.dtype))
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:
             mask = ops.cast(mask, self.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 from awd_keras import backend
 from awd_keras.checks import check_positive_integer, check_rate
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
+from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
 from awd_keras.models.presets import PRESETS
 from awd_keras.optimizers import NTASGD
@@ -193,7 +194,7 @@ class AWDLSTM(keras.Model):
 
         Args:
             optimizer: defaults to `NTASGD()`.
-            loss: defaults to the cross-entropy of the logits.
+            loss: defaults to `TokenCrossEntropy()`.
             loss_weights: as in Keras.
             metrics: defaults to `[Perplexity()]`.
             jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
@@ -201,7 +202,7 @@ class AWDLSTM(keras.Model):
         """
         super().compile(
             optimizer=NTASGD() if optimizer is None else optimizer,
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss,
+            loss=TokenCrossEntropy() if loss is None else loss,
             loss_weights=loss_weights,
             metrics=[Perplexity()] if metrics is None else metrics,
             jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,

@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+
+from awd_keras.losses import TokenCrossEntropy
+from backends_tests import oracle
+
+
+def example(rng):
+    y = rng.integers(0, 9, (2, 5))
+    logits = rng.normal(size=(2, 5, 9)).astype("float32")
+    return y, logits, -np.take_along_axis(oracle.log_softmax(logits), y[..., None], axis=-1)[..., 0]
+
+
+def test_equals_numpy(rng):
+    y, logits, losses = example(rng)
+    assert float(TokenCrossEntropy()(y, logits)) == pytest.approx(losses.mean(), rel=1e-5)
+    each = TokenCrossEntropy(reduction="none")(y, logits)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(each), losses, rtol=1e-5)
+
+
+def test_sample_weight(rng):
+    y, logits, losses = example(rng)
+    weights = rng.random((2, 5)).astype("float32")
+    value = float(TokenCrossEntropy()(y, logits, sample_weight=weights))
+    assert value == pytest.approx((weights * losses).mean(), rel=1e-5)
+
+
+def test_padding_is_left_out(rng):
+    x = np.array([[3, 2, 0], [5, 0, 0]])
+    logits = keras.layers.Embedding(9, 9, mask_zero=True)(x)
+    plain = keras.ops.convert_to_numpy(logits)
+    y = rng.integers(0, 9, x.shape)
+    losses = -np.take_along_axis(oracle.log_softmax(plain), y[..., None], axis=-1)[..., 0]
+    value = float(keras.ops.convert_to_numpy(TokenCrossEntropy()(y, logits)))
+    assert value == pytest.approx(losses[x > 0].mean(), rel=1e-5)
+
+
+def test_gradient(rng):
+    """One step of SGD changes logits by the softmax less the target."""
+    y, logits, _ = example(rng)
+    embedding = keras.layers.Embedding(2 * 5, 9)
+    embedding.build()
+    embedding.embeddings.assign(logits.reshape(10, 9))
+    model = keras.Sequential([embedding])
+    model.compile(keras.optimizers.SGD(1.0), TokenCrossEntropy())
+    model.train_on_batch(np.arange(10).reshape(2, 5), y)
+    change = logits - keras.ops.convert_to_numpy(embedding.embeddings).reshape(logits.shape)
+    expected = (np.exp(oracle.log_softmax(logits)) - np.eye(9)[y]) / 10
+    np.testing.assert_allclose(change, expected, atol=1e-6)
+
+
+def test_config():
+    loss = keras.losses.deserialize(keras.losses.serialize(TokenCrossEntropy(name="mine")))
+    assert isinstance(loss, TokenCrossEntropy)
+    assert loss.name == "mine"
