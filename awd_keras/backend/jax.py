@@ -138,7 +138,7 @@ def lstm_supports_jit() -> bool:
 def keep_mask(shape, rate, seed_generator):
     """As `generic.keep_mask`, from 16 random bits an element: the rate is right to 2**-17."""
     bits = jax.random.bits(seed_generator.next(), shape, dtype=jnp.uint16)
-    return bits >= jnp.uint16(round(rate * 2**16))
+    return bits >= jnp.uint16(min(round(rate * 2**16), 2**16 - 1))
 
 
 def jit_compile():

@@ -147,9 +147,12 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`."""
+    """As `generic.keep_mask`, from 16 random bits an element: the rate is right to 2**-17."""
     seed = tf.cast(seed_generator.next(), "int32")
-    return tf.random.stateless_uniform(shape, seed=seed) >= rate
+    count = tf.reduce_prod(tf.convert_to_tensor(shape, "int32"))
+    words = tf.random.stateless_uniform([(count + 1) // 2], seed, None, None, dtype="int32")
+    bits = tf.reshape(tf.reshape(tf.bitcast(words, "int16"), [-1])[:count], shape)
+    return bits >= min(round(rate * 2**16), 2**16 - 1) - 2**15
 
 
 def jit_compile():

@@ -1,5 +1,7 @@
 """PyTorch."""
 
+import math
+
 import numpy as np
 import torch
 from keras.src import activations
@@ -72,7 +74,7 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`."""
+    """As `generic.keep_mask`, from 16 random bits an element: the rate is right to 2**-17."""
     device = get_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
@@ -81,7 +83,11 @@ def keep_mask(shape, rate, seed_generator):
     state = [int(part) & 0xFFFFFFFF for part in seed_generator.next()]
     seed = int(np.random.SeedSequence(state).generate_state(1)[0])
     generator = torch.Generator(device=device).manual_seed(seed)
-    return torch.rand(shape, generator=generator, device=device) >= rate
+    count = math.prod(shape)
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+    words.random_(-(2**63), None, generator=generator)
+    bits = words.view(torch.int16)[:count].view(shape)
+    return bits >= min(round(rate * 2**16), 2**16 - 1) - 2**15
 
 
 def jit_compile():
