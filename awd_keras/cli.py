@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _choose_backend(options.backend)
         return options.command(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 

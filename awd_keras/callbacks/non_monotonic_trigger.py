@@ -63,8 +63,11 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self.validation_data = validation_data
         self._step = 0
         self._steps_before_epoch = 0
+        self._found = False
+        self._missing = None
 
     def on_train_begin(self, logs=None):
+        self._found, self._missing = False, None
         optimizer = averaging_optimizer(self)
         # From the optimizer, so that another `fit` goes on counting.
         self._step = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
@@ -86,15 +89,22 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         if self.frequency == "epoch":
             self._update(logs or {}, self.monitor)
 
-    def _update(self, logs, monitor):
-        if monitor in logs:
-            averaging_optimizer(self).update_trigger(logs[monitor])
-        else:
+    def on_train_end(self, logs=None):
+        # Not at each epoch's end: with `validation_freq`, most epochs have no measure.
+        if self._missing and not self._found:
+            monitor, available = self._missing
             warnings.warn(
                 f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available. "
-                f"Available metrics are: {','.join(logs)}",
+                f"Available metrics are: {available}",
                 stacklevel=2,
             )
+
+    def _update(self, logs, monitor):
+        if monitor in logs:
+            self._found = True
+            averaging_optimizer(self).update_trigger(logs[monitor])
+        else:
+            self._missing = monitor, ",".join(logs)
 
     def _evaluate(self):
         model = self.model

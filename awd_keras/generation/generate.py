@@ -62,6 +62,8 @@ def generate(
         raise ValueError(
             f"Argument `temperature` must be a number of at least 0. Received: temperature={temperature!r}"
         )
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise ValueError(f"Argument `seed` must be an integer of at least 0, or None. Received: seed={seed!r}")
     prompt = prompt.replace("\n", f" {EOS} ").split()
     ids = _encode(prompt, vocabulary)
     rng = np.random.default_rng(seed)

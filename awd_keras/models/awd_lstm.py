@@ -215,29 +215,50 @@ class AWDLSTM(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, **kwargs):
-        self._check_ids(x)
-        return super().fit(x, *args, **kwargs)
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_ids(x, y)
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
-        self._check_ids(x)
-        return super().evaluate(x, *args, **kwargs)
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`, from a zero state."""
+        self._check_ids(x, y)
+        self._reset_inference_states()
+        return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
         self._check_ids(x)
+        self._reset_inference_states()
         return super().predict(x, *args, **kwargs)
 
-    def _check_ids(self, x):
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_ids(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_ids(x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        self._check_ids(x)
+        return super().predict_on_batch(x)
+
+    def _reset_inference_states(self):
+        for lstm in self.lstms:
+            lstm.reset_inference_state()
+
+    def _check_ids(self, x, y=None):
         # Compiled code can't raise: JAX would look up NaN, XLA another word.
-        ids = getattr(x, "tokens", x)
-        if not isinstance(ids, np.ndarray) or ids.size == 0:
-            return
-        for value in (ids.min(), ids.max()):
-            if not 0 <= value < self.vocabulary_size:
-                raise ValueError(
-                    f"Argument `x` must hold token ids in [0, {self.vocabulary_size}), the vocabulary. "
-                    f"Received: {value}"
-                )
+        for name, values in (("x", x), ("y", y)):
+            ids = getattr(values, "tokens", values)
+            if not isinstance(ids, np.ndarray) or ids.size == 0:
+                continue
+            for value in (ids.min(), ids.max()):
+                if not 0 <= value < self.vocabulary_size:
+                    raise ValueError(
+                        f"Argument `{name}` must hold token ids in [0, {self.vocabulary_size}), the vocabulary. "
+                        f"Received: {value}"
+                    )
 
     def get_config(self):
         return {

@@ -130,17 +130,16 @@ class NTASGD(keras.optimizers.Optimizer):
         # 0, or 1 + the iteration at which the averages were put in the model.
         self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
         self._averages = []
-        # Where the raw iterate is while the average is in the model. The average's own variable
-        # will do, unless moving the average to a half precision model and back would round it.
+        # Where the raw iterate is while the average is in the model. Exchanging the two would save this copy,
+        # but whoever then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
         self._iterates = []
         for variable in variables:
             if keras.backend.standardize_dtype(variable.dtype) in _HALF:
                 average = self.add_variable(variable.shape, dtype="float32", name=f"{variable.name}_average")
-                iterate = self.add_variable_from_reference(variable, name="iterate")
             else:
-                average = iterate = self.add_variable_from_reference(variable, name="average")
+                average = self.add_variable_from_reference(variable, name="average")
             self._averages.append(average)
-            self._iterates.append(iterate)
+            self._iterates.append(self.add_variable_from_reference(variable, name="iterate"))
 
     def update_step(self, gradient, variable, learning_rate):
         """Called by Keras for each variable, after clipping and weight decay."""
@@ -239,21 +238,20 @@ class NTASGD(keras.optimizers.Optimizer):
         if not self.averaging or self.averages_in_model:
             return
         for variable, average, iterate in zip(self._trainable_variables, self._averages, self._iterates, strict=True):
-            raw = ops.copy(variable)
+            _copy(variable, iterate)
             _copy(average, variable)
-            iterate.assign(raw)
         self._averages_put_in_at.assign(ops.add(self._iterations, 1))
 
     def use_iterates(self):
-        """Puts the raw iterate back in the model. Does nothing if it is there already."""
+        """Puts the raw iterate back in the model. Does nothing if it is there already.
+
+        Weights that were set in the model meanwhile are lost: training goes on as if uninterrupted.
+        """
         if not self.averages_in_model:
             return
         self._warn_if_averages_were_trained()
-        for variable, average, iterate in zip(self._trainable_variables, self._averages, self._iterates, strict=True):
-            mean = ops.copy(variable)
+        for variable, iterate in zip(self._trainable_variables, self._iterates, strict=True):
             _copy(iterate, variable)
-            if iterate is average:
-                average.assign(mean)
         self._averages_put_in_at.assign(0)
 
     def finalize_variable_values(self, var_list):

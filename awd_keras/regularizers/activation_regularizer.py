@@ -11,7 +11,8 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
     """Activation regularization: `alpha * mean(h ** 2)`, for a layer's `activity_regularizer`.
 
     The mean is over all elements, in float32. Keras divides what an activity regularizer gives by the batch size; this
-    one multiplies by it first, so that the penalty in the loss is the one above whatever the batch size is.
+    one multiplies by it first, so that the penalty in the loss is the one above whatever the batch size is. As Keras
+    applies an activity regularizer to every output of a layer, the final states of `return_state=True` count too.
 
     Source: section 4.6, "AR and TAR"; the paper sets it on the last layer's dropped output.
 

@@ -89,8 +89,16 @@ def train(
     if length_multiple is None:
         length_multiple = _length_multiple(len(corpus.train) // batch_size, bptt)
     train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    for name, tokens, rows in (
+        ("validation", corpus.valid, settings.valid_batch_size),
+        ("test", corpus.test, settings.test_batch_size),
+    ):
+        if len(tokens) <= rows:
+            raise ValueError(
+                f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
+                f"short for one window. Received: {len(tokens)} tokens"
+            )
     valid_set = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=bptt, variable=False)
-    BPTTDataset(corpus.test, settings.test_batch_size, bptt=bptt, variable=False)
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **{"seed": seed, **(model or {})})
     ntasgd = NTASGD(**{**settings.optimizer, **(optimizer or {})})
     network.compile(optimizer=ntasgd)

@@ -212,3 +212,20 @@ def test_needs_ntasgd():
     with pytest.raises(ValueError, match="`NonMonotonicTrigger` needs a model compiled with .*SGD"):
         fit(model, [NonMonotonicTrigger()])
     np.testing.assert_array_equal(weights[0], ops.convert_to_numpy(model.weights[0]))
+
+
+def test_epochs_without_validation_are_no_fault():
+    """Warnings are errors here."""
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(NTASGD(0.01), loss="mse")
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    model.fit(
+        x,
+        y,
+        epochs=4,
+        validation_data=(x, y),
+        validation_freq=2,
+        callbacks=[NonMonotonicTrigger(monitor="val_loss")],
+        verbose=0,
+    )
+    assert np.isfinite(keras.ops.convert_to_numpy(model.optimizer._last_measures)).sum() == 2

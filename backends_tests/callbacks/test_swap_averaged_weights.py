@@ -123,7 +123,7 @@ def test_nothing_happens_before_averaging_starts():
     close(with_callback.get_weights()[0], without.get_weights()[0], 0)
 
 
-@pytest.mark.parametrize("how", ["same", "saved", "loss_scaling", "without_validation"])
+@pytest.mark.parametrize("how", ["same", "saved", "loss_scaling", "without_validation", "weights_set"])
 def test_a_second_fit_goes_on_as_if_uninterrupted(how, tmp_path):
     arguments = {"validation_data": None} if how == "without_validation" else {}
     whole, whole_optimizer = new_model(how == "loss_scaling")
@@ -134,6 +134,8 @@ def test_a_second_fit_goes_on_as_if_uninterrupted(how, tmp_path):
         model.save(tmp_path / "model.keras")
         model = keras.saving.load_model(tmp_path / "model.keras")
         optimizer = model.optimizer
+    if how == "weights_set":  # as EarlyStopping(restore_best_weights=True) does
+        model.set_weights([0 * weight for weight in model.get_weights()])
     fit(model, 4, initial_epoch=2, **arguments)
     for _ in range(2):
         for a, b in zip(model.get_weights(), whole.get_weights(), strict=True):
