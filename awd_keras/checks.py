@@ -16,6 +16,12 @@ def check_positive_integer(name, value):
         raise ValueError(f"Argument `{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_not_negative_integer(name, value):
+    """Raises ValueError unless `value` is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}")
+
+
 def check_not_negative(name, value):
     """Raises ValueError unless `value` is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:

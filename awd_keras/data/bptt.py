@@ -1,14 +1,13 @@
 """Windows of a text for truncated backpropagation through time."""
 
 import math
-import numbers
 from statistics import NormalDist
 
 import keras
 import numpy as np
 
 from awd_keras.backend.in_order import InOrder
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_not_negative_integer, check_positive_integer
 
 # The paper's numbers: a length is normal around `bptt`, or, rarely, around half of it.
 _HALF_PROBABILITY = 0.05
@@ -80,7 +79,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("bptt", bptt)
         check_positive_integer("length_multiple", length_multiple)
-        _check_count("seed", seed)
+        check_not_negative_integer("seed", seed)
         if not isinstance(variable, bool):
             raise TypeError(f"Argument `variable` must be a boolean. Received: {variable=}")
         if length_multiple > 1 and not variable:
@@ -141,7 +140,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             int64 array of shape (number of windows,).
         """
         epoch = self.epoch if epoch is None else epoch
-        _check_count("epoch", epoch)
+        check_not_negative_integer("epoch", epoch)
         if not self.variable:
             rest = self._n % self.bptt
             return np.array([self.bptt] * (self._n // self.bptt) + [rest] * (rest > 0))
@@ -160,7 +159,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         Args:
             epoch: integer of at least 0.
         """
-        _check_count("epoch", epoch)
+        check_not_negative_integer("epoch", epoch)
         self.epoch = int(epoch)
         self._last_was_read = False
 
@@ -211,11 +210,6 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             windows = windows[lengths[windows] != bound][: abs(lack) // step]
             lengths[windows] += change
         return lengths
-
-
-def _check_count(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}")
 
 
 def _check_tokens(tokens):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from awd_keras.callbacks import ResetStates
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_not_negative_integer, check_positive_integer
 from awd_keras.data import EOS, UNK, Vocabulary
 
 
@@ -62,8 +62,8 @@ def generate(
         raise ValueError(
             f"Argument `temperature` must be a number of at least 0. Received: temperature={temperature!r}"
         )
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-        raise ValueError(f"Argument `seed` must be an integer of at least 0, or None. Received: seed={seed!r}")
+    if seed is not None:
+        check_not_negative_integer("seed", seed)
     prompt = prompt.replace("\n", f" {EOS} ").split()
     ids = _encode(prompt, vocabulary)
     rng = np.random.default_rng(seed)

@@ -93,7 +93,7 @@ class Run:
         run.directory.mkdir(parents=True, exist_ok=True)
         for name in cls.FILES:
             run.path(name).unlink(missing_ok=True)
-        run.write("vocabulary.json", vocabulary.save)
+        vocabulary.save(run.path("vocabulary.json"))
         run._write_json("config.json", {"format": _FORMAT, **config})
         return run
 
