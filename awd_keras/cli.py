@@ -87,10 +87,10 @@ def _evaluate(options):
     from awd_keras import evaluation, models, runs
 
     run = runs.Run.open(options.run)
-    preset = models.PRESETS[run.config["preset"]]
+    preset = models.PRESETS[run.setting("preset")]
     corpus = _corpus_in(run.vocabulary(), options.data)
     model = run.model()
-    bptt = run.config["bptt"]
+    bptt = run.setting("bptt")
     for name, tokens, batch_size in (
         ("valid", corpus.valid, preset.valid_batch_size),
         ("test", corpus.test, preset.test_batch_size),

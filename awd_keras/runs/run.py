@@ -3,13 +3,32 @@
 import json
 import os
 import pathlib
-import zipfile
 
 import keras
 
+from awd_keras.checks import check_not_negative_integer, check_positive_integer
 from awd_keras.data import Vocabulary
+from awd_keras.models import PRESETS
+from awd_keras.runs.load_model import load_model
+from awd_keras.runs.parse_object import parse_object
 
 _FORMAT = 1
+
+
+def _check_preset(name, value):
+    # A list, as what JSON holds may have no hash.
+    if value not in list(PRESETS):
+        raise ValueError(f"Argument `{name}` must be one of {', '.join(map(repr, PRESETS))}. Received: {value!r}")
+
+
+_CHECKS = {
+    "preset": _check_preset,
+    "epochs": check_positive_integer,
+    "batch_size": check_positive_integer,
+    "bptt": check_positive_integer,
+    "length_multiple": check_positive_integer,
+    "seed": check_not_negative_integer,
+}
 
 
 class Run:
@@ -125,6 +144,21 @@ class Run:
         """The settings, as `create` was given them, and the `"format"`."""
         return self._read_json("config.json")
 
+    def setting(self, name: str):
+        """One of the settings that `train` writes: a preset's name, or an integer.
+
+        Raises:
+            ValueError: if `config.json` lacks it, or it isn't what it must be.
+        """
+        path, config = self.path("config.json"), self.config
+        if name not in config:
+            raise ValueError(f"{path} has no {name!r}.")
+        try:
+            _CHECKS[name](name, config[name])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return config[name]
+
     @property
     def result(self) -> dict | None:
         """The figures of the finished run; `None` before its end."""
@@ -136,7 +170,7 @@ class Run:
         if not path.is_file():
             return []
         lines = path.read_bytes().splitlines()
-        return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+        return [parse_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary.
@@ -156,9 +190,7 @@ class Run:
         """
         path = self._existing("model.keras")
         words = len(self.vocabulary())
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is not a whole Keras model.")
-        model = keras.saving.load_model(path, compile=False)
+        model = load_model(path)
         if model.vocabulary_size != words:
             raise ValueError(
                 f"{self.path('vocabulary.json')} doesn't fit the model: it has {words} words, "
@@ -196,7 +228,7 @@ class Run:
 
     def _read_json(self, name):
         path = self._existing(name)
-        return _parse(path.read_bytes(), path)
+        return parse_object(path.read_bytes(), path)
 
     def _existing(self, name):
         path = self.path(name)
@@ -215,16 +247,6 @@ def _json(value, indent=None):
         return value
 
     return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _parse(text, where):
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{where} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} must hold a JSON object. Received: {type(value).__name__}")
-    return value
 
 
 def _write_text(path, text):
