@@ -5,6 +5,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_positive_integer, check_rate
+from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -112,6 +113,13 @@ class EmbeddingDropout(keras.layers.Layer):
     def compute_output_spec(self, inputs, reverse=False, training=False):
         shape = (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        save_seed_state(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(load_seed_state(self, store))
 
     def get_config(self):
         return {

@@ -3,6 +3,7 @@
 import keras
 
 from awd_keras.checks import check_rate
+from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -40,6 +41,12 @@ class LockedDropout(keras.layers.Dropout):
         check_rate("rate", rate)
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def save_own_variables(self, store):
+        save_seed_state(self, store)
+
+    def load_own_variables(self, store):
+        load_seed_state(self, store)
 
     def get_config(self):
         config = super().get_config()

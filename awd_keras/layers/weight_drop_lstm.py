@@ -6,6 +6,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_positive_integer, check_rate
+from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -215,10 +216,12 @@ class WeightDropLSTM(keras.layers.LSTM):
             variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
 
     def save_own_variables(self, store):
-        """Saves nothing: the weights are the cell's, and a carried state isn't part of a model."""
+        """Saves the masks' seed alone: the weights are the cell's, and a carried state isn't part of a model."""
+        save_seed_state(self, store)
 
     def load_own_variables(self, store):
-        """Loads nothing; see `save_own_variables`."""
+        """Loads what `save_own_variables` saves."""
+        load_seed_state(self, store)
 
     def get_config(self):
         return {

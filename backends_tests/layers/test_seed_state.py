@@ -1,0 +1,68 @@
+import keras
+import numpy as np
+import pytest
+
+from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
+
+SHAPE = (2, 3, 4)
+
+
+def make_model(seed=1, rate=0.5):
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE[1:2], batch_size=2, dtype="int32"),
+            EmbeddingDropout(9, 4, rate=rate, seed=seed),
+            LockedDropout(rate, seed=seed + 1),
+            WeightDropLSTM(4, weight_drop=rate, return_sequences=True, seed=seed + 2),
+        ]
+    )
+
+
+def draw(model, calls):
+    ids = np.arange(6).reshape(2, 3)
+    return [keras.ops.convert_to_numpy(model(ids, training=True)) for _ in range(calls)]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+def test_a_loaded_model_goes_on_with_the_masks_that_would_have_come(tmp_path, name):
+    model = make_model()
+    draw(model, 3)
+    if name == "model.keras":
+        model.save(tmp_path / name)
+        loaded = keras.saving.load_model(tmp_path / name)
+    else:
+        model.save_weights(tmp_path / name)
+        # Built with another seed, so that the seed has to come from the file too.
+        loaded = make_model(seed=7)
+        loaded.load_weights(tmp_path / name)
+    expected = draw(model, 2)
+    assert not np.array_equal(*expected)
+    np.testing.assert_array_equal(draw(loaded, 2), expected)
+
+
+def test_weights_fit_a_model_that_drops_nothing_and_back(tmp_path):
+    """As when one fine-tunes without dropout."""
+    path = tmp_path / "model.weights.h5"
+    model, plain = make_model(), make_model(rate=0.0)
+    model.save_weights(path)
+    plain.load_weights(path)
+    for mine, its in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    before = draw(model, 1)
+    plain.save_weights(path)
+    model.load_weights(path)
+    assert not np.array_equal(draw(model, 1), before)
+
+
+@pytest.mark.parametrize("state", [[2**31 + 5, 3], [2**32 - 1, 2**31]])
+def test_seeds_of_32_bits(tmp_path, state):
+    """PyTorch's are signed, JAX's unsigned, TensorFlow's have 64 bits."""
+    layer, other = LockedDropout(0.5, seed=1), LockedDropout(0.5, seed=1)
+    store = {"seed_state": np.array(state, "uint32")}
+    layer.load_own_variables(store)
+    saved = {}
+    layer.save_own_variables(saved)
+    assert saved["seed_state"].tolist() == state
+    other.load_own_variables(saved)
+    x = np.ones(SHAPE, "float32")
+    np.testing.assert_array_equal(*[keras.ops.convert_to_numpy(one(x, training=True)) for one in (layer, other)])
