@@ -32,6 +32,8 @@ _OPTIMIZER_OPTIONS = (
     ("clip", float, "X", "largest global norm of the gradients"),
     ("non-monotone-interval", int, "N", "epochs without improvement before averaging begins"),
 )
+# What may be said of a run that is resumed.
+_OF_RESUME = ("command", "backend", "resume", "data", "epochs")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 where `verify` finds a fault, or 2 after bad input, of which one
-        line on the standard error stream tells.
+        line on the standard error stream tells. After SIGINT it is 130, after SIGTERM 143.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -51,36 +53,67 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("awd-keras: stopped by SIGINT", file=sys.stderr)
+        return 130
 
 
 def _train(options):
     from awd_keras import runs
 
-    model = _given(options, _MODEL_OPTIONS)
-    optimizer = _given(options, _OPTIMIZER_OPTIONS)
-    if "clip" in optimizer:
-        optimizer["global_clipnorm"] = optimizer.pop("clip")
-    result = runs.train(
-        options.output,
-        _corpus(options.data, options.min_count),
-        options.preset,
-        model=model,
-        optimizer=optimizer,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        bptt=options.bptt,
-        length_multiple=options.length_multiple,
-        seed=options.seed,
-        overwrite=options.overwrite,
-    )
+    directory = options.output or options.resume
+    try:
+        result = _resume(options) if options.resume else _start(options)
+    except runs.Interrupted as stop:
+        print()  # Keras's progress bar has left its line open.
+        checkpoints = runs.Checkpoints(directory).paths()
+        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
+        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
+        return 128 + stop.number
     epoch = result["triggered_epoch"]
     print(f"backend           {result['backend']}")
     print(f"averaging since   {'-' if epoch is None else f'the end of epoch {epoch}'}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
     print(f"test perplexity   {_figure(result['test_perplexity'])}")
-    print(f"run directory     {options.output}")
+    print(f"run directory     {directory}")
     return 0
+
+
+def _start(options):
+    from awd_keras import runs
+
+    model = _given(options, _MODEL_OPTIONS)
+    optimizer = _given(options, _OPTIMIZER_OPTIONS)
+    if "clip" in optimizer:
+        optimizer["global_clipnorm"] = optimizer.pop("clip")
+    return runs.train(
+        options.output,
+        _corpus(options.data, options.min_count),
+        options.preset or "tiny",
+        model=model,
+        optimizer=optimizer,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        bptt=options.bptt,
+        length_multiple=options.length_multiple,
+        seed=options.seed or 0,
+        overwrite=options.overwrite,
+    )
+
+
+def _resume(options):
+    from awd_keras import runs
+
+    own = [name for name, value in vars(options).items() if value not in (None, False) and name not in _OF_RESUME]
+    if own:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
+        raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
+    corpus = None
+    if options.data is not None:
+        source = runs.Run.open(options.resume).config.get("text") or {}
+        corpus = _corpus(options.data, source.get("min_count"))
+    return runs.resume(options.resume, corpus, epochs=options.epochs)
 
 
 def _evaluate(options):
@@ -217,16 +250,23 @@ def _parser():
     train = commands.add_parser("train", parents=[common], help="train a model")
     train.set_defaults(command=_train)
     _add_data(train)
-    train.add_argument("--output", metavar="RUN", required=True, help="directory of the run")
+    directory = train.add_mutually_exclusive_group(required=True)
+    directory.add_argument("--output", metavar="RUN", help="directory of a new run")
+    directory.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="directory of an interrupted run, which goes on with its own settings; --epochs can give it more epochs, "
+        "--data the place that its text has been moved to",
+    )
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
-    train.add_argument("--preset", metavar="NAME", default="tiny", help="tiny, ptb or wikitext-2 (default: tiny)")
+    train.add_argument("--preset", metavar="NAME", help="tiny, ptb or wikitext-2 (default: tiny)")
     train.add_argument(
         "--min-count",
         type=int,
         metavar="N",
         help="words that are seen less often become <unk> (default: 1; 3 without --data)",
     )
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
     train.add_argument(
         "--length-multiple",
         type=int,

@@ -60,6 +60,8 @@ def run(tmp_path_factory, data):
 
 def test_train_writes_a_run(run):
     assert sorted(os.listdir(run)) == [
+        "checkpoint-0.keras",
+        "checkpoint-1.keras",
         "config.json",
         "curve.png",
         "metrics.jsonl",

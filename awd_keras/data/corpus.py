@@ -1,5 +1,6 @@
 """Text in three splits: training, validation, test."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -25,6 +26,10 @@ class Corpus:
         test: 1-D int32 array, the word ids of the test split.
         vocabulary: `Vocabulary`, which gives the ids their words.
 
+    Attributes:
+        source: where the text can be read again, a dictionary that JSON can hold: the absolute `directory`, or None for
+            Python's documentation, and the `min_count`. None for a corpus of other arrays.
+
     Example:
 
     >>> from awd_keras.data import Corpus
@@ -40,6 +45,7 @@ class Corpus:
         self.valid = valid
         self.test = test
         self.vocabulary = vocabulary
+        self.source: dict | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split}={len(getattr(self, split))}" for split in SPLITS)
@@ -74,7 +80,10 @@ class Corpus:
                 f"Received: path={os.fspath(path)!r}, which is no directory"
             )
         texts = [_read(path / f"{split}.txt") for split in SPLITS]
-        return cls._from_texts(texts, min_count, vocabulary)
+        corpus = cls._from_texts(texts, min_count, vocabulary)
+        if vocabulary is None:
+            corpus.source = {"directory": str(path.resolve()), "min_count": min_count}
+        return corpus
 
     @classmethod
     def python_docs(cls, min_count: int = 3) -> "Corpus":
@@ -99,7 +108,18 @@ class Corpus:
                 "`Corpus.python_docs()` reads. Install the whole standard library, or use "
                 "`Corpus.from_directory()`."
             ) from error
-        return cls._from_texts(_split_topics(topics), min_count, None)
+        corpus = cls._from_texts(_split_topics(topics), min_count, None)
+        corpus.source = {"directory": None, "min_count": min_count}
+        return corpus
+
+    @property
+    def digest(self) -> str:
+        """What tells one corpus from another: a checksum of its words and of the ids in each split."""
+        checksum = hashlib.sha256("\n".join(self.vocabulary).encode("utf-8", "surrogatepass"))
+        for split in SPLITS:
+            ids = np.asarray(getattr(self, split), "<i4")
+            checksum.update(b"\n%d\n" % len(ids) + ids.tobytes())
+        return checksum.hexdigest()
 
     @classmethod
     def _from_texts(cls, texts: list[str], min_count: int, vocabulary: Vocabulary | None) -> "Corpus":

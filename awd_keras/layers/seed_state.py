@@ -20,6 +20,7 @@ def load_seed_state(layer, store):
     A file without it, as other layers write them, and a layer that draws nothing, are let be.
     """
     generator = getattr(layer, "seed_generator", None)
-    if generator is not None and _NAME in store.keys():
+    if generator is not None and _NAME in store:
         generator.state.assign(np.asarray(store[_NAME]).astype(generator.state.dtype))
-    return {name: store[name] for name in store.keys() if name != _NAME}
+    names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+    return {name: store[name] for name in names if name != _NAME}

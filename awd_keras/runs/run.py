@@ -3,14 +3,17 @@
 import json
 import os
 import pathlib
+import sys
 
 import keras
 
 from awd_keras.checks import check_not_negative_integer, check_positive_integer
 from awd_keras.data import Vocabulary
 from awd_keras.models import PRESETS
+from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.load_model import load_model
 from awd_keras.runs.parse_object import parse_object
+from awd_keras.write_whole import write_whole
 
 _FORMAT = 1
 
@@ -37,6 +40,7 @@ class Run:
     | File | What it holds |
     |---|---|
     | `model.keras` | the model of the best epoch so far, by validation perplexity |
+    | `checkpoint-12.keras` | all that training goes on from, after 12 epochs; see `Checkpoints` |
     | `vocabulary.json` | the words, in the order of their ids |
     | `config.json` | the settings of the run, and the version of this format |
     | `metrics.jsonl` | one JSON object a line, one line an epoch |
@@ -45,6 +49,7 @@ class Run:
 
     Every file is written beside its place and then renamed into it: a reader never meets half a
     file, and a crash leaves the last whole one. `Run.create` starts a run, `Run.open` reads one.
+    From `config.json` on, which is written first, a run can be resumed whatever happens to it.
 
     Args:
         directory: path of the directory.
@@ -74,6 +79,7 @@ class Run:
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = pathlib.Path(directory)
+        self.checkpoints = Checkpoints(self.directory)
 
     @classmethod
     def check(cls, directory: str | os.PathLike, overwrite: bool = False) -> None:
@@ -82,6 +88,7 @@ class Run:
         if directory.exists() and not directory.is_dir():
             raise ValueError(f"A run needs a directory, and {directory} is a file.")
         held = [name for name in cls.FILES if (directory / name).exists()]
+        held += [path.name for path in Checkpoints(directory).paths()]
         if held and not overwrite:
             raise ValueError(
                 f"The directory {directory} already holds a run ({', '.join(held)}). Choose "
@@ -110,10 +117,13 @@ class Run:
         cls.check(directory, overwrite)
         run = cls(directory)
         run.directory.mkdir(parents=True, exist_ok=True)
+        # First, so that what is left is no run, whenever this is interrupted.
+        run.path("config.json").unlink(missing_ok=True)
         for name in cls.FILES:
             run.path(name).unlink(missing_ok=True)
-        vocabulary.save(run.path("vocabulary.json"))
-        run._write_json("config.json", {"format": _FORMAT, **config})
+        run.checkpoints.clear()
+        run.write_config(config)
+        run.write_vocabulary(vocabulary)
         return run
 
     @classmethod
@@ -165,12 +175,23 @@ class Run:
         return self._read_json("result.json") if self.path("result.json").is_file() else None
 
     def metrics(self) -> list[dict]:
-        """The lines of `metrics.jsonl`, an epoch each."""
+        """The lines of `metrics.jsonl`, an epoch each.
+
+        A last line that is broken off is left out, and the standard error stream tells of it.
+        """
         path = self.path("metrics.jsonl")
         if not path.is_file():
             return []
+        objects: list[dict] = []
         lines = path.read_bytes().splitlines()
-        return [parse_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+        for number, line in enumerate(lines, start=1):
+            try:
+                objects.append(parse_object(line, f"{path}, line {number}"))
+            except ValueError as error:
+                if number < len(lines):
+                    raise
+                print(f"{error}; this last line is left out", file=sys.stderr)
+        return objects
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary.
@@ -198,6 +219,14 @@ class Run:
             )
         return model
 
+    def write_config(self, config: dict) -> None:
+        """Replaces `config.json` by these settings and the version of this format."""
+        self._write_json("config.json", {**config, "format": _FORMAT})
+
+    def write_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Replaces `vocabulary.json`."""
+        vocabulary.save(self.path("vocabulary.json"))
+
     def write_model(self, model: keras.Model) -> None:
         """Replaces `model.keras`."""
         self.write("model.keras", model.save)
@@ -214,13 +243,7 @@ class Run:
 
     def write(self, name: str, writer) -> None:
         """Replaces the file `name` by what `writer(path)` writes, all of it or nothing."""
-        # The suffix stays last: Keras and matplotlib choose the format by it.
-        beside = self.directory / f".writing-{name}"
-        try:
-            writer(beside)
-            os.replace(beside, self.path(name))
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(self.path(name), writer)
 
     def _write_json(self, name, value):
         text = _json(value, indent=2) + "\n"

@@ -12,7 +12,7 @@ from awd_keras.runs.curve import draw_curve
 
 
 class RunRecorder(keras.callbacks.Callback):
-    """Writes the metrics, the curve and the best model of a run at every epoch's end.
+    """Writes the metrics, the best model, the curve and a checkpoint of a run at every epoch's end.
 
     A line of `metrics.jsonl` holds `epoch` (from 1), `train_perplexity`, `valid_perplexity`,
     `learning_rate`, `averaging` (whether the optimizer averages, from the epoch's end on),
@@ -20,17 +20,23 @@ class RunRecorder(keras.callbacks.Callback):
     `model.keras` is replaced when the validation perplexity is the lowest so far. Place it after
     `awd_keras.callbacks.awd_lstm(dataset)`, which decides what the epoch's end means.
 
+    The checkpoint comes last: it alone decides where a run goes on, so that an epoch whose end was interrupted is run
+    again, and written again.
+
     Args:
         run: the `awd_keras.runs.Run` to write to.
         dataset: the training `awd_keras.data.BPTTDataset`; gives the tokens of an epoch.
+        lines: the metrics of the epochs that have ended already, where the run is resumed.
     """
 
-    def __init__(self, run, dataset):
+    def __init__(self, run, dataset, lines=()):
         super().__init__()
         self.run = run
         self.dataset = dataset
-        self.lines = []
-        self.best = math.inf
+        self.lines = list(lines)
+        # What wasn't finite is None in JSON.
+        perplexities = [line["valid_perplexity"] for line in self.lines]
+        self.best = min((value for value in perplexities if value is not None), default=math.inf)
         self.draws = importlib.util.find_spec("matplotlib") is not None
         self._began = self._trained = 0.0
 
@@ -40,6 +46,8 @@ class RunRecorder(keras.callbacks.Callback):
                 'No curve.png: matplotlib is not installed. To have it: pip install "awd-keras[plot]"',
                 file=sys.stderr,
             )
+        if not self.run.checkpoints.paths():
+            self.run.checkpoints.write(0, self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
@@ -71,3 +79,4 @@ class RunRecorder(keras.callbacks.Callback):
             self.run.write_model(self.model)
         if self.draws:
             self.run.write("curve.png", lambda path: draw_curve(self.lines, path))
+        self.run.checkpoints.write(epoch + 1, self.model)

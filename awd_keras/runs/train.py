@@ -1,19 +1,16 @@
 """A whole training run."""
 
 import os
-import platform
-import statistics
-import sys
 
 import keras
 
-from awd_keras import __version__, backend, callbacks, evaluation
+from awd_keras import backend
 from awd_keras.checks import check_positive_integer
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
+from awd_keras.runs.finish import finish, versions
 from awd_keras.runs.run import Run
-from awd_keras.runs.run_recorder import RunRecorder
 
 
 def train(
@@ -36,7 +33,8 @@ def train(
     Builds the preset's model and NT-ASGD, fits them with `awd_keras.callbacks.awd_lstm`, keeps
     the model of the best epoch, and scores it on the validation split in 10 rows and on the test
     split in one. The directory is that of `awd_keras.runs.Run`. The same seed on the same machine
-    gives the same run. See section 5 of Merity, Keskar, Socher (2017), arXiv 1708.02182.
+    gives the same run, also if it is interrupted and `awd_keras.runs.resume` goes on with it. See
+    section 5 of Merity, Keskar, Socher (2017), arXiv 1708.02182.
 
     Args:
         output: the run's directory, made where it doesn't exist.
@@ -61,6 +59,8 @@ def train(
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, a split is too short
             for one window, or the directory holds a run already.
+        OSError: if the run can't be written, for example on a full disk.
+        Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
     Example:
 
@@ -85,10 +85,10 @@ def train(
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
-    keras.utils.set_random_seed(seed)
     if length_multiple is None:
         length_multiple = _length_multiple(len(corpus.train) // batch_size, bptt)
-    train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    # Whatever can be wrong with them is found here, before an old run is deleted.
+    BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
         ("test", corpus.test, settings.test_batch_size),
@@ -98,13 +98,8 @@ def train(
                 f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
                 f"short for one window. Received: {len(tokens)} tokens"
             )
-    valid_set = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=bptt, variable=False)
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **{"seed": seed, **(model or {})})
     ntasgd = NTASGD(**{**settings.optimizer, **(optimizer or {})})
-    network.compile(optimizer=ntasgd)
-    # The carried state is built for the largest batch that it will see.
-    network.build((max(batch_size, settings.valid_batch_size, settings.test_batch_size), None))
-    versions = _versions()
     config = {
         "backend": keras.backend.backend(),
         "preset": preset,
@@ -115,47 +110,15 @@ def train(
         "bptt": bptt,
         "length_multiple": length_multiple,
         "seed": seed,
-        "versions": versions,
+        "text": corpus.source,
+        "text_digest": corpus.digest,
+        "versions": versions(),
     }
     run = Run.create(output, config, corpus.vocabulary, overwrite)
-    recorder = RunRecorder(run, train_set)
-    network.fit(
-        train_set,
-        epochs=epochs,
-        validation_data=valid_set,
-        callbacks=[*callbacks.awd_lstm(train_set), recorder],
-        verbose=verbose,
-    )
-    best = run.model()
-    valid = evaluation.perplexity(best, corpus.valid, settings.valid_batch_size, bptt)
-    test = evaluation.perplexity(best, corpus.test, settings.test_batch_size, bptt)
-    triggered = [line["epoch"] for line in recorder.lines if line["averaging"]]
-    return run.write_result(
-        {
-            "backend": keras.backend.backend(),
-            "preset": preset,
-            "epochs": epochs,
-            "valid_perplexity": valid.perplexity,
-            "test_perplexity": test.perplexity,
-            "triggered_epoch": triggered[0] if triggered else None,
-            "tokens_per_second": statistics.median(line["tokens_per_second"] for line in recorder.lines),
-            "versions": versions,
-        }
-    )
+    return finish(run, corpus, verbose)
 
 
 def _length_multiple(tokens_a_row: int, bptt: int) -> int:
     multiple = min(backend.length_multiple(), max(1, bptt // 2))
     # A short text is cut in few windows, and can't be cut in multiples.
     return multiple if tokens_a_row > 10 * bptt else 1
-
-
-def _versions() -> dict:
-    framework = keras.backend.backend()
-    return {
-        "awd_keras": __version__,
-        "keras": keras.version(),
-        # Read off the module: TensorFlow has several distributions of one module.
-        framework: getattr(sys.modules.get(framework), "__version__", "unknown"),
-        "python": platform.python_version(),
-    }

@@ -60,7 +60,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(run):
     assert sorted(run.directory.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", Run.FILES)
+@pytest.mark.parametrize("name", [*Run.FILES, "checkpoint-7.keras"])
 def test_refuses_to_replace_a_run(tmp_path, name):
     (tmp_path / name).write_text("mine", encoding="utf-8")
     with pytest.raises(ValueError, match=f"already holds a run .{name}"):
@@ -106,12 +106,28 @@ def test_broken_config(run, content):
 
 
 def test_broken_files(run):
-    run.path("metrics.jsonl").write_text('{"epoch": 1}\n{"epo', encoding="utf-8")
+    run.path("metrics.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not JSON"):
         run.metrics()
     run.path("model.keras").write_bytes(b"half a zip")
     with pytest.raises(ValueError, match=r"model\.keras is not a whole Keras model"):
         run.model()
+
+
+@pytest.mark.parametrize("rest", [b'{"epo', b"{", b"\0\0\0\0", b'{"epoch": 2}garbage\n', b"\xff\n"])
+def test_a_torn_last_line_is_stepped_over(run, capsys, rest):
+    run.path("metrics.jsonl").write_bytes(b'{"epoch": 1}\n' + rest)
+    assert run.metrics() == [{"epoch": 1}]
+    said = capsys.readouterr().err
+    assert "metrics.jsonl, line 2 is not JSON" in said
+    assert "left out" in said
+    assert said.count("\n") == 1
+
+
+def test_a_last_line_without_its_end_is_whole(run, capsys):
+    run.path("metrics.jsonl").write_bytes(b'{"epoch": 1}\n{"epoch": 2}')
+    assert run.metrics() == [{"epoch": 1}, {"epoch": 2}]
+    assert capsys.readouterr().err == ""
 
 
 def test_another_format(run):

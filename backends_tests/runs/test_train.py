@@ -44,7 +44,8 @@ def without_times(lines):
 
 
 def test_writes_the_directory_of_the_design(directory):
-    assert sorted(path.name for path in directory.iterdir()) == sorted(runs.Run.FILES)
+    checkpoints = ["checkpoint-2.keras", "checkpoint-3.keras"]
+    assert sorted(path.name for path in directory.iterdir()) == sorted([*runs.Run.FILES, *checkpoints])
     run = runs.Run.open(directory)
     lines = run.metrics()
     assert [line["epoch"] for line in lines] == [1, 2, 3]

@@ -1,0 +1,110 @@
+"""What is left to do of a run, from its beginning or from its last checkpoint."""
+
+import platform
+import statistics
+import sys
+
+import keras
+
+from awd_keras import __version__, callbacks, evaluation
+from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.optimizers import NTASGD
+from awd_keras.runs.run import Run
+from awd_keras.runs.run_recorder import RunRecorder
+from awd_keras.runs.stop_on_signal import StopOnSignal
+
+
+def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
+    """Trains the model of a run from its last checkpoint on, scores the best one, and writes `result.json`.
+
+    Everything else is in the run's `config.json`: a run goes on as it would have, whoever calls this and when.
+
+    Args:
+        run: the `Run`, new or interrupted.
+        corpus: the text that it is trained on.
+        verbose: Keras's.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        ValueError: if the run has lost its checkpoints.
+        OSError: if the run can't be written.
+        Interrupted: after SIGINT or SIGTERM.
+    """
+    try:
+        with StopOnSignal() as stop:
+            lines = _fit(run, corpus, verbose, stop)
+            return _score(run, corpus, lines)
+    except OSError as error:
+        checkpoints = run.checkpoints.paths()
+        kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
+        raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {run.directory}") from error
+
+
+def versions() -> dict:
+    """The versions of what a run depends on."""
+    framework = keras.backend.backend()
+    return {
+        "awd_keras": __version__,
+        "keras": keras.version(),
+        # Read off the module: TensorFlow has several distributions of one module.
+        framework: getattr(sys.modules.get(framework), "__version__", "unknown"),
+        "python": platform.python_version(),
+    }
+
+
+def _fit(run, corpus, verbose, stop):
+    config = run.config
+    preset = PRESETS[run.setting("preset")]
+    batch_size, bptt, seed, epochs = (run.setting(name) for name in ("batch_size", "bptt", "seed", "epochs"))
+    length_multiple = run.setting("length_multiple")
+    train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
+    keras.utils.set_random_seed(seed)
+    network = AWDLSTM.from_config(config["model"])
+    network.compile(optimizer=NTASGD.from_config(config["optimizer"]))
+    # The carried state is built for the largest batch that it will see.
+    network.build((max(batch_size, preset.valid_batch_size, preset.test_batch_size), None))
+    network.optimizer.build(network.trainable_variables)
+    lines = run.metrics()
+    epoch = run.checkpoints.load(network, most=len(lines))
+    if epoch is None:
+        if lines:
+            raise ValueError(
+                f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
+                "whole checkpoint. To start it anew, pass --overwrite and its options."
+            )
+        epoch = 0
+    recorder = RunRecorder(run, train_set, lines[:epoch])
+    if epoch < epochs:
+        network.fit(
+            train_set,
+            epochs=epochs,
+            initial_epoch=epoch,
+            validation_data=valid_set,
+            callbacks=[*callbacks.awd_lstm(train_set), recorder, stop],
+            verbose=verbose,
+        )
+    return recorder.lines
+
+
+def _score(run, corpus, lines):
+    preset, bptt = PRESETS[run.setting("preset")], run.setting("bptt")
+    best = run.model()
+    valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
+    test = evaluation.perplexity(best, corpus.test, preset.test_batch_size, bptt)
+    triggered = [line["epoch"] for line in lines if line["averaging"]]
+    return run.write_result(
+        {
+            "backend": keras.backend.backend(),
+            "preset": run.setting("preset"),
+            "epochs": run.setting("epochs"),
+            "valid_perplexity": valid.perplexity,
+            "test_perplexity": test.perplexity,
+            "triggered_epoch": triggered[0] if triggered else None,
+            "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
+            "versions": versions(),
+        }
+    )

@@ -1,0 +1,15 @@
+"""What a run that a signal has stopped raises."""
+
+import signal
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM has stopped a run. Uncaught, it ends the program as Ctrl-C does.
+
+    Args:
+        number: the signal's number.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number

@@ -1,0 +1,77 @@
+"""An interrupted run goes on."""
+
+import os
+
+from awd_keras.checks import check_positive_integer
+from awd_keras.data import Corpus
+from awd_keras.runs.finish import finish
+from awd_keras.runs.run import Run
+
+
+def resume(
+    output: str | os.PathLike,
+    corpus: Corpus | None = None,
+    *,
+    epochs: int | None = None,
+    verbose: int | str = "auto",
+) -> dict:
+    """Goes on with a run of `awd_keras.runs.train` at its last finished epoch, as if nothing had happened.
+
+    Losses, perplexities, the trigger, weights, averages, masks and window lengths are those of the run without the
+    interruption: on the same backend of the same machine to the last bit, on another backend with masks of its own.
+    All settings are the run's. Of a run that is finished, the result is returned.
+
+    Args:
+        output: the run's directory.
+        corpus: the text that it is trained on. Defaults to where `train` had it from, if that was
+            `Corpus.from_directory` or `Corpus.python_docs`.
+        epochs: number of epochs in all, if it is to be another one than before.
+        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+
+    Returns:
+        What `result.json` holds; see `train`.
+
+    Raises:
+        FileNotFoundError: if there is no run, or its text is gone.
+        ValueError: if the run can't be read or has lost its checkpoints, the text is another one, or `epochs` is less
+            than what has been trained already.
+        OSError: if the run can't be written, for example on a full disk.
+        Interrupted: after SIGINT or SIGTERM, when the current step is over.
+
+    Example:
+
+    ```python
+    result = awd_keras.runs.resume("runs/first")
+    result["valid_perplexity"]
+    ```
+    """
+    run = Run.open(output)
+    config = run.config
+    corpus = _read_again(run) if corpus is None else corpus
+    if corpus.digest != config.get("text_digest"):
+        raise ValueError(f"The run in {run.directory} is trained on another text than this one.")
+    if epochs is not None and epochs != config["epochs"]:
+        check_positive_integer("epochs", epochs)
+        done = len(run.metrics())
+        if epochs < done:
+            raise ValueError(f"Argument `epochs` must be at least {done}, which have been trained. Received: {epochs=}")
+        # First, so that a result of fewer epochs is never met beside the new settings.
+        run.path("result.json").unlink(missing_ok=True)
+        run.write_config({**config, "epochs": epochs})
+    if run.result is not None:
+        return run.result
+    if not run.path("vocabulary.json").is_file():
+        run.write_vocabulary(corpus.vocabulary)
+    return finish(run, corpus, verbose)
+
+
+def _read_again(run):
+    source = run.config.get("text")
+    if source is None:
+        raise ValueError(
+            f"The run in {run.directory} is trained on a corpus that Python code has made: pass it to "
+            "`awd_keras.runs.resume(directory, corpus)`."
+        )
+    if source["directory"] is None:
+        return Corpus.python_docs(source["min_count"])
+    return Corpus.from_directory(source["directory"], source["min_count"])

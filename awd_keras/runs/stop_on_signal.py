@@ -1,0 +1,78 @@
+"""A training run ends cleanly when the machine, or somebody at it, says so."""
+
+import signal
+import threading
+
+import keras
+
+from awd_keras.runs.interrupted import Interrupted
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Raises `Interrupted` after SIGINT or SIGTERM: in `fit` when the current step is over, outside of it at once.
+
+    What an epoch's end writes is always written whole. A second signal does what it would have done without this.
+    Signals are watched within a `with` statement, in the main thread alone, as Python has it; those that the program
+    ignores stay ignored.
+
+    Example:
+
+    >>> import keras, numpy as np, signal
+    >>> from awd_keras.runs import Interrupted, StopOnSignal
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> x = np.ones((8, 1), "float32")
+    >>> send = lambda batch, logs: signal.raise_signal(signal.SIGTERM)
+    >>> send = keras.callbacks.LambdaCallback(on_train_batch_begin=send)
+    >>> try:
+    ...     with StopOnSignal() as stop:
+    ...         history = model.fit(x, x, epochs=9, callbacks=[send, stop], verbose=0)
+    ... except Interrupted as interrupted:
+    ...     print(interrupted)
+    stopped by SIGTERM
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._before = {}
+        self._number = None
+        self._in_fit = False
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number, frame):
+        self.__exit__()
+        self._number = number
+        if not self._in_fit:
+            raise Interrupted(number)
+
+    def _stop_if_asked(self):
+        if self._number is not None:
+            raise Interrupted(self._number)
+
+    def on_train_begin(self, logs=None):
+        self._in_fit = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # What came during the last epoch's end.
+        self._stop_if_asked()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
+
+    def on_train_end(self, logs=None):
+        self._in_fit = False
+        self._stop_if_asked()

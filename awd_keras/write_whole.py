@@ -1,0 +1,42 @@
+"""Writing a file so that nobody ever meets half of it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_whole(path: str | os.PathLike, writer: Callable[[Path], object]) -> None:
+    """Replaces the file `path` by what `writer(beside)` writes: all of it, or nothing.
+
+    What is written goes to a file beside, named `.writing-` and the file's name, then to the disk, and only then in its
+    place. A crash, of the process or of the machine, leaves the old file or the new one.
+
+    Args:
+        path: the file, in a directory that exists.
+        writer: function of the path to write to.
+
+    Raises:
+        OSError: if the file can't be written, a full disk for example. The message names the file.
+    """
+    path = Path(path)
+    # The suffix stays last: Keras and matplotlib choose the format by it.
+    beside = path.with_name(f".writing-{path.name}")
+    try:
+        writer(beside)
+        _to_disk(beside, os.O_RDWR)
+        os.replace(beside, path)
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    # The new name, too, is safe only when the directory is. Windows opens no directories.
+    if hasattr(os, "O_DIRECTORY"):
+        _to_disk(path.parent, os.O_RDONLY)
+
+
+def _to_disk(path, flags):
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
