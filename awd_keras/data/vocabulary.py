@@ -182,7 +182,10 @@ class Vocabulary:
             content = json.loads(Path(path).read_bytes().decode("utf-8"))
             if not isinstance(content, dict) or not isinstance(content.get("words"), list):
                 raise ValueError('no {"words": [...]} in it')
-            return cls(content["words"])
+            vocabulary = cls(content["words"])
+            # JSON can hold halves of characters, which no text has and nothing prints.
+            "".join(vocabulary).encode("utf-8")
+            return vocabulary
         except (TypeError, ValueError, RecursionError) as error:
             reason = str(error).replace("\n", " ")
             raise ValueError(f"{os.fspath(path)!r} doesn't hold a vocabulary: {reason}") from error
