@@ -80,6 +80,17 @@ def keep_mask(shape, rate, seed_generator):
     return ops.greater_equal(keras.random.uniform(shape, seed=seed_generator), rate)
 
 
+def mask_bits(rate):
+    """How few random bits an element of a mask needs, drawing being what a mask costs.
+
+    Returns:
+        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
+        an element is kept whose bits, an unsigned integer, reach it.
+    """
+    bits = 8 if float(rate * 2**8).is_integer() else 16
+    return bits, min(round(rate * 2**bits), 2**bits - 1)
+
+
 def jit_compile():
     """The value of `jit_compile` that suits windows of many lengths."""
     return "auto"

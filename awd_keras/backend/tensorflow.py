@@ -147,12 +147,13 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`, from 16 random bits an element: the rate is right to 2**-17."""
+    """As `generic.keep_mask`, from as few random bits as `generic.mask_bits` says."""
     seed = tf.cast(seed_generator.next(), "int32")
-    count = tf.reduce_prod(tf.convert_to_tensor(shape, "int32"))
-    words = tf.random.stateless_uniform([(count + 1) // 2], seed, None, None, dtype="int32")
-    bits = tf.reshape(tf.reshape(tf.bitcast(words, "int16"), [-1])[:count], shape)
-    return bits >= min(round(rate * 2**16), 2**16 - 1) - 2**15
+    bits, threshold = generic.mask_bits(rate)
+    count, parts = tf.reduce_prod(tf.convert_to_tensor(shape, "int32")), 32 // bits
+    words = tf.random.stateless_uniform([(count + parts - 1) // parts], seed, None, None, dtype="int32")
+    values = tf.reshape(tf.reshape(tf.bitcast(words, f"int{bits}"), [-1])[:count], shape)
+    return values >= threshold - 2 ** (bits - 1)
 
 
 def jit_compile():

@@ -74,7 +74,7 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`, from 16 random bits an element: the rate is right to 2**-17."""
+    """As `generic.keep_mask`, from as few random bits as `generic.mask_bits` says."""
     device = get_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
@@ -83,11 +83,12 @@ def keep_mask(shape, rate, seed_generator):
     state = [int(part) & 0xFFFFFFFF for part in seed_generator.next()]
     seed = int(np.random.SeedSequence(state).generate_state(1)[0])
     generator = torch.Generator(device=device).manual_seed(seed)
+    bits, threshold = generic.mask_bits(rate)
     count = math.prod(shape)
-    words = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+    words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
-    bits = words.view(torch.int16)[:count].view(shape)
-    return bits >= min(round(rate * 2**16), 2**16 - 1) - 2**15
+    values = words.view(torch.int8 if bits == 8 else torch.int16)[:count].view(shape)
+    return values >= threshold - 2 ** (bits - 1)
 
 
 def jit_compile():

@@ -17,7 +17,7 @@ def test_shape_and_dtype(shape):
     assert keep.dtype == bool
 
 
-@pytest.mark.parametrize("rate", [1e-3, 0.1, 1 / 3, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("rate", [1e-3, 1 / 256, 0.1, 0.25, 1 / 3, 0.5, 0.9, 0.999])
 def test_rate(rate):
     dropped = ~mask((1000, 1003), rate)
     assert abs(dropped.mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / dropped.size)
@@ -30,12 +30,16 @@ def test_rates_next_to_one_and_zero():
 
 def test_neighbours_are_independent():
     """Several elements come from one random number: no part of it may say anything about another."""
-    dropped = (~mask((400_000,), 0.5)).astype("float64") - 0.5
-    for lag in range(1, 9):
-        correlation = 4 * np.mean(dropped[lag:] * dropped[:-lag])
-        assert abs(correlation) < 5 / np.sqrt(len(dropped))
-    for position in range(4):
-        assert abs(dropped[position::4].mean()) < 5 * 0.5 / np.sqrt(len(dropped) / 4)
+    count = 400_000
+    for rate in (0.5, 0.4):  # 8 bits, 16 bits
+        dropped = (~mask((count,), rate)).astype("float64") - rate
+        variance = rate * (1 - rate)
+        for lag in (*range(1, 9), count // 4, count // 2):
+            correlation = np.mean(dropped[lag:] * dropped[:-lag]) / variance
+            assert abs(correlation) < 5 / np.sqrt(count - lag)
+        for position in range(4):
+            for part in (dropped[position::4], np.split(dropped, 4)[position]):
+                assert abs(part.mean()) < 5 * np.sqrt(variance / len(part))
 
 
 def test_draws_differ_and_repeat():
