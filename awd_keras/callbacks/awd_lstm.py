@@ -41,7 +41,7 @@ def awd_lstm(dataset):
     """
     return [
         ScaleLearningRate(dataset),
-        ResetStates(),
+        ResetStates(dataset),
         NonMonotonicTrigger(),
         SwapAveragedWeights(),
     ]

@@ -2,6 +2,8 @@
 
 import keras
 
+from awd_keras.callbacks.passes import Passes
+
 
 class ResetStates(keras.callbacks.Callback):
     """Zeroes the state that layers carry from window to window, where a text begins anew.
@@ -11,7 +13,14 @@ class ResetStates(keras.callbacks.Callback):
     validation in `fit` and of `predict`, the inference state: `reset_inference_state()`. As the two
     are separate, validation doesn't touch training.
 
+    With `fit(steps_per_epoch=k)`, an epoch of `fit` may begin in the middle of the text, where the last one stopped. A
+    callback that knows the dataset keeps the training state there, and zeroes it where a pass over the text begins.
+
     Source: section 4.1, where the state goes from one window of a stream to the next.
+
+    Args:
+        dataset: the `BPTTDataset` that is passed to `fit`, or anything else with a length; None if each epoch of
+            `fit` begins a text.
 
     Example:
 
@@ -29,8 +38,17 @@ class ResetStates(keras.callbacks.Callback):
     True
     """
 
+    def __init__(self, dataset=None):
+        super().__init__()
+        self.dataset = dataset
+        self._passes = None
+
+    def on_train_begin(self, logs=None):
+        self._passes = None if self.dataset is None else Passes(len(self.dataset), self.params["steps"])
+
     def on_epoch_begin(self, epoch, logs=None):
-        self._reset("reset_training_state")
+        if self._passes is None or self._passes.next_epoch() == 0:
+            self._reset("reset_training_state")
 
     def on_test_begin(self, logs=None):
         self._reset("reset_inference_state")

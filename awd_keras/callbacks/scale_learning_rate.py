@@ -5,6 +5,8 @@ import weakref
 import keras
 from keras import ops
 
+from awd_keras.callbacks.passes import Passes
+
 # Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
 # step raises, the next `fit`, likely with a new callback, has to put the rate back.
 _scaled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -20,18 +22,23 @@ class ScaleLearningRate(keras.callbacks.Callback):
     checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
     is told the epoch, which decides its window lengths.
 
+    With `fit(steps_per_epoch=k)`, an epoch of `fit` takes k windows and the next one goes on behind them. The dataset
+    is then told the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, and keeps to the lengths of a
+    pass until it is over. Each `fit` begins with the first window of a pass, also if its `initial_epoch` is in the
+    middle of one.
+
     With gradient accumulation, an update uses the rate of its last window.
 
     Source: section 4.1, "Variable length backpropagation sequences".
 
     Args:
-        dataset: the `BPTTDataset` that is passed to `fit`, or an object with its `bptt`,
+        dataset: the `BPTTDataset` that is passed to `fit`, or an object with its `bptt`, `in_epoch`,
             `set_epoch(epoch)` and `window_lengths()`.
 
     Raises:
         TypeError: if `dataset` isn't like that.
         ValueError: when training starts, if the model is compiled with `steps_per_execution` above
-            1 or with a learning rate that can't be set, or if `fit` doesn't make one step a window.
+            1 or with a learning rate that can't be set, or if `fit` reads another dataset.
 
     Example:
 
@@ -53,13 +60,15 @@ class ScaleLearningRate(keras.callbacks.Callback):
 
     def __init__(self, dataset):
         super().__init__()
-        for name in ("bptt", "set_epoch", "window_lengths"):
+        for name in ("bptt", "in_epoch", "set_epoch", "window_lengths"):
             if not hasattr(dataset, name):
                 raise TypeError(
                     "Argument `dataset` must be an `awd_keras.data.BPTTDataset` or have its "
-                    f"`bptt`, `set_epoch` and `window_lengths`. Received: dataset={dataset!r}"
+                    f"`bptt`, `in_epoch`, `set_epoch` and `window_lengths`. Received: dataset={dataset!r}"
                 )
         self.dataset = dataset
+        self._passes = Passes(1, 1)
+        self._pass = 0
         self._lengths = ()
 
     def on_train_begin(self, logs=None):
@@ -77,19 +86,24 @@ class ScaleLearningRate(keras.callbacks.Callback):
                 "`keras.callbacks.LearningRateScheduler` to change it. Received: an optimizer with "
                 "a schedule"
             )
-        if self.params["steps"] != len(self.dataset):
-            raise ValueError(
-                f"Callback `ScaleLearningRate` knows a dataset of {len(self.dataset)} windows: "
-                "pass the same one to `fit`, without `steps_per_epoch`. "
-                f"Received: {self.params['steps']} steps an epoch"
-            )
+        self._passes = Passes(len(self.dataset.window_lengths()), self.params["steps"])
         self._put_back()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.dataset.set_epoch(epoch)
-        self._lengths = self.dataset.window_lengths()
+        window = self._passes.next_epoch()
+        if window == 0:
+            self._pass = epoch // self._passes.epochs_per_pass
+        # Also in the middle of a pass: as TensorFlow reads ahead, the dataset may have counted it already.
+        self.dataset.set_epoch(self._pass)
+        self._lengths = self.dataset.window_lengths()[window:]
 
     def on_train_batch_begin(self, batch, logs=None):
+        # The dataset was told the epoch since, so that only this `fit` can have begun to read it.
+        if batch == 0 and not self.dataset.in_epoch:
+            raise ValueError(
+                "Callback `ScaleLearningRate` must be given the dataset that is passed to `fit`. Received: "
+                f"dataset={self.dataset!r}, which `fit` doesn't read"
+            )
         optimizer = self.model.optimizer
         rate = float(ops.convert_to_numpy(optimizer.learning_rate))
         optimizer.learning_rate = rate * float(self._lengths[batch]) / self.dataset.bptt

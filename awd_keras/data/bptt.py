@@ -36,6 +36,10 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
     epoch better, after a restart for example, says so by `set_epoch`. `fit` keeps the windows in
     order, whatever its argument `shuffle`.
 
+    An epoch of the dataset is a pass over the text. With `fit(steps_per_epoch=k)`, an epoch of `fit` takes the next
+    k windows, and the last one of a pass what is left, about which Keras warns. The dataset then counts passes, and
+    `evaluate` and `validation_data` need a dataset of their own, as reading this one to its end counts as a pass.
+
     With `length_multiple=m`, lengths are multiples of m, which bounds the number of programs that
     a compiler has to make. Only the first window (m plus a random phase, so that window edges still
     fall on every token) and the last (what remains) differ, both in [m, 2m) if m >= 5. With `e` and
@@ -161,7 +165,12 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         """
         check_not_negative_integer("epoch", epoch)
         self.epoch = int(epoch)
-        self._last_was_read = False
+        self._in_epoch = self._last_was_read = False
+
+    @property
+    def in_epoch(self):
+        """Whether Keras has begun to read the epoch, and not ended it."""
+        return self._in_epoch
 
     def on_epoch_begin(self):
         """Called by Keras."""
@@ -173,7 +182,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         # it reads a batch before that: what shows an epoch is that its last window was read.
         if self._last_was_read:
             self.epoch += 1
-        self._in_epoch = self._last_was_read = False
+            self._in_epoch = self._last_was_read = False
 
     def _count_windows(self):
         """The number of windows that n targets make, such that each epoch's lengths can fit."""

@@ -100,6 +100,21 @@ def test_reset_at_the_beginning_of_each_pass(name):
     assert look.seen == [*tests, ("predict", 3, 1), ("predict", 3, 2), ("predict", 3, 3)]
 
 
+@pytest.mark.parametrize("knows_the_data", [False, True])
+def test_steps_per_epoch(knows_the_data):
+    """Where an epoch of `fit` goes on in the middle of the data, so does the state; each `fit` begins anew."""
+    model, layer = models()["plain"]
+    model.compile("sgd", loss="mse")
+    look = Look(layer)
+    callbacks = [ResetStates(X[::2] if knows_the_data else None), look]
+    for _ in range(2):
+        look.seen.clear()
+        with pytest.warns(UserWarning, match="ran out of data"):  # Keras, of the second epoch, a step short
+            model.fit(X, X, batch_size=2, epochs=3, steps_per_epoch=2, callbacks=callbacks, verbose=0)
+        counts = [seen[1] for seen in look.seen if seen[0] == "train"]
+        assert counts == [1, 2, 3 if knows_the_data else 1, 1, 2]
+
+
 def test_a_layer_with_one_of_the_methods_and_one_with_none():
     class Half(keras.layers.Layer):
         resets = 0

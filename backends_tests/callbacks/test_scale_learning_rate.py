@@ -24,8 +24,9 @@ class HalfWindows:
         self.window_lengths = dataset.window_lengths
         self.bptt = 2 * dataset.bptt
 
-    def __len__(self):
-        return len(self.dataset)
+    @property
+    def in_epoch(self):
+        return self.dataset.in_epoch
 
 
 class Counter(keras.layers.Layer):
@@ -119,6 +120,53 @@ def test_schedulers_change_the_rate_that_is_scaled():
     assert set(look.rates) == {0.5, 0.25}
 
 
+def log_windows(dataset):
+    """Notes each window that is read: its epoch's number, its place and its length."""
+    served = []
+
+    class Logged(type(dataset)):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            served.append((self.epoch, index, x.shape[1]))
+            return x, y
+
+    dataset.__class__ = Logged
+    return served
+
+
+def windows(dataset, epoch):
+    return [(epoch, *window) for window in enumerate(dataset.window_lengths(epoch))]
+
+
+@pytest.mark.parametrize(("initial_epoch", "passes"), [(0, (0, 1)), (4, (1, 2))])
+def test_steps_per_epoch(initial_epoch, passes):
+    """Epochs of 4, 4 and 3 windows make a pass over the text, with the lengths and the rates of one."""
+    dataset, valid = new_dataset(), new_dataset(variable=False, length_multiple=1)
+    assert len(dataset) == 11
+    model = new_model(new_ntasgd())
+    served = log_windows(dataset)
+    arguments = {"epochs": initial_epoch + 6, "initial_epoch": initial_epoch, "steps_per_epoch": 4}
+    with pytest.warns(UserWarning, match="ran out of data"):  # Keras, of the shorter epochs
+        look = fit(model, dataset, validation_data=valid, **arguments)
+    expected = [window for number in passes for window in windows(dataset, number)]
+    # TensorFlow looks at the first window's shape before, and may have read ahead.
+    assert served[len(served) - len(expected) :] == expected
+    lengths = [length for _, _, length in expected]
+    np.testing.assert_allclose(look.used, 0.5 * np.array(lengths) / 20, atol=1e-5)
+
+
+def test_steps_per_epoch_without_the_callback():
+    """The dataset counts passes, whether a window was read in an epoch or, ahead of it, between two."""
+    dataset, valid = new_dataset(), new_dataset(variable=False, length_multiple=1)
+    model = new_model(new_ntasgd())
+    served = log_windows(dataset)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(dataset, validation_data=valid, epochs=6, steps_per_epoch=4, verbose=0)
+    expected = windows(dataset, 0) + windows(dataset, 1)
+    assert served[len(served) - len(expected) :] == expected
+    assert dataset.epoch == 2
+
+
 def test_with_gradient_accumulation_the_last_window_counts():
     dataset = new_dataset()
     look = fit(new_model(new_ntasgd(gradient_accumulation_steps=2)), dataset)
@@ -173,15 +221,12 @@ def test_a_schedule_cannot_be_scaled():
         fit(new_model(new_ntasgd(learning_rate=schedule)), new_dataset())
 
 
-def test_steps_per_epoch():
-    with pytest.raises(ValueError, match="without `steps_per_epoch`. Received: 3 steps an epoch"):
-        fit(new_model(new_ntasgd()), new_dataset(), steps_per_epoch=3)
-
-
 def test_another_dataset():
-    other = BPTTDataset(np.arange(99) % 7, batch_size=2, bptt=20)
-    with pytest.raises(ValueError, match="knows a dataset of"):
-        fit(new_model(new_ntasgd()), other, [ScaleLearningRate(new_dataset())])
+    model = new_model(new_ntasgd())
+    for other in (new_dataset(), BPTTDataset(np.arange(99) % 7, batch_size=2, bptt=20)):
+        with pytest.raises(ValueError, match="must be given the dataset that is passed to `fit`. Received: dataset="):
+            fit(model, other, [ScaleLearningRate(new_dataset())])
+    assert model.get_weights()[0] == 0
 
 
 def test_not_a_dataset():
