@@ -4,48 +4,33 @@ The functions are taken from the file of the framework that Keras runs on, and f
 of tensors are Keras's own, the same everywhere, but not public.
 """
 
+import importlib
+
 import keras
 from keras.src.backend import get_keras_mask, set_keras_mask
 
 from awd_keras.backend.generic import lstm as generic_lstm
 
-match keras.config.backend():
-    case "jax":
-        from awd_keras.backend.jax import (
-            jit_compile,
-            keep_mask,
-            length_multiple,
-            lstm,
-            lstm_supports_jit,
-        )
-    case "tensorflow":
-        from awd_keras.backend.tensorflow import (
-            jit_compile,
-            keep_mask,
-            length_multiple,
-            lstm,
-            lstm_supports_jit,
-        )
-    case "torch":
-        from awd_keras.backend.torch import (
-            jit_compile,
-            keep_mask,
-            length_multiple,
-            lstm,
-            lstm_supports_jit,
-        )
-    case _:
-        from awd_keras.backend.generic import (
-            jit_compile,
-            keep_mask,
-            length_multiple,
-            lstm,
-            lstm_supports_jit,
-        )
+_name = keras.config.backend()
+framework = importlib.import_module(
+    f"awd_keras.backend.{_name if _name in ('jax', 'tensorflow', 'torch') else 'generic'}"
+)
+
+average = framework.average
+descend = framework.descend
+global_norm = framework.global_norm
+jit_compile = framework.jit_compile
+keep_mask = framework.keep_mask
+length_multiple = framework.length_multiple
+lstm = framework.lstm
+lstm_supports_jit = framework.lstm_supports_jit
 
 __all__ = [
+    "average",
+    "descend",
     "generic_lstm",
     "get_keras_mask",
+    "global_norm",
     "jit_compile",
     "keep_mask",
     "length_multiple",

@@ -80,15 +80,40 @@ def keep_mask(shape, rate, seed_generator):
     return ops.greater_equal(keras.random.uniform(shape, seed=seed_generator), rate)
 
 
-def mask_bits(rate):
-    """How few random bits an element of a mask needs, drawing being what a mask costs.
+def global_norm(gradients):
+    """The norm of all gradients taken together, in float32, so that it overflows for no 16-bit type."""
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients))
 
-    Returns:
-        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
-        an element is kept whose bits, an unsigned integer, reach it.
+
+def descend(variables, gradients, learning_rate, scale, decays, finite):
+    """Makes a step of gradient descent: `w -= learning_rate * (scale * g + decay * w)`.
+
+    Args:
+        variables: list of the `keras.Variable`s w.
+        gradients: list of tensors g.
+        learning_rate: scalar.
+        scale: scalar tensor, float32.
+        decays: list of floats, one a variable.
+        finite: boolean scalar tensor; where it is False, nothing changes.
     """
-    bits = 8 if float(rate * 2**8).is_integer() else 16
-    return bits, min(round(rate * 2**bits), 2**bits - 1)
+    for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
+        w = ops.convert_to_tensor(variable)
+        rate, factor = (ops.cast(x, w.dtype) for x in (learning_rate, scale))
+        step = ops.multiply(rate, ops.add(ops.multiply(factor, gradient), ops.multiply(decay, w)))
+        variable.assign(ops.where(finite, ops.subtract(w, step), w))
+
+
+def average(averages, variables, share):
+    """Moves each average towards its variable: `average += share * (w - average)`.
+
+    Args:
+        averages: list of `keras.Variable`s, of the variables' dtype or a wider one.
+        variables: list of the `keras.Variable`s w.
+        share: scalar tensor, float32; where it is 0, nothing changes.
+    """
+    for mean, variable in zip(averages, variables, strict=True):
+        change = ops.subtract(ops.cast(variable, mean.dtype), mean)
+        mean.assign(ops.add(mean, ops.multiply(change, ops.cast(share, mean.dtype))))
 
 
 def jit_compile():

@@ -8,6 +8,7 @@ from keras.src import activations
 from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
+from awd_keras.backend.mask_bits import mask_bits
 
 
 def lstm(
@@ -141,13 +142,28 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`, from as few random bits as `generic.mask_bits` says."""
-    bits, threshold = generic.mask_bits(rate)
+    """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
+    bits, threshold = mask_bits(rate)
     count, parts = math.prod(shape), 32 // bits
     # JAX's own draws of 8 and 16 bits cost 64 bits each. The barrier keeps XLA from drawing a word anew for each part.
     words = jax.lax.optimization_barrier(jax.random.bits(seed_generator.next(), (-(-count // parts),)))
     values = jnp.stack([(words >> (bits * part)) & (2**bits - 1) for part in range(parts)])
     return (values >= threshold).reshape(-1)[:count].reshape(shape)
+
+
+def global_norm(gradients):
+    """As `generic.global_norm`; XLA makes one pass of it, as of the two functions that follow."""
+    return generic.global_norm(gradients)
+
+
+def descend(variables, gradients, learning_rate, scale, decays, finite):
+    """As `generic.descend`."""
+    generic.descend(variables, gradients, learning_rate, scale, decays, finite)
+
+
+def average(averages, variables, share):
+    """As `generic.average`."""
+    generic.average(averages, variables, share)
 
 
 def jit_compile():

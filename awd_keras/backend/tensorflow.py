@@ -5,6 +5,7 @@ from keras.src import activations
 from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
+from awd_keras.backend.mask_bits import mask_bits
 
 
 def lstm(
@@ -147,13 +148,44 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`, from as few random bits as `generic.mask_bits` says."""
+    """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     seed = tf.cast(seed_generator.next(), "int32")
-    bits, threshold = generic.mask_bits(rate)
+    bits, threshold = mask_bits(rate)
     count, parts = tf.reduce_prod(tf.convert_to_tensor(shape, "int32")), 32 // bits
     words = tf.random.stateless_uniform([(count + parts - 1) // parts], seed, None, None, dtype="int32")
     values = tf.reshape(tf.reshape(tf.bitcast(words, f"int{bits}"), [-1])[:count], shape)
     return values >= threshold - 2 ** (bits - 1)
+
+
+def global_norm(gradients):
+    """As `generic.global_norm`."""
+    return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(tf.cast(g, "float32")) for g in gradients]))
+
+
+def descend(variables, gradients, learning_rate, scale, decays, finite):
+    """As `generic.descend`, by TensorFlow's own kernel of a step, which needs no array between."""
+
+    def step():
+        for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
+            w = variable.value
+            rate, factor = (tf.cast(x, w.dtype) for x in (learning_rate, scale))
+            if decay:
+                tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=rate * decay, delta=w)
+            tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=rate * factor, delta=gradient)
+
+    tf.cond(finite, step, lambda: None)
+
+
+def average(averages, variables, share):
+    """As `generic.average`."""
+
+    def move():
+        for mean, variable in zip(averages, variables, strict=True):
+            mean = mean.value
+            difference = mean - tf.cast(variable.value, mean.dtype)
+            tf.raw_ops.ResourceApplyGradientDescent(var=mean.handle, alpha=tf.cast(share, mean.dtype), delta=difference)
+
+    tf.cond(share > 0, move, lambda: None)
 
 
 def jit_compile():

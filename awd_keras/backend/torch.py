@@ -1,13 +1,16 @@
 """PyTorch."""
 
+import collections
 import math
 
 import numpy as np
 import torch
 from keras.src import activations
 from keras.src.backend.torch.core import get_device
+from torch.optim.sgd import sgd
 
 from awd_keras.backend import generic
+from awd_keras.backend.mask_bits import mask_bits
 
 
 def lstm(
@@ -74,7 +77,7 @@ def lstm_supports_jit() -> bool:
 
 
 def keep_mask(shape, rate, seed_generator):
-    """As `generic.keep_mask`, from as few random bits as `generic.mask_bits` says."""
+    """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     device = get_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
@@ -83,12 +86,52 @@ def keep_mask(shape, rate, seed_generator):
     state = [int(part) & 0xFFFFFFFF for part in seed_generator.next()]
     seed = int(np.random.SeedSequence(state).generate_state(1)[0])
     generator = torch.Generator(device=device).manual_seed(seed)
-    bits, threshold = generic.mask_bits(rate)
+    bits, threshold = mask_bits(rate)
     count = math.prod(shape)
     words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
     values = words.view(torch.int8 if bits == 8 else torch.int16)[:count].view(shape)
     return values >= threshold - 2 ** (bits - 1)
+
+
+@torch.no_grad()
+def global_norm(gradients):
+    """As `generic.global_norm`."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2, torch.float32)))
+
+
+@torch.no_grad()
+def descend(variables, gradients, learning_rate, scale, decays, finite):
+    """As `generic.descend`, by the one pass over the weights that PyTorch has for a step with a loss scale."""
+    groups = collections.defaultdict(list)
+    for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
+        groups[decay].append((variable.value, gradient))
+    for decay, pairs in groups.items():
+        parameters, gradients = zip(*pairs, strict=True)
+        sgd(
+            list(parameters),
+            list(gradients),
+            [None] * len(pairs),
+            fused=True,
+            grad_scale=scale.reciprocal(),
+            found_inf=(~finite).to(torch.float32),
+            weight_decay=decay,
+            momentum=0.0,
+            lr=torch.as_tensor(learning_rate, dtype=torch.float32),
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+
+
+@torch.no_grad()
+def average(averages, variables, share):
+    """As `generic.average`."""
+    # Reading from a GPU would wait for it, and there the passes cost nothing.
+    if share.device.type == "cpu" and share == 0:
+        return
+    for mean, variable in zip(averages, variables, strict=True):
+        mean.value.lerp_(variable.value.to(mean.value.dtype), share.to(mean.value.dtype))
 
 
 def jit_compile():

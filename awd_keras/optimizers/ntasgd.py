@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.checks import check_not_negative, check_positive_integer
 
 # Too short a mantissa to hold a mean of many iterates.
@@ -34,6 +35,8 @@ class NTASGD(keras.optimizers.Optimizer):
     them on request. `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and
     `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of
     the optimizer, so that a saved model goes on where it stopped.
+
+    A step whose gradients aren't all finite changes neither weights nor averages: `skipped_steps` counts it.
 
     Measures are compared in float32; NaN counts as infinity. Averages have their variable's
     dtype, those of float16 and bfloat16 variables are float32.
@@ -127,6 +130,7 @@ class NTASGD(keras.optimizers.Optimizer):
         self._best_older_measure = self.add_variable((), infinity, dtype="float32", name="best_older_measure")
         # The number of iterates in the average, which is 0 until averaging starts.
         self._num_averaged = self.add_variable((), dtype="int", name="num_averaged")
+        self._num_skipped = self.add_variable((), dtype="int", name="num_skipped")
         # 0, or 1 + the iteration at which the averages were put in the model.
         self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
         self._averages = []
@@ -141,12 +145,6 @@ class NTASGD(keras.optimizers.Optimizer):
             self._averages.append(average)
             self._iterates.append(self.add_variable_from_reference(variable, name="iterate"))
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Called by Keras for each variable, after clipping and weight decay."""
-        learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
-        self.assign_sub(variable, ops.multiply(gradient, learning_rate))
-
     def apply(self, grads, trainable_variables=None):
         """Makes one step, then takes the new iterate into the average if averaging has started.
 
@@ -158,28 +156,50 @@ class NTASGD(keras.optimizers.Optimizer):
             return
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
+            self.build(trainable_variables)
+        self._check_built("apply")
         variables = trainable_variables or self._trainable_variables
         if len(grads) == len(variables):
             # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
             # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
             grads = [g if g is None else ops.reshape(g, v.shape) for g, v in zip(grads, variables, strict=True)]
+        skipped = ops.copy(self._num_skipped)
         super().apply(grads, trainable_variables)
-        self._update_averages()
+        self._update_averages(ops.equal(skipped, self._num_skipped))
 
-    def _update_averages(self):
+    # Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes
+    # all the weights, or as many gradients, and memory is what a step of SGD waits for. So all is done in the last.
+
+    def _clip_gradients(self, grads):
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)
+
+    def _apply_weight_decay(self, variables):
+        """Leaves it to the update."""
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        norm = backend.global_norm(grads)
+        finite = ops.isfinite(norm)
+        scale = ops.ones_like(norm)
+        if self.global_clipnorm:
+            scale = ops.divide(self.global_clipnorm, ops.maximum(norm, self.global_clipnorm))
+        decays = [self.weight_decay or 0.0 if self._use_weight_decay(v) else 0.0 for v in trainable_variables]
+        learning_rate = ops.convert_to_tensor(learning_rate, "float32")
+        backend.descend(trainable_variables, grads, learning_rate, scale, decays, finite)
+        self._num_skipped.assign_add(ops.cast(ops.logical_not(finite), self._num_skipped.dtype))
+
+    def _update_averages(self, stepped):
         # After a whole step, so that constraints have been applied and variables without a gradient
-        # count too. A product by 0 rather than a branch: this runs inside of compiled functions,
+        # count too. A share of 0 rather than a branch: this runs inside of compiled functions,
         # and no value need go to the host to choose.
         averages = ops.logical_and(ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0))
+        averages = ops.logical_and(averages, stepped)
         if self.gradient_accumulation_steps:
             updated = ops.equal(ops.mod(self._iterations, self.gradient_accumulation_steps), 0)
             averages = ops.logical_and(averages, updated)
         count = ops.add(self._num_averaged, ops.cast(averages, self._num_averaged.dtype))
         self._num_averaged.assign(count)
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
-            share = ops.divide(ops.cast(averages, average.dtype), ops.cast(ops.maximum(count, 1), average.dtype))
-            change = ops.subtract(ops.cast(variable, average.dtype), average)
-            average.assign(ops.add(average, ops.multiply(change, share)))
+        share = ops.divide(ops.cast(averages, "float32"), ops.cast(ops.maximum(count, 1), "float32"))
+        backend.average(self._averages, self._trainable_variables, share)
 
     def update_trigger(self, measure):
         """Takes a validation measure, lower being better, and starts averaging if it's time to.
@@ -228,6 +248,11 @@ class NTASGD(keras.optimizers.Optimizer):
     def averages_in_model(self):
         """Whether the model's variables hold the averages now, rather than the raw iterate."""
         return self.built and int(ops.convert_to_numpy(self._averages_put_in_at)) > 0
+
+    @property
+    def skipped_steps(self):
+        """The number of steps that weren't made, as their gradients weren't all finite."""
+        return int(ops.convert_to_numpy(self._num_skipped)) if self.built else 0
 
     def use_averages(self):
         """Puts the averages in the model, and the raw iterate aside.
