@@ -1,6 +1,7 @@
 """One suite, run once a backend: KERAS_BACKEND says which; on any other one the run fails."""
 
 import os
+import tempfile
 
 # Before Keras is imported: TensorFlow reads the first on import, Matplotlib the second.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -13,6 +14,12 @@ import pytest
 ASKED = os.environ.get("KERAS_BACKEND")
 if not ASKED:
     raise pytest.UsageError("Set KERAS_BACKEND to torch, jax or tensorflow; nox -s tests does.")
+
+# JAX compiles a program once for the whole suite, not once for each model that runs it.
+COMPILED = tempfile.TemporaryDirectory(prefix="awd_keras_compiled_")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", COMPILED.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 # A backend that isn't installed raises here, and so fails the run: nothing is skipped.
 import keras  # noqa: E402

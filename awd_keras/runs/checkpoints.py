@@ -9,7 +9,6 @@ import warnings
 
 import keras
 
-from awd_keras.runs.load_model import check_model_file
 from awd_keras.write_whole import write_whole
 
 _NAME = re.compile(r"checkpoint-(\d+)\.keras")
@@ -73,12 +72,11 @@ class Checkpoints:
             if most is not None and _epoch(path) > most:
                 continue
             try:
-                check_model_file(path)
                 with warnings.catch_warnings():
                     # Keras only warns where it leaves an optimizer as it is.
                     warnings.filterwarnings("error", "Skipping variable loading")
                     model.load_weights(path)
-            # As in `load_model`: a damaged file makes zipfile, h5py and Keras raise a dozen things.
+            # Checksums are zipfile's. As in `load_model`, a damaged file makes it, h5py and Keras raise a dozen things.
             except Exception as error:
                 reason = textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
                 print(f"{path} is damaged, and is left out: {reason}", file=sys.stderr)

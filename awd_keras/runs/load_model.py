@@ -26,7 +26,7 @@ def load_model(path: str | os.PathLike) -> AWDLSTM:
         ValueError: if the file can't be read, is damaged, or holds something else. The message is one line.
     """
     try:
-        check_model_file(path)
+        _check(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not model.built:
             raise ValueError("its config.json has no shape to build the model for, so that it has no weights")
@@ -37,8 +37,7 @@ def load_model(path: str | os.PathLike) -> AWDLSTM:
     return model
 
 
-def check_model_file(path: str | os.PathLike) -> None:
-    """Raises, one thing or another, unless `path` is a whole `.keras` file of an `AWDLSTM`, every byte as written."""
+def _check(path):
     with zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
         if members != _MEMBERS:

@@ -1,0 +1,65 @@
+"""A run of a second or two, and all of it that must not depend on interruptions."""
+
+import io
+import json
+import zipfile
+
+import h5py
+import numpy as np
+
+from awd_keras.data import Corpus, Vocabulary
+
+EPOCHS = 5
+# Averaging begins at the end of epoch 3.
+SETTINGS = {
+    "model": {"embedding_dim": 6, "hidden_units": 8, "num_layers": 1},
+    "optimizer": {"learning_rate": 2.0, "non_monotone_interval": 1},
+    "epochs": EPOCHS,
+    "batch_size": 4,
+    "bptt": 10,
+    "seed": 410,  # windows of 5 and 11 tokens, now the one and now the other first: JAX compiles no others
+    "verbose": 0,
+}
+_TIMES = ("seconds", "tokens_per_second")
+
+
+def make_corpus():
+    rng = np.random.default_rng(1)
+    # What is frequent in training is rare in validation, which therefore gets worse from epoch to epoch.
+    p = np.arange(1.0, 10.0) / 45
+    train = rng.choice(9, size=65, p=p).astype("int32")
+    valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (101, 21))
+    return Corpus(train, valid, test, Vocabulary(["<eos>", *"abcdefgh"]))
+
+
+def arrays(path):
+    """Every array in a `.keras` file, by its name: weights, the optimizer's variables, the masks' seeds."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+    file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def contents(directory):
+    """What the directory of a run holds, times left out, as one dictionary of text and arrays."""
+    found = {}
+    for path in directory.iterdir():
+        if path.suffix == ".keras":
+            found.update({f"{path.name}/{name}": array for name, array in arrays(path).items()})
+        elif path.suffix in (".json", ".jsonl"):
+            lines = path.read_text(encoding="utf-8").splitlines() if path.suffix == ".jsonl" else [path.read_bytes()]
+            values = [json.loads(line) for line in lines]
+            found[path.name] = [{key: value[key] for key in value if key not in _TIMES} for value in values]
+        else:
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def differences(one, other):
+    """The names under which two `contents` differ, in a single bit."""
+    return sorted(
+        name
+        for name in one.keys() | other.keys()
+        if name not in one or name not in other or not np.array_equal(one[name], other[name])
+    )

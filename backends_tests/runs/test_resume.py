@@ -1,0 +1,156 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from awd_keras import runs
+from awd_keras.data import Corpus
+from backends_tests.runs.small_run import EPOCHS, SETTINGS, arrays, contents, differences, make_corpus
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The directory of a whole run, and what it was after each epoch, as `kill -9` would have left it."""
+    folder = tmp_path_factory.mktemp("runs")
+    write = runs.Checkpoints.write
+
+    def write_and_copy(self, epoch, model):
+        write(self, epoch, model)
+        shutil.copytree(self.directory, folder / f"after-{epoch}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Checkpoints, "write", write_and_copy)
+        runs.train(folder / "whole", make_corpus(), **SETTINGS)
+    return folder
+
+
+@pytest.fixture
+def copy(uninterrupted, tmp_path):
+    return lambda epoch: shutil.copytree(uninterrupted / f"after-{epoch}", tmp_path / "run")
+
+
+def test_the_run_is_worth_resuming(uninterrupted):
+    """Were nothing dropped, averaged or varied, the tests below could not fail."""
+    run = runs.Run.open(uninterrupted / "whole")
+    assert run.result["triggered_epoch"] == 3
+    assert [line["averaging"] for line in run.metrics()] == [False, False, True, True, True]
+    last = arrays(run.path(f"checkpoint-{EPOCHS}.keras"))
+    drawn = {name: array for name, array in last.items() if name.endswith("seed_state")}
+    assert len(drawn) == 4
+    # Two windows an epoch.
+    assert all(seed[1] == 2 * EPOCHS for seed in drawn.values())
+    # The best model, epoch 1's, isn't the last one.
+    assert differences(arrays(run.path("model.keras")), last)
+
+
+# Before averaging begins, in the epoch at whose end it does, right behind it, after, and when only scores are missing.
+@pytest.mark.parametrize("epoch", [0, 2, 3, 4, EPOCHS])
+def test_goes_on_bit_for_bit(uninterrupted, copy, epoch):
+    directory = copy(epoch)
+    # Another seed now must change nothing.
+    np.random.seed(epoch)
+    result = runs.resume(directory, make_corpus(), verbose=0)
+    assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
+    assert result == runs.Run.open(directory).result
+
+
+def test_twice_interrupted(uninterrupted, copy, monkeypatch):
+    """The second time in the middle of an epoch, the first of a resumed run."""
+    directory = copy(1)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, batch, logs=None):
+        if batch == 1:
+            raise Killed
+
+    monkeypatch.setattr(runs.StopOnSignal, "on_train_batch_end", kill)
+    with pytest.raises(Killed):
+        runs.resume(directory, make_corpus(), verbose=0)
+    monkeypatch.undo()
+    runs.resume(directory, make_corpus(), verbose=0)
+    assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
+
+
+def test_a_finished_run_is_left_alone(uninterrupted, monkeypatch):
+    directory = uninterrupted / "whole"
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in directory.iterdir()}
+    assert runs.resume(directory, make_corpus()) == runs.Run.open(directory).result
+    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in directory.iterdir()} == before
+
+
+def test_more_epochs(uninterrupted, tmp_path):
+    directory = tmp_path / "run"
+    runs.train(directory, make_corpus(), **{**SETTINGS, "epochs": 2})
+    assert runs.resume(directory, make_corpus(), epochs=EPOCHS, verbose=0)["epochs"] == EPOCHS
+    assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
+    with pytest.raises(ValueError, match=f"`epochs` must be at least {EPOCHS}"):
+        runs.resume(directory, make_corpus(), epochs=2)
+    assert runs.Run.open(directory).result["epochs"] == EPOCHS
+
+
+def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys):
+    directory = copy(4)
+    path = directory / "checkpoint-4.keras"
+    # A single wrong bit in the weights.
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    runs.resume(directory, make_corpus(), verbose=0)
+    said = capsys.readouterr().err
+    assert "checkpoint-4.keras is damaged, and is left out" in said
+    assert said.count("\n") == 1
+    assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
+
+
+def test_a_torn_line_of_metrics_is_stepped_over(uninterrupted, copy, capsys):
+    """The epoch is run again, from the checkpoint before, which gives the line again."""
+    directory = copy(4)
+    path = directory / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    runs.resume(directory, make_corpus(), verbose=0)
+    assert "metrics.jsonl, line 4 is not JSON" in capsys.readouterr().err
+    assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
+
+
+def test_no_checkpoint_is_left(copy, capsys):
+    directory = copy(4)
+    (directory / "checkpoint-3.keras").unlink()
+    (directory / "checkpoint-4.keras").write_bytes(b"")
+    before = (directory / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="can't be resumed: .* 4 epochs .* no whole checkpoint"):
+        runs.resume(directory, make_corpus(), verbose=0)
+    assert (directory / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_another_text_is_refused(copy, split):
+    directory = copy(2)
+    corpus = make_corpus()
+    ids = getattr(corpus, split)
+    ids[7] = (ids[7] + 1) % 9
+    with pytest.raises(ValueError, match="another text"):
+        runs.resume(directory, corpus, verbose=0)
+
+
+def test_the_text_is_found_again(copy, tmp_path, monkeypatch):
+    directory = copy(2)
+    corpus = make_corpus()
+    with pytest.raises(ValueError, match="pass it to"):
+        runs.resume(directory)
+    finished = []
+    # Not by its path, where the function hides its module.
+    monkeypatch.setitem(runs.resume.__globals__, "finish", lambda run, corpus, verbose: finished.append(corpus))
+    words = np.array(corpus.vocabulary.words)
+    for split in ("train", "valid", "test"):
+        text = " ".join(words[getattr(corpus, split)]).replace(" <eos> ", "\n")
+        (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
+    for original in (Corpus.from_directory(tmp_path, min_count=9), Corpus.python_docs(min_count=4)):
+        path = directory / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        changed = {**config, "text": original.source, "text_digest": original.digest}
+        path.write_text(json.dumps(changed), encoding="utf-8")
+        runs.resume(directory)
+        assert finished.pop().digest == original.digest
