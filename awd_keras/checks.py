@@ -10,6 +10,12 @@ def check_rate(name, value):
         raise ValueError(f"Argument `{name}` must be a number in [0, 1). Received: {name}={value!r}")
 
 
+def check_boolean(name, value):
+    """Raises ValueError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"Argument `{name}` must be a boolean. Received: {name}={value!r}")
+
+
 def check_positive_integer(name, value):
     """Raises ValueError unless `value` is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value <= 0:

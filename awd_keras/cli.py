@@ -33,7 +33,7 @@ _OPTIMIZER_OPTIONS = (
     ("non-monotone-interval", int, "N", "epochs without improvement before averaging begins"),
 )
 # What may be said of a run that is resumed.
-_OF_RESUME = ("command", "backend", "resume", "data", "epochs")
+_OF_RESUME = ("command", "backend", "resume", "data", "epochs", "skip_nonfinite")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,14 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: what follows the program's name. Defaults to `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0, or 1 where `verify` finds a fault, or 2 after bad input, of which one
-        line on the standard error stream tells. After SIGINT it is 130, after SIGTERM 143.
+        The exit status: 0, or 1 where `verify` finds a fault, or 2 after bad input or a training
+        that diverges, of which one line on the standard error stream tells. After SIGINT it is
+        130, after SIGTERM 143.
     """
     options = _parser().parse_args(arguments)
     try:
         _choose_backend(options.backend)
         return options.command(options)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,9 +71,13 @@ def _train(options):
         kept = f"kept {checkpoints[0]}; " if checkpoints else ""
         print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
         return 128 + stop.number
+    except FloatingPointError:
+        print()
+        raise
     epoch = result["triggered_epoch"]
     print(f"backend           {result['backend']}")
     print(f"averaging since   {'-' if epoch is None else f'the end of epoch {epoch}'}")
+    print(f"skipped steps     {result['skipped_steps']}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
     print(f"test perplexity   {_figure(result['test_perplexity'])}")
@@ -98,6 +103,7 @@ def _start(options):
         bptt=options.bptt,
         length_multiple=options.length_multiple,
         seed=options.seed or 0,
+        skip_nonfinite=options.skip_nonfinite,
         overwrite=options.overwrite,
     )
 
@@ -113,7 +119,7 @@ def _resume(options):
     if options.data is not None:
         source = runs.Run.open(options.resume).config.get("text") or {}
         corpus = _corpus(options.data, source.get("min_count"))
-    return runs.resume(options.resume, corpus, epochs=options.epochs)
+    return runs.resume(options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite)
 
 
 def _evaluate(options):
@@ -273,6 +279,11 @@ def _parser():
         metavar="N",
         help="windows are multiples of this many tokens, so that fewer programs are compiled "
         "(default: 10 on jax, else 1)",
+    )
+    train.add_argument(
+        "--skip-nonfinite",
+        action="store_true",
+        help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
     )
     own = train.add_argument_group("in place of the preset's own")
     own.add_argument("--epochs", type=int, metavar="N")

@@ -89,6 +89,7 @@ def test_every_option_reaches_train(monkeypatch, data, capsys):
         return {
             "backend": "none",
             "triggered_epoch": 7,
+            "skipped_steps": 11,
             "tokens_per_second": 10.0,
             "valid_perplexity": 61.234,
             "test_perplexity": None,
@@ -111,7 +112,7 @@ def test_every_option_reaches_train(monkeypatch, data, capsys):
     others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2}
     options = {**model, **optimizer, "clip": 0.9, **others}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite"]
+    arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
     assert run_main("train", *arguments, "--min-count", "100000") == 0
     assert called == {
         "output": "RUN",
@@ -120,10 +121,12 @@ def test_every_option_reaches_train(monkeypatch, data, capsys):
         "model": model,
         "optimizer": {**optimizer, "global_clipnorm": 0.9},
         "overwrite": True,
+        "skip_nonfinite": True,
         **others,
     }
     printed = capsys.readouterr().out
     assert "61.23" in printed
+    assert "skipped steps     11\n" in printed
     assert "diverged" in printed
     assert "RUN" in printed
 

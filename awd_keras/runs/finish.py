@@ -31,16 +31,21 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     Raises:
         ValueError: if the run has lost its checkpoints.
         OSError: if the run can't be written.
+        FloatingPointError: if the training diverges.
         Interrupted: after SIGINT or SIGTERM.
     """
     try:
         with StopOnSignal() as stop:
-            lines = _fit(run, corpus, verbose, stop)
-            return _score(run, corpus, lines)
+            lines, skipped_steps = _fit(run, corpus, verbose, stop)
+            return _score(run, corpus, lines, skipped_steps)
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
         raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {run.directory}") from error
+    except FloatingPointError as error:
+        how = f" To leave such steps out: awd-keras train --resume {run.directory} --skip-nonfinite"
+        how = "" if run.setting("skip_nonfinite") else how
+        raise FloatingPointError(f"{error} The last good checkpoint is {run.checkpoints.paths()[0]}.{how}") from error
 
 
 def versions() -> dict:
@@ -78,19 +83,22 @@ def _fit(run, corpus, verbose, stop):
             )
         epoch = 0
     recorder = RunRecorder(run, train_set, lines[:epoch])
+    catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
     if epoch < epochs:
         network.fit(
             train_set,
             epochs=epochs,
             initial_epoch=epoch,
             validation_data=valid_set,
-            callbacks=[*callbacks.awd_lstm(train_set), recorder, stop],
+            callbacks=[*callbacks.awd_lstm(train_set), catch, recorder, stop],
             verbose=verbose,
         )
-    return recorder.lines
+    # Under mixed precision Keras wraps the optimizer.
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    return recorder.lines, optimizer.skipped_steps
 
 
-def _score(run, corpus, lines):
+def _score(run, corpus, lines, skipped_steps):
     preset, bptt = PRESETS[run.setting("preset")], run.setting("bptt")
     best = run.model()
     valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
@@ -104,6 +112,7 @@ def _score(run, corpus, lines):
             "valid_perplexity": valid.perplexity,
             "test_perplexity": test.perplexity,
             "triggered_epoch": triggered[0] if triggered else None,
+            "skipped_steps": skipped_steps,
             "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
             "versions": versions(),
         }

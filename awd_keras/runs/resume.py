@@ -13,6 +13,7 @@ def resume(
     corpus: Corpus | None = None,
     *,
     epochs: int | None = None,
+    skip_nonfinite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
     """Goes on with a run of `awd_keras.runs.train` at its last finished epoch, as if nothing had happened.
@@ -26,6 +27,7 @@ def resume(
         corpus: the text that it is trained on. Defaults to where `train` had it from, if that was
             `Corpus.from_directory` or `Corpus.python_docs`.
         epochs: number of epochs in all, if it is to be another one than before.
+        skip_nonfinite: True to leave steps out from now on that aren't finite, as `train` has it.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
     Returns:
@@ -36,6 +38,7 @@ def resume(
         ValueError: if the run can't be read or has lost its checkpoints, the text is another one, or `epochs` is less
             than what has been trained already.
         OSError: if the run can't be written, for example on a full disk.
+        FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
     Example:
@@ -57,7 +60,10 @@ def resume(
             raise ValueError(f"Argument `epochs` must be at least {done}, which have been trained. Received: {epochs=}")
         # First, so that a result of fewer epochs is never met beside the new settings.
         run.path("result.json").unlink(missing_ok=True)
-        run.write_config({**config, "epochs": epochs})
+        config = {**config, "epochs": epochs}
+        run.write_config(config)
+    if skip_nonfinite:
+        run.write_config({**config, "skip_nonfinite": True})
     if run.result is not None:
         return run.result
     if not run.path("vocabulary.json").is_file():

@@ -7,7 +7,7 @@ import sys
 
 import keras
 
-from awd_keras.checks import check_not_negative_integer, check_positive_integer
+from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.data import Vocabulary
 from awd_keras.models import PRESETS
 from awd_keras.runs.checkpoints import Checkpoints
@@ -31,6 +31,7 @@ _CHECKS = {
     "bptt": check_positive_integer,
     "length_multiple": check_positive_integer,
     "seed": check_not_negative_integer,
+    "skip_nonfinite": check_boolean,
 }
 
 
@@ -155,7 +156,7 @@ class Run:
         return self._read_json("config.json")
 
     def setting(self, name: str):
-        """One of the settings that `train` writes: a preset's name, or an integer.
+        """One of the settings that `train` writes: a preset's name, an integer or a boolean.
 
         Raises:
             ValueError: if `config.json` lacks it, or it isn't what it must be.

@@ -5,7 +5,7 @@ import os
 import keras
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_boolean, check_positive_integer
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
@@ -25,6 +25,7 @@ def train(
     bptt: int | None = None,
     length_multiple: int | None = None,
     seed: int = 0,
+    skip_nonfinite: bool = False,
     overwrite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
@@ -48,18 +49,21 @@ def train(
         length_multiple: windows are multiples of this many tokens, so that fewer programs are
             compiled. Defaults to 10 on JAX, which compiles one for every length, else to 1.
         seed: seed of the weights, the masks and the windows.
+        skip_nonfinite: whether a step whose loss or gradients aren't finite is left out, instead of ending the run;
+            see `awd_keras.callbacks.CatchNonFinite`.
         overwrite: whether a run that is already in `output` is replaced.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
     Returns:
         What `result.json` holds: `backend`, `preset`, `epochs`, `valid_perplexity`,
         `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
-        `tokens_per_second` (the median epoch's) and `versions`.
+        `skipped_steps`, `tokens_per_second` (the median epoch's) and `versions`.
 
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, a split is too short
             for one window, or the directory holds a run already.
         OSError: if the run can't be written, for example on a full disk.
+        FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
     Example:
@@ -80,6 +84,7 @@ def train(
     check_positive_integer("epochs", epochs)
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("bptt", bptt)
+    check_boolean("skip_nonfinite", skip_nonfinite)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}")
     # Whatever can be wrong is found before an old run is deleted.
@@ -110,6 +115,7 @@ def train(
         "bptt": bptt,
         "length_multiple": length_multiple,
         "seed": seed,
+        "skip_nonfinite": skip_nonfinite,
         "text": corpus.source,
         "text_digest": corpus.digest,
         "versions": versions(),

@@ -68,6 +68,7 @@ def test_writes_the_directory_of_the_design(directory):
         "backend",
         "epochs",
         "preset",
+        "skipped_steps",
         "test_perplexity",
         "tokens_per_second",
         "triggered_epoch",
@@ -80,6 +81,7 @@ def test_writes_the_directory_of_the_design(directory):
         3,
         "tiny",
     )
+    assert run.result["skipped_steps"] == 0
     assert run.result["versions"]["keras"] == keras.version()
     assert run.result["versions"][backend][0].isdigit()
     assert run.path("curve.png").read_bytes().startswith(b"\x89PNG")

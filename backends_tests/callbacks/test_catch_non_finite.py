@@ -1,0 +1,226 @@
+"""One token makes the numbers of its window overflow: in the forward pass, or in the gradient alone."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from awd_keras.callbacks import CatchNonFinite, awd_lstm
+from awd_keras.data import BPTTDataset
+from awd_keras.layers import WeightDropLSTM
+from awd_keras.metrics import Perplexity
+from awd_keras.optimizers import NTASGD
+
+BAD = 6
+ROWS, LENGTH, WINDOWS = 2, 5, 4
+# The bad token is in the second row only, in the third window of four.
+TOKENS = np.arange(ROWS * LENGTH * WINDOWS + 1) % BAD
+TOKENS[LENGTH * WINDOWS + 2 * LENGTH + 1] = BAD
+# The same text with another token in its place.
+GOOD_TOKENS = np.where(TOKENS == BAD, 0, TOKENS)
+
+
+class Overflow(keras.layers.Layer):
+    """Gives NaN for every window in training that has the bad token, as "forward" or as "gradient" alone."""
+
+    def __init__(self, where, **kwargs):
+        super().__init__(**kwargs)
+        self.where = where
+
+    def call(self, inputs, training=False):
+        ids, x = inputs
+        bad = ops.cast(ops.any(ops.equal(ids, BAD)), x.dtype) if training else ops.zeros((), dtype=x.dtype)
+        if self.where == "forward":
+            return ops.where(bad > 0, ops.full_like(x, math.nan), x)
+        # sqrt at 1, or at 0, where it has no derivative; what is added is 0 in both cases.
+        return x + ops.sqrt(x * 0 + (1 - bad)) - (1 - bad)
+
+    def compute_output_spec(self, inputs, training=False):
+        return keras.KerasTensor(inputs[1].shape, dtype=inputs[1].dtype)
+
+
+def make_model(where, learning_rate=0.5, dtype=None, lstm=False):
+    keras.utils.set_random_seed(1)
+    ids = keras.Input((LENGTH,), batch_size=ROWS, dtype="int32")
+    x = keras.layers.Embedding(BAD + 1, 4, dtype=dtype)(ids)
+    if lstm:
+        x = WeightDropLSTM(4, weight_drop=0.0, stateful=True, return_sequences=True, name="before")(x)
+    x = Overflow(where, dtype=dtype)([ids, x])
+    if lstm:
+        x = WeightDropLSTM(4, weight_drop=0.0, stateful=True, return_sequences=True, name="after")(x)
+    model = keras.Model(ids, keras.layers.Dense(BAD + 1, dtype="float32")(x))
+    compile_model(model, NTASGD(learning_rate=learning_rate, weight_decay=0.01))
+    return model
+
+
+def compile_model(model, optimizer):
+    model.compile(
+        optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[Perplexity()],
+        # XLA is slow to compile on TensorFlow, and JAX is slow without.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    optimizer.build(model.trainable_variables)
+
+
+def make_dataset(tokens=TOKENS):
+    return BPTTDataset(tokens, batch_size=ROWS, bptt=LENGTH, variable=False)
+
+
+def fit(model, skip, epochs=1, tokens=TOKENS, before=(), after=(), **kwargs):
+    dataset = make_dataset(tokens)
+    callbacks = [*awd_lstm(dataset)[:2], *before, CatchNonFinite(dataset, skip=skip), *after]
+    return model.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0, **kwargs).history
+
+
+def numbers(variables):
+    return [ops.convert_to_numpy(variable) for variable in variables]
+
+
+def are_finite(variables):
+    return all(np.isfinite(number).all() for number in numbers(variables))
+
+
+class Note(keras.callbacks.Callback):
+    """Notes what `look()` gives after each step."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look = look
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model  # noqa: B018 -- on JAX, asking for it fetches the variables
+        self.seen.append(self.look())
+
+
+@pytest.mark.parametrize("where", ["forward", "gradient"])
+def test_stops_and_names_the_window(where):
+    model = make_model(where, lstm=True)
+    optimizer = model.optimizer
+    optimizer.start_averaging()
+    note = Note(lambda: numbers([*model.trainable_variables, *optimizer._averages]))
+    with pytest.raises(FloatingPointError) as error:
+        fit(model, skip=False, epochs=2, initial_epoch=1, before=[note])
+    found = "the loss is nan and the gradients aren't finite" if where == "forward" else "the gradients aren't finite"
+    assert str(error.value) == f"In epoch 2, step 3 (a window of 5 tokens, from token 11 of each row on), {found}."
+    # As after the second step, which was the last good one.
+    assert len(note.seen) == 3
+    assert any((one != two).any() for one, two in zip(*note.seen[:2], strict=True))
+    for mine, its in zip(numbers([*model.trainable_variables, *optimizer._averages]), note.seen[1], strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize("where", ["forward", "gradient"])
+def test_skips_counts_and_goes_on(where):
+    model = make_model(where, lstm=True)
+    model.optimizer.start_averaging()
+    note = Note(lambda: numbers(model.get_layer(name).training_state[0] for name in ("before", "after")))
+    history = fit(model, skip=True, epochs=3, after=[note])
+    assert model.optimizer.skipped_steps == 3
+    assert int(model.optimizer.iterations) == 3 * WINDOWS
+    assert are_finite(model.variables)
+    model.optimizer.use_averages()
+    assert are_finite(model.trainable_variables)
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][2] < history["loss"][0]
+    # Only a state that was lost starts from zero again.
+    before, after = note.seen[2]
+    assert before.all()
+    assert after.all() if where == "gradient" else not after.any()
+
+
+def test_metrics_leave_the_step_out():
+    # Nothing is learnt, so that each window's perplexity is known.
+    model = make_model("forward", learning_rate=0.0)
+    history = fit(model, skip=True, epochs=2)
+    losses = []
+    for index in (0, 1, 3):
+        x, y = make_dataset()[index]
+        logits = model.predict_on_batch(x).astype("float64")
+        log_z = np.log(np.exp(logits).sum(-1))
+        losses.append(np.mean(log_z - np.take_along_axis(logits, y[..., None], -1)[..., 0]))
+    np.testing.assert_allclose(history["loss"], [np.mean(losses)] * 2, rtol=1e-5)
+    np.testing.assert_allclose(history["perplexity"], [np.exp(np.mean(losses))] * 2, rtol=1e-5)
+
+
+def test_a_sound_training_is_what_it_was():
+    model = make_model("forward")
+    dataset = make_dataset(GOOD_TOKENS)
+    history = model.fit(dataset, epochs=2, callbacks=awd_lstm(dataset)[:2], verbose=0).history
+    for skip in (False, True):
+        other = make_model("forward")
+        assert fit(other, skip, epochs=2, tokens=GOOD_TOKENS) == history
+        for mine, its in zip(numbers(other.variables), numbers(model.variables), strict=True):
+            np.testing.assert_array_equal(mine, its)
+        assert other.optimizer.skipped_steps == 0
+
+
+def test_the_first_step_of_an_epoch():
+    tokens = np.roll(TOKENS, -2 * LENGTH)
+    model = make_model("forward")
+    history = fit(model, skip=True, epochs=2, tokens=tokens)
+    assert np.isfinite(history["perplexity"]).all()
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1 .*from token 1 of"):
+        fit(make_model("forward"), skip=False, tokens=tokens)
+
+
+def test_an_epoch_without_a_good_step_stops_anyway():
+    model = make_model("forward")
+    before = numbers(model.trainable_variables)
+    with pytest.raises(FloatingPointError, match="In epoch 1, no step had a finite loss and finite gradients"):
+        fit(model, skip=True, epochs=2, tokens=np.full_like(TOKENS, BAD))
+    for mine, its in zip(numbers(model.trainable_variables), before, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_learning_rate_that_is_far_too_large():
+    model = make_model("forward", learning_rate=1e38)
+    with pytest.raises(FloatingPointError, match="the gradients aren't finite|the loss is"):
+        fit(model, skip=False, epochs=3, tokens=GOOD_TOKENS)
+    assert not any(np.isnan(number).any() for number in numbers(model.trainable_variables))
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_validation_that_is_not_finite(skip):
+    model = make_model("forward")
+
+    class Spoil(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            variable = self.model.trainable_variables[-1]
+            variable.assign(np.full(variable.shape, math.inf))
+
+    catch = CatchNonFinite(skip=skip)
+    arguments = {"validation_data": make_dataset(GOOD_TOKENS), "callbacks": [Spoil(), catch], "verbose": 0}
+    if skip:
+        assert not math.isfinite(model.fit(make_dataset(GOOD_TOKENS), **arguments).history["val_loss"][0])
+    else:
+        with pytest.raises(FloatingPointError, match=r"In the validation after epoch 1, the loss is"):
+            model.fit(make_dataset(GOOD_TOKENS), **arguments)
+
+
+def test_loss_scaling_finds_its_scale_unhindered():
+    # Above the largest float16, so that the first gradients overflow, by no fault of the model.
+    model = make_model("forward", dtype="mixed_float16")
+    scaling = keras.optimizers.LossScaleOptimizer(NTASGD(learning_rate=0.5), initial_scale=2.0**30)
+    compile_model(model, scaling)
+    fit(model, skip=False, epochs=2, tokens=GOOD_TOKENS)
+    assert float(scaling.dynamic_scale) < 2.0**30
+    assert scaling.inner_optimizer.skipped_steps == 0
+    with pytest.raises(FloatingPointError, match="epoch 1, step 3 .* the loss is nan"):
+        fit(model, skip=False, tokens=TOKENS)
+
+
+def test_skip_is_a_boolean():
+    with pytest.raises(ValueError, match="`skip` must be a boolean. Received: skip='yes'"):
+        CatchNonFinite(skip="yes")
+
+
+def test_needs_an_optimizer_that_leaves_steps_out():
+    model = make_model("forward")
+    model.compile("sgd", loss="sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="CatchNonFinite.*NTASGD"):
+        fit(model, skip=True)
