@@ -81,8 +81,9 @@ def keep_mask(shape, rate, seed_generator):
 
 
 def global_norm(gradients):
-    """The norm of all gradients taken together, in float32, so that it overflows for no 16-bit type."""
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients))
+    """The norm of all gradients taken together, at least in float32, as squares overflow in 16 bits."""
+    dtype = keras.backend.result_type("float32", *(g.dtype for g in gradients))
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, dtype))) for g in gradients))
 
 
 def descend(variables, gradients, learning_rate, scale, decays, finite):
@@ -91,8 +92,8 @@ def descend(variables, gradients, learning_rate, scale, decays, finite):
     Args:
         variables: list of the `keras.Variable`s w.
         gradients: list of tensors g.
-        learning_rate: scalar.
-        scale: scalar tensor, float32.
+        learning_rate: scalar tensor.
+        scale: scalar tensor.
         decays: list of floats, one a variable.
         finite: boolean scalar tensor; where it is False, nothing changes.
     """

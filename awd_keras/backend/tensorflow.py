@@ -1,5 +1,6 @@
 """TensorFlow."""
 
+import keras
 import tensorflow as tf
 from keras.src import activations
 from keras.src import backend as keras_backend
@@ -159,7 +160,8 @@ def keep_mask(shape, rate, seed_generator):
 
 def global_norm(gradients):
     """As `generic.global_norm`."""
-    return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(tf.cast(g, "float32")) for g in gradients]))
+    dtype = keras.backend.result_type("float32", *(g.dtype for g in gradients))
+    return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(tf.cast(g, dtype)) for g in gradients]))
 
 
 def descend(variables, gradients, learning_rate, scale, decays, finite):

@@ -1,6 +1,7 @@
 """PyTorch."""
 
 import collections
+import functools
 import math
 
 import numpy as np
@@ -39,7 +40,8 @@ def lstm(
     ):
         if go_backwards:
             sequences = torch.flip(sequences, dims=[1])
-        weights = [kernel.T, recurrent_kernel.T]
+        # Contiguous here, or `torch.lstm` would copy them for the forward pass and again for the backward one.
+        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
         if bias is not None:
             # PyTorch has a second bias vector; Keras's one is the sum of the two.
             weights += [bias, torch.zeros_like(bias)]
@@ -97,7 +99,8 @@ def keep_mask(shape, rate, seed_generator):
 @torch.no_grad()
 def global_norm(gradients):
     """As `generic.global_norm`."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, 2, torch.float32)))
+    dtype = functools.reduce(torch.promote_types, (g.dtype for g in gradients), torch.float32)
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dtype=dtype) for g in gradients]))
 
 
 @torch.no_grad()
@@ -113,11 +116,11 @@ def descend(variables, gradients, learning_rate, scale, decays, finite):
             list(gradients),
             [None] * len(pairs),
             fused=True,
-            grad_scale=scale.reciprocal(),
+            grad_scale=scale.reciprocal().to(torch.float32),
             found_inf=(~finite).to(torch.float32),
             weight_decay=decay,
             momentum=0.0,
-            lr=torch.as_tensor(learning_rate, dtype=torch.float32),
+            lr=learning_rate.to(torch.float32),
             dampening=0.0,
             nesterov=False,
             maximize=False,

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer, check_rate
+from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_shape
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -47,7 +47,8 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     Raises:
         ValueError: if a rate isn't in [0, 1), `units` isn't a positive integer, a stateful layer is built without a
-            known batch size, or called with a larger one.
+            known batch size, or called with a larger one; when called, if an argument isn't of the shape above, or the
+            sequences aren't floats or have no time step.
 
     Example:
 
@@ -92,6 +93,8 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     def build(self, sequences_shape, initial_state_shape=None):
         batch_size, _, features = sequences_shape
+        # PyTorch's LSTM reads other memory where there are fewer features than weights.
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         if not self.cell.built:
             self.cell.build((batch_size, features))
         if self.stateful:
@@ -124,6 +127,7 @@ class WeightDropLSTM(keras.layers.LSTM):
             )
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
+        self._check(sequences, initial_state, mask)
         carried = self.training_state if training else self.inference_state
         batch_size = ops.shape(sequences)[0]
         if initial_state is None:
@@ -145,6 +149,21 @@ class WeightDropLSTM(keras.layers.LSTM):
             self._write_state(carried, state, batch_size)
         output = outputs if self.return_sequences else outputs[:, -1]
         return (output, *state) if self.return_state else output
+
+    def _check(self, sequences, initial_state, mask):
+        check_floats("sequences", sequences)
+        if sequences.shape[1] == 0:
+            raise ValueError(
+                f"Argument `sequences` must have at least one time step. Received: shape={tuple(sequences.shape)}"
+            )
+        if mask is not None:
+            check_shape("mask", mask, tuple(sequences.shape[:2]))
+        if initial_state is None:
+            return
+        if not isinstance(initial_state, (list, tuple)) or len(initial_state) != 2:
+            raise ValueError(f"Argument `initial_state` must be a list [h, c]. Received: initial_state={initial_state}")
+        for part in initial_state:
+            check_shape("initial_state", part, (sequences.shape[0], self.units))
 
     def _run(self, sequences, initial_state, mask, recurrent_mask, training):
         kernel = ops.convert_to_tensor(self.cell.kernel, dtype=self.compute_dtype)
@@ -181,7 +200,8 @@ class WeightDropLSTM(keras.layers.LSTM):
         if rate == 0:
             return tensor
         keep = backend.keep_mask(ops.shape(tensor), rate, self.seed_generator)
-        return ops.where(keep, tensor / (1 - rate), 0)
+        # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
+        return ops.multiply(tensor, ops.multiply(ops.cast(keep, tensor.dtype), 1 / (1 - rate)))
 
     def _read_state(self, carried, batch_size):
         if carried is None:

@@ -183,7 +183,7 @@ class NTASGD(keras.optimizers.Optimizer):
         if self.global_clipnorm:
             scale = ops.divide(self.global_clipnorm, ops.maximum(norm, self.global_clipnorm))
         decays = [self.weight_decay or 0.0 if self._use_weight_decay(v) else 0.0 for v in trainable_variables]
-        learning_rate = ops.convert_to_tensor(learning_rate, "float32")
+        learning_rate = ops.convert_to_tensor(learning_rate)
         backend.descend(trainable_variables, grads, learning_rate, scale, decays, finite)
         self._num_skipped.assign_add(ops.cast(ops.logical_not(finite), self._num_skipped.dtype))
 
