@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import keras
+
 
 def check_rate(name, value):
     """Raises ValueError unless `value` is a number in [0, 1)."""
@@ -32,3 +34,42 @@ def check_not_negative(name, value):
     """Raises ValueError unless `value` is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
         raise ValueError(f"Argument `{name}` must be a number of at least 0. Received: {name}={value!r}")
+
+
+def check_integers(name, tensor):
+    """Raises ValueError unless a tensor or array holds integers."""
+    dtype = _dtype(tensor)
+    if "int" not in dtype:
+        raise ValueError(f"Argument `{name}` must hold integers. Received: dtype={dtype}")
+
+
+def check_floats(name, tensor):
+    """Raises ValueError unless a tensor or array holds floats."""
+    dtype = _dtype(tensor)
+    if "float" not in dtype:
+        raise ValueError(f"Argument `{name}` must hold floats. Received: dtype={dtype}")
+
+
+def check_shape(name, tensor, expected):
+    """Raises ValueError unless a tensor has this shape, as far as both are known.
+
+    Args:
+        name: of the argument.
+        tensor: tensor or array.
+        expected: tuple; what isn't an integer in it stands for any length.
+    """
+    shape = tuple(tensor.shape)
+    fits = len(shape) == len(expected) and all(
+        length == other or not isinstance(length, int) or not isinstance(other, int)
+        for length, other in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        lengths = ", ".join("any" if length is None else str(length) for length in expected)
+        raise ValueError(f"Argument `{name}` must have the shape ({lengths}). Received: shape={shape}")
+
+
+def _dtype(tensor):
+    try:
+        return keras.backend.standardize_dtype(tensor.dtype)
+    except ValueError:  # of what Keras doesn't know, NumPy's strings for example
+        return str(tensor.dtype)

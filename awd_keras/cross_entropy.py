@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from awd_keras.checks import check_integers, check_shape
+
 
 def cross_entropy(targets, logits):
     """The cross-entropy of each token, in nats.
@@ -18,3 +20,13 @@ def cross_entropy(targets, logits):
     ids = ops.reshape(ops.cast(targets, "int32"), (-1,))
     losses = ops.sparse_categorical_crossentropy(ids, rows, from_logits=True)
     return ops.reshape(losses, ops.shape(logits)[:-1])
+
+
+def check_targets(targets, logits):
+    """Raises ValueError unless there is an integer target for each row of logits."""
+    if len(logits.shape) < 2:
+        raise ValueError(
+            f"Argument `y_pred` must be logits of shape (batch, ..., vocabulary). Received: shape={tuple(logits.shape)}"
+        )
+    check_integers("y_true", targets)
+    check_shape("y_true", targets, tuple(logits.shape[:-1]))

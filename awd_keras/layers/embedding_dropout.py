@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer, check_rate
+from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_shape
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -37,7 +37,8 @@ class EmbeddingDropout(keras.layers.Layer):
         training: boolean, whether to drop.
 
     Raises:
-        ValueError: if `rate` isn't in [0, 1), or a size isn't a positive integer.
+        ValueError: if `rate` isn't in [0, 1), or a size isn't a positive integer; when called, if the inputs can't be
+            ids, or with `reverse=True` aren't floats of the embeddings' size.
 
     Example:
 
@@ -96,8 +97,18 @@ class EmbeddingDropout(keras.layers.Layer):
 
     def call(self, inputs, reverse=False, training=False):
         if reverse:
+            check_floats("inputs", inputs)
+            check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
             logits = ops.matmul(inputs, ops.transpose(self.embeddings))
             return logits if self.bias is None else ops.add(logits, self.bias)
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
+        # them by then.
+        if "int" not in dtype and dtype not in ("float32", "float64"):
+            raise ValueError(
+                'Argument `inputs` must hold integer ids: begin the model with `keras.Input(..., dtype="int32")`. '
+                f"Received: dtype={dtype}"
+            )
         ids = ops.cast(inputs, "int32")
         embedded = ops.take(self.embeddings, ids, axis=0)
         if training and self.rate > 0:

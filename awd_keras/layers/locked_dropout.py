@@ -2,7 +2,7 @@
 
 import keras
 
-from awd_keras.checks import check_rate
+from awd_keras.checks import check_floats, check_rate
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -25,7 +25,7 @@ class LockedDropout(keras.layers.Dropout):
         training: boolean, whether to drop.
 
     Raises:
-        ValueError: if `rate` isn't in [0, 1), or the inputs don't have three axes.
+        ValueError: if `rate` isn't in [0, 1), or the inputs aren't floats or don't have three axes.
 
     Example:
 
@@ -41,6 +41,10 @@ class LockedDropout(keras.layers.Dropout):
         check_rate("rate", rate)
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def call(self, inputs, training=False):
+        check_floats("inputs", inputs)
+        return super().call(inputs, training=training)
 
     def save_own_variables(self, store):
         save_seed_state(self, store)

@@ -1,8 +1,9 @@
 """The loss of language models."""
 
 import keras
+from keras import ops
 
-from awd_keras.cross_entropy import cross_entropy
+from awd_keras.cross_entropy import check_targets, cross_entropy
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -24,6 +25,9 @@ class TokenCrossEntropy(keras.losses.Loss):
         y_pred: logits of shape (batch, time, vocabulary).
         sample_weight: weights of shape (batch, time), or None.
 
+    Raises:
+        ValueError: if `y_true` doesn't hold an integer for each row of `y_pred`.
+
     Example:
 
     >>> import numpy as np
@@ -34,6 +38,11 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     def __init__(self, name="token_cross_entropy", reduction="sum_over_batch_size", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Here, as Keras makes floats of the targets before `call`.
+        check_targets(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
         return cross_entropy(y_true, y_pred)

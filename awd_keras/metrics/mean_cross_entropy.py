@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.cross_entropy import cross_entropy
+from awd_keras.cross_entropy import check_targets, cross_entropy
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -41,7 +41,12 @@ class MeanCrossEntropy(keras.metrics.Mean):
             y_true: integer ids of shape (batch, time).
             y_pred: logits of shape (batch, time, vocabulary); a mask that they carry leaves tokens out.
             sample_weight: weights of shape (batch, time), or None.
+
+        Raises:
+            ValueError: if `y_true` doesn't hold an integer for each row of `y_pred`.
         """
+        y_true = ops.convert_to_tensor(y_true)
+        check_targets(y_true, y_pred)
         losses = cross_entropy(y_true, ops.cast(y_pred, self.dtype))
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:

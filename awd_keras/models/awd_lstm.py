@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer, check_rate
+from awd_keras.checks import check_integers, check_positive_integer, check_rate
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
@@ -49,8 +49,8 @@ class AWDLSTM(keras.Model):
         **kwargs: `name`, `dtype`.
 
     Raises:
-        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when training or scoring, if a token
-            id is outside the vocabulary.
+        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when called, if the inputs aren't
+            integers of two axes; when training or scoring, if a token id is outside the vocabulary.
 
     Example:
 
@@ -89,7 +89,9 @@ class AWDLSTM(keras.Model):
         check_rate("output_dropout", output_dropout)
         check_rate("embedding_dropout", embedding_dropout)
         check_rate("weight_drop", weight_drop)
-        super().__init__(**kwargs)
+        # Without autocasting, which would round ids that come as floats before `call` could refuse them.
+        super().__init__(autocast=False, **kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=2)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.hidden_units = hidden_units
@@ -164,6 +166,11 @@ class AWDLSTM(keras.Model):
             raise ValueError(f"Argument `preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}")
         return cls(vocabulary_size, **{**PRESETS[preset].model, **overrides})
 
+    @property
+    def input_dtype(self):
+        """What `export` takes for the inputs' dtype."""
+        return "int32"
+
     def build(self, input_shape):
         batch_size, time = input_shape[0], input_shape[1]
         self.embedding.build((batch_size, time))
@@ -175,6 +182,7 @@ class AWDLSTM(keras.Model):
             dropout.build(shape)
 
     def call(self, inputs, training=False):
+        check_integers("inputs", inputs)
         x = self.embedding(inputs, training=training)
         x = self.input_locked_dropout(x, training=training)
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
@@ -253,6 +261,7 @@ class AWDLSTM(keras.Model):
             ids = getattr(values, "tokens", values)
             if not isinstance(ids, np.ndarray) or ids.size == 0:
                 continue
+            check_integers(name, ids)
             for value in (ids.min(), ids.max()):
                 if not 0 <= value < self.vocabulary_size:
                     raise ValueError(

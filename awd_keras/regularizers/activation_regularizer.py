@@ -1,5 +1,7 @@
 """AR: large activations cost."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -11,8 +13,8 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
     """Activation regularization: `alpha * mean(h ** 2)`, for a layer's `activity_regularizer`.
 
     The mean is over all elements, in float32. Keras divides what an activity regularizer gives by the batch size; this
-    one multiplies by it first, so that the penalty in the loss is the one above whatever the batch size is. As Keras
-    applies an activity regularizer to every output of a layer, the final states of `return_state=True` count too.
+    one takes the sum over the batch, so that the penalty in the loss is the one above whatever the batch size is. As
+    Keras applies an activity regularizer to every output of a layer, the final states of `return_state=True` count too.
 
     Source: section 4.6, "AR and TAR"; the paper sets it on the last layer's dropped output.
 
@@ -23,7 +25,7 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
         x: floats of shape (batch, ...).
 
     Raises:
-        ValueError: if `alpha` is negative or not a number.
+        ValueError: if `alpha` is negative or not a number; when called, if `x` has no batch axis.
 
     Example:
 
@@ -40,8 +42,12 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
         self.alpha = alpha
 
     def __call__(self, x):
-        batch_size = ops.cast(ops.shape(x)[0], "float32")
-        return self.alpha * batch_size * ops.mean(ops.square(ops.cast(x, "float32")))
+        if len(x.shape) == 0:
+            raise ValueError("Argument `x` must have the shape (batch, ...). Received: shape=()")
+        x = ops.cast(x, "float32")
+        # The sum over the batch, because Keras divides by the batch size. An empty batch costs nothing.
+        elements_per_sequence = ops.cast(math.prod(ops.shape(x)[1:]), "float32")
+        return self.alpha * ops.sum(ops.square(x)) / ops.maximum(elements_per_sequence, 1.0)
 
     def get_config(self):
         return {"alpha": self.alpha}
