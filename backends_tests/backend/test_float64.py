@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from backends_tests import oracle
 from awd_keras.layers import WeightDropLSTM
+from backends_tests.test_contract import LAYERS, check_logits, check_policy, check_training
 
 keras.config.set_floatx("float64")
 rng = np.random.default_rng(0)
@@ -50,6 +51,12 @@ for variable, before, difference in zip(layer.trainable_variables, weights, diff
     gradient = before - variable.numpy()
     for index, value in difference.items():
         np.testing.assert_allclose(gradient[index], value, atol=1e-7)
+
+keras.config.set_floatx("float32")
+for cls in LAYERS:
+    check_policy(cls, "float64")
+check_logits("float64")
+check_training("float64")
 print("ran", layer.lstm_path)
 """
 
