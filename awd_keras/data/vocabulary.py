@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
+from awd_keras.write_whole import write_whole
 
 EOS = "<eos>"
 UNK = "<unk>"
@@ -157,15 +158,8 @@ class Vocabulary:
         Args:
             path: the file to write, in a directory that exists.
         """
-        path = Path(path)
-        # A crash half-way leaves the old file as it was.
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            text = json.dumps({"words": self._words}, ensure_ascii=False)
-            beside.write_text(text + "\n", encoding="utf-8")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        text = json.dumps({"words": self._words}, ensure_ascii=False) + "\n"
+        write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":

@@ -52,14 +52,12 @@ class Checkpoints:
     def write(self, epoch: int, model: keras.Model) -> None:
         """Writes the checkpoint after `epoch` epochs; when it is whole, all but the one before are deleted."""
         write_whole(self.directory / f"checkpoint-{epoch}.keras", model.save)
-        for path in self.paths():
-            if _epoch(path) not in (epoch, epoch - 1):
-                path.unlink()
+        self._delete_all_but(epoch, epoch - 1)
 
     def load(self, model: keras.Model, most: int | None = None) -> int | None:
         """Sets the variables of `model` and its optimizer to those of the last whole checkpoint.
 
-        The standard error stream tells of a damaged one, which is stepped over.
+        The standard error stream tells of a damaged one, which is stepped over, and then deleted.
 
         Args:
             model: a model like the saved one, built and compiled.
@@ -81,13 +79,20 @@ class Checkpoints:
                 reason = textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
                 print(f"{path} is damaged, and is left out: {reason}", file=sys.stderr)
             else:
-                return _epoch(path)
+                epoch = _epoch(path)
+                # What an interrupted `write` has left, too.
+                self._delete_all_but(epoch, epoch - 1)
+                return epoch
         return None
 
     def clear(self) -> None:
         """Deletes all of them."""
+        self._delete_all_but()
+
+    def _delete_all_but(self, *epochs):
         for path in self.paths():
-            path.unlink()
+            if _epoch(path) not in epochs:
+                path.unlink()
 
 
 def _epoch(path):

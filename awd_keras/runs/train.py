@@ -103,7 +103,9 @@ def train(
                 f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
                 f"short for one window. Received: {len(tokens)} tokens"
             )
-    network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **{"seed": seed, **(model or {})})
+    # With a name, as Keras would give every model of a process another one, and the run another config.json.
+    overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
+    network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
     ntasgd = NTASGD(**{**settings.optimizer, **(optimizer or {})})
     config = {
         "backend": keras.backend.backend(),
