@@ -50,6 +50,14 @@ def tests(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def faults(session: nox.Session, backend: str) -> None:
+    """Kill 32 training runs at random moments, stop some by signals and a full disk, and let each go on."""
+    session.install("-c", "constraints.txt", *INSTALL[backend])
+    session.run("python", "backends_tests/runs/faults.py", "--kills", "32", *session.posargs, env=environment(backend))
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
     session.install("-e", ".[jax,test]", *minimum("jax"))

@@ -111,7 +111,8 @@ def _start(options):
 def _resume(options):
     from awd_keras import runs
 
-    own = [name for name, value in vars(options).items() if value not in (None, False) and name not in _OF_RESUME]
+    given = [name for name, value in vars(options).items() if value is not None and value is not False]
+    own = [name for name in given if name not in _OF_RESUME]
     if own:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")

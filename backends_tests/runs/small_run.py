@@ -20,6 +20,11 @@ SETTINGS = {
     "seed": 410,  # windows of 5 and 11 tokens, now the one and now the other first: JAX compiles no others
     "verbose": 0,
 }
+# The same for the command line.
+OPTIONS = [
+    *("--embedding-dim", "6", "--hidden-units", "8", "--num-layers", "1", "--batch-size", "4", "--bptt", "10"),
+    *("--epochs", str(EPOCHS), "--seed", "410", "--learning-rate", "2", "--non-monotone-interval", "1"),
+]
 _TIMES = ("seconds", "tokens_per_second")
 
 
@@ -30,6 +35,17 @@ def make_corpus():
     train = rng.choice(9, size=65, p=p).astype("int32")
     valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (101, 21))
     return Corpus(train, valid, test, Vocabulary(["<eos>", *"abcdefgh"]))
+
+
+def write_text(directory):
+    """A text for `OPTIONS`, as long as that of `make_corpus`, and like it."""
+    rng = np.random.default_rng(1)
+    rates = np.arange(1.0, 9.0) / 36
+    directory.mkdir()
+    for split, lines, p in (("train", 13, rates), ("valid", 20, rates[::-1]), ("test", 4, rates[::-1])):
+        text = "".join(" ".join(rng.choice(list("abcdefgh"), size=4, p=p)) + "\n" for _ in range(lines))
+        # A word more, the one that has no target.
+        (directory / f"{split}.txt").write_text(text + "\n" * (split != "train"), encoding="utf-8")
 
 
 def arrays(path):
