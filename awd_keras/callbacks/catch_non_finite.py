@@ -17,12 +17,11 @@ class CatchNonFinite(keras.callbacks.Callback):
     `NTASGD` leaves a step out whose gradients aren't finite, so that weights and averages never become NaN. This
     callback looks, after each step, whether it did, and at the loss. With `skip=True`, training goes on: the step
     doesn't count in the epoch's loss and metrics, and a layer whose carried training state isn't finite any more starts
-    from zero again. `model.optimizer.skipped_steps` has the count. An epoch of which no step is left stops training all
-    the same.
+    from zero again. `model.optimizer.skipped_steps` has the count.
 
-    A `val_loss` that isn't finite is told of at the epoch's end, unless `skip=True`. Under mixed precision, Keras
-    leaves steps out by itself to find the scale of the loss: these, whose loss is finite, are neither told of nor
-    counted.
+    Whatever `skip` is, training stops at the end of an epoch of which no step is left, or after which `val_loss` or a
+    weight isn't finite. Under mixed precision, Keras leaves steps out by itself to find the scale of the loss: these,
+    whose loss is finite, are neither told of nor counted.
 
     Put it behind `awd_lstm(dataset)`, and before what saves the model.
 
@@ -100,8 +99,13 @@ class CatchNonFinite(keras.callbacks.Callback):
         if self._good_steps == 0:
             raise FloatingPointError(f"In epoch {epoch + 1}, no step had a finite loss and finite gradients.")
         loss = (logs or {}).get("val_loss", 0.0)
-        if not self.skip and not math.isfinite(loss):
+        if not math.isfinite(loss):
             raise FloatingPointError(f"In the validation after epoch {epoch + 1}, the loss is {loss}.")
+        # The step itself can overflow, with a learning rate that is far too large. Asked once an epoch, as all weights
+        # are read for it.
+        for variable in self.model.trainable_variables:
+            if not _is_finite(variable):
+                raise FloatingPointError(f"After epoch {epoch + 1}, {variable.path} isn't finite.")
 
     def _where(self, batch):
         where = f"epoch {self._epoch + 1}, step {batch + 1}"
@@ -120,5 +124,9 @@ class CatchNonFinite(keras.callbacks.Callback):
         # Keras has no public walk over layers in layers.
         for layer in self.model._flatten_layers():
             state = getattr(layer, "training_state", None) or ()
-            if not all(np.isfinite(ops.convert_to_numpy(part)).all() for part in state):
+            if not all(map(_is_finite, state)):
                 layer.reset_training_state()
+
+
+def _is_finite(variable):
+    return bool(np.isfinite(ops.convert_to_numpy(variable)).all())
