@@ -61,18 +61,22 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self.monitor = monitor
         self.frequency = frequency
         self.validation_data = validation_data
-        self._step = 0
+        self._step = None
         self._steps_before_epoch = 0
         self._found = False
         self._missing = None
 
     def on_train_begin(self, logs=None):
         self._found, self._missing = False, None
-        optimizer = averaging_optimizer(self)
-        # From the optimizer, so that another `fit` goes on counting.
-        self._step = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+        averaging_optimizer(self)
+        self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self._step is None:
+            # From the optimizer, so that another `fit` goes on counting. Not sooner: `BackupAndRestore` may come after
+            # this callback, and restores when training begins.
+            optimizer = averaging_optimizer(self)
+            self._step = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
         self._steps_before_epoch = self._step
 
     def on_train_batch_end(self, batch, logs=None):
