@@ -24,6 +24,7 @@ keep_mask = framework.keep_mask
 length_multiple = framework.length_multiple
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
+no_gradients = framework.no_gradients
 
 __all__ = [
     "average",
@@ -36,5 +37,6 @@ __all__ = [
     "length_multiple",
     "lstm",
     "lstm_supports_jit",
+    "no_gradients",
     "set_keras_mask",
 ]

@@ -1,5 +1,7 @@
 """The functions of a backend written with `keras.ops` alone: right on every framework, tuned for none."""
 
+import contextlib
+
 import keras
 from keras import ops
 from keras.src import backend as keras_backend
@@ -68,6 +70,11 @@ def lstm(
         return_all_outputs=True,
     )
     return outputs, list(state), "generic"
+
+
+def no_gradients():
+    """A context in which no gradients are kept, as for an export: a loaded one knows nothing of them."""
+    return contextlib.nullcontext()
 
 
 def lstm_supports_jit() -> bool:

@@ -1,5 +1,6 @@
 """JAX."""
 
+import contextlib
 import math
 
 import jax
@@ -134,6 +135,11 @@ def _recurrence_backward(saved, gradients):
 
 
 _recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+
+
+def no_gradients():
+    """As `generic.no_gradients`."""
+    return contextlib.nullcontext()
 
 
 def lstm_supports_jit() -> bool:

@@ -1,5 +1,7 @@
 """TensorFlow."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 from keras.src import activations
@@ -112,6 +114,8 @@ def _recurrence(projections, h, c, recurrent_kernel):
         earlier_hs = tf.concat([h[None], hs[:-1]], axis=0)
         earlier_cs = tf.concat([c[None], cs[:-1]], axis=0)
         values = [series().unstack(x) for x in (d_hs, gates, cs, earlier_cs)]
+        # Here, as the product would transpose it in every time step, and take twice as long.
+        transposed_kernel = tf.transpose(recurrent_kernel)
 
         def step(t, d_h, d_c, d_zs):
             d_output, gate, c, earlier_c = (array.read(t) for array in values)
@@ -128,7 +132,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
                 ],
                 axis=-1,
             )
-            earlier_d_h = tf.matmul(d_z, recurrent_kernel, transpose_b=True)
+            earlier_d_h = tf.matmul(d_z, transposed_kernel)
             return t - 1, earlier_d_h, d_c * f, d_zs.write(t, d_z)
 
         _, d_h, d_c, d_zs = tf.while_loop(
@@ -141,6 +145,11 @@ def _recurrence(projections, h, c, recurrent_kernel):
         return d_z, d_h, d_c, d_recurrent_kernel
 
     return (hs, last_h, last_c), backward
+
+
+def no_gradients():
+    """As `generic.no_gradients`."""
+    return contextlib.nullcontext()
 
 
 def lstm_supports_jit() -> bool:

@@ -38,13 +38,14 @@ def lstm(
         and not unroll
         and sequences.shape[1] > 0
     ):
+        if sequences.shape[1] == 1:
+            # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
+            h, c = torch.lstm_cell(sequences[:, 0], initial_state, kernel.T, recurrent_kernel.T, *_biases(bias))
+            return h.unsqueeze(1), [h, c], "torch.lstm"
         if go_backwards:
             sequences = torch.flip(sequences, dims=[1])
         # Contiguous here, or `torch.lstm` would copy them for the forward pass and again for the backward one.
-        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
-        if bias is not None:
-            # PyTorch has a second bias vector; Keras's one is the sum of the two.
-            weights += [bias, torch.zeros_like(bias)]
+        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *_biases(bias)]
         outputs, h, c = torch.lstm(
             sequences,
             tuple(state.unsqueeze(0) for state in initial_state),
@@ -71,6 +72,16 @@ def lstm(
         unroll=unroll,
         zero_output_for_mask=zero_output_for_mask,
     )
+
+
+def _biases(bias):
+    """PyTorch has two bias vectors; Keras's one is their sum."""
+    return [] if bias is None else [bias, torch.zeros_like(bias)]
+
+
+def no_gradients():
+    """As `generic.no_gradients`: a program that switches them off for itself, to assign a state, can't be loaded."""
+    return torch.no_grad()
 
 
 def lstm_supports_jit() -> bool:

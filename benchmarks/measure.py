@@ -1,0 +1,121 @@
+"""Fair timing: each subject in its own process, a sample of each in turn, medians, ratios within one run."""
+
+import argparse
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+# A thread pool goes on spinning for a moment after its work.
+PAUSE = 0.3
+BACKENDS = ("torch", "jax", "tensorflow")
+
+
+class Subject:
+    """A process that has built `module.function(shape, **arguments)` on a backend, and runs it when told to."""
+
+    def __init__(self, name, backend, module, function, shape, **arguments):
+        self.name = name
+        order = {"module": module, "function": function, "shape": dataclasses.asdict(shape), **arguments}
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend}
+        # stdin and stdout carry orders and answers; what a library says goes to stderr.
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(pathlib.Path(__file__).with_name("worker.py")), json.dumps(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **quiet},
+        )
+        self.facts = self._answer()
+
+    def run(self):
+        """Seconds of one sample."""
+        self._process.stdin.write("run\n")
+        self._process.stdin.flush()
+        self.facts = self._answer()
+        return self.facts["seconds"]
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} has ended with status {self._process.wait()}; what it said is above.")
+        return json.loads(line)
+
+
+def interleaved(subjects, rounds):
+    """The samples of each subject, by name, taken in turn."""
+    samples = {subject.name: [] for subject in subjects}
+    for number in range(rounds):
+        print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
+        for subject in subjects:
+            time.sleep(PAUSE)
+            samples[subject.name].append(subject.run())
+    print(file=sys.stderr)
+    return samples
+
+
+def ratio(samples, faster, slower):
+    """How many times as fast one is as another: the median over rounds, each round's two having met one machine."""
+    return statistics.median(b / a for a, b in zip(samples[faster], samples[slower], strict=True))
+
+
+def parser(description, rounds):
+    """A parser with the options that the benchmarks share."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument(
+        "--backend", nargs="+", choices=BACKENDS, default=list(BACKENDS), metavar="NAME", help=", ".join(BACKENDS)
+    )
+    result.add_argument(
+        "--rounds", type=int, default=rounds, metavar="N", help="samples of each (default: %(default)s)"
+    )
+    result.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures to FILE too")
+    return result
+
+
+def report(options, columns, rows, **more):
+    """Prints a table, and writes it with all else that is known to the file of `--json`."""
+    print()
+    print(f"| {' | '.join(columns)} |")
+    print(f"|{'|'.join('---' for _ in columns)}|")
+    for row in rows:
+        print(f"| {' | '.join(_cell(row[column]) for column in columns)} |")
+    if options.json:
+        text = json.dumps({"rows": rows, **more, "machine": machine()}, indent=2)
+        beside = options.json.with_name(f".writing-{options.json.name}")
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(options.json)
+
+
+def machine():
+    """What the figures depend on."""
+    versions = {}
+    for name in ("keras", "numpy", "torch", "jax", "jaxlib", "tensorflow-cpu", "tensorflow"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "command": " ".join(sys.argv),
+    }
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,65 @@
+"""awd_keras, as its users run it."""
+
+import numpy as np
+
+from awd_keras import callbacks, data, models, optimizers
+from awd_keras.generation import generate
+
+
+def training(shape, steps, averaging=False):
+    """Steps of `fit` with all that the recipe has.
+
+    Args:
+        shape: a `Shape`.
+        steps: the steps that a sample makes.
+        averaging: whether NT-ASGD averages.
+
+    Returns:
+        A function that makes them.
+    """
+    tokens = np.random.default_rng(0).integers(shape.vocabulary_size, size=shape.tokens * steps + 1)
+    dataset = data.BPTTDataset(tokens, shape.batch_size, shape.bptt, variable=False)
+    model = models.AWDLSTM(**shape.model, seed=0)
+    model.compile(optimizers.NTASGD(learning_rate=1.0))
+    parts = callbacks.awd_lstm(dataset)
+
+    def run():
+        model.fit(dataset, callbacks=parts, verbose=0)
+
+    if averaging:
+        run()
+        model.optimizer.start_averaging()
+    return run
+
+
+def evaluation(shape, batch_size, windows):
+    """`model.evaluate` on a stream: what `fit` does between epochs.
+
+    Args:
+        shape: a `Shape`, but for its batch size.
+        batch_size: rows of the stream.
+        windows: the windows of each row.
+
+    Returns:
+        A function that scores it.
+    """
+    tokens = np.random.default_rng(0).integers(shape.vocabulary_size, size=batch_size * windows * shape.bptt + 1)
+    dataset = data.BPTTDataset(tokens, batch_size, shape.bptt, variable=False)
+    model = models.AWDLSTM(**shape.model, seed=0)
+    model.compile()
+
+    def run():
+        model.evaluate(dataset, verbose=0)
+
+    return run
+
+
+def generation(shape, words):
+    """The writing of `words` words, one stream, a word after the other."""
+    vocabulary = data.Vocabulary([*(f"word{index}" for index in range(shape.vocabulary_size - 1)), "<eos>"])
+    model = models.AWDLSTM(**shape.model, seed=0)
+
+    def run():
+        generate(model, vocabulary, "", max_words=words, seed=0)
+
+    return run

@@ -1,0 +1,138 @@
+"""AWD-LSTM in plain PyTorch, as somebody who knows PyTorch would write it today.
+
+`nn.LSTM`'s kernels with a functional weight drop, the paper's regularizers, `torch.optim.SGD` and averaging with
+foreach operations. It shares no code with awd_keras.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def locked_dropout(x, rate):
+    """One mask for all time steps of x, which is (time, batch, features)."""
+    mask = x.new_empty(1, x.shape[1], x.shape[2]).bernoulli_(1 - rate).div_(1 - rate)
+    return x * mask
+
+
+class Reference(nn.Module):
+    """Token ids (time, batch) to logits (time * batch, vocabulary)."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+        self.table = nn.Parameter(torch.empty(shape.vocabulary_size, shape.embedding_dim).uniform_(-0.1, 0.1))
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary_size))
+        self.lstms = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in shape.layers)
+        self.state = None
+
+    def forward(self, tokens):
+        shape = self.shape
+        table = self.table
+        if self.training:
+            keep = table.new_empty(len(table), 1).bernoulli_(1 - shape.embedding_dropout)
+            table = table * keep.div_(1 - shape.embedding_dropout)
+        x = functional.embedding(tokens, table)
+        if self.training:
+            x = locked_dropout(x, shape.input_dropout)
+        state = []
+        for index, lstm in enumerate(self.lstms):
+            weights = dict(lstm.named_parameters())
+            weights["weight_hh_l0"] = functional.dropout(lstm.weight_hh_l0, shape.weight_drop, self.training)
+            given = None if self.state is None else self.state[index]
+            raw, last = torch.func.functional_call(lstm, weights, (x, given))
+            state.append([part.detach() for part in last])
+            is_last = index == len(self.lstms) - 1
+            x = locked_dropout(raw, shape.output_dropout if is_last else shape.hidden_dropout) if self.training else raw
+        self.state = state
+        return functional.linear(x.flatten(0, 1), self.table, self.bias), raw, x
+
+
+class Trainer:
+    """The paper's training step: the loss with its penalties, clipping, SGD with weight decay, and the average."""
+
+    def __init__(self, model, learning_rate):
+        self.model = model
+        self.parameters = list(model.parameters())
+        self.optimizer = torch.optim.SGD(self.parameters, lr=learning_rate, weight_decay=1.2e-6, foreach=True)
+        self.averages = None
+        self.num_averaged = 0
+
+    def start_averaging(self):
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+        self.num_averaged = 1
+
+    def step(self, x, y):
+        """One step on a window and the tokens that follow its own, both (time, batch); returns the loss."""
+        shape = self.model.shape
+        self.optimizer.zero_grad()
+        logits, raw, dropped = self.model(x)
+        loss = functional.cross_entropy(logits, y.flatten())
+        penalty = shape.alpha * dropped.pow(2).mean() + shape.beta * (raw[1:] - raw[:-1]).pow(2).mean()
+        (loss + penalty).backward()
+        nn.utils.clip_grad_norm_(self.parameters, 0.25, foreach=True)
+        self.optimizer.step()
+        if self.averages is not None:
+            self.num_averaged += 1
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, self.parameters, 1 / self.num_averaged)
+        return loss.detach()
+
+
+def device():
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training(shape, steps, averaging=False):
+    """As `ours.training`."""
+    torch.manual_seed(0)
+    model = Reference(shape).to(device())
+    trainer = Trainer(model, learning_rate=1.0)
+    if averaging:
+        trainer.start_averaging()
+    windows = torch.randint(shape.vocabulary_size, (steps, 2, shape.bptt, shape.batch_size), device=device())
+
+    def run():
+        losses = [trainer.step(x, y) for x, y in windows]
+        return math.exp(torch.stack(losses).mean().item())
+
+    return run
+
+
+def evaluation(shape, batch_size, windows):
+    """As `ours.evaluation`."""
+    torch.manual_seed(0)
+    model = Reference(shape).to(device()).eval()
+    stream = torch.randint(shape.vocabulary_size, (windows, 2, shape.bptt, batch_size), device=device())
+
+    @torch.inference_mode()
+    def run():
+        model.state = None
+        total = 0.0
+        for x, y in stream:
+            logits, _, _ = model(x)
+            total += functional.cross_entropy(logits, y.flatten())
+        return math.exp(total.item() / windows)
+
+    return run
+
+
+def generation(shape, words):
+    """As `ours.generation`."""
+    torch.manual_seed(0)
+    model = Reference(shape).to(device()).eval()
+
+    @torch.inference_mode()
+    def run():
+        model.state = None
+        word = torch.zeros((1, 1), dtype=torch.int64, device=device())
+        written = []
+        for _ in range(words):
+            logits, _, _ = model(word)
+            word = torch.multinomial(logits[-1].softmax(0), 1)[None]
+            written.append(word.item())
+        return written
+
+    return run
