@@ -15,7 +15,8 @@ TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
 INSTALL = {
     "torch": ["-e", ".[torch,test]"],
     "jax": ["-e", ".[jax,test]"],
-    "tensorflow": ["-e", ".[test]", TENSORFLOW],
+    # Keras's TensorBoard callback takes TensorFlow on any backend: it is tested where there is one.
+    "tensorflow": ["-e", ".[test]", TENSORFLOW, "tensorboard"],
 }
 
 

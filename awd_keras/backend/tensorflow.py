@@ -2,6 +2,8 @@
 
 import contextlib
 
+import contextlib
+
 import keras
 import tensorflow as tf
 from keras.src import activations
@@ -145,6 +147,11 @@ def _recurrence(projections, h, c, recurrent_kernel):
         return d_z, d_h, d_c, d_recurrent_kernel
 
     return (hs, last_h, last_c), backward
+
+
+def no_gradients():
+    """As `generic.no_gradients`."""
+    return contextlib.nullcontext()
 
 
 def no_gradients():

@@ -84,6 +84,11 @@ def no_gradients():
     return torch.no_grad()
 
 
+def no_gradients():
+    """As `generic.no_gradients`: a program that switches them off for itself, to assign a state, can't be loaded."""
+    return torch.no_grad()
+
+
 def lstm_supports_jit() -> bool:
     """As `generic.lstm_supports_jit`."""
     return True

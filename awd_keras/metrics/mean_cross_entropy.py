@@ -33,6 +33,8 @@ class MeanCrossEntropy(keras.metrics.Mean):
 
     def __init__(self, name="cross_entropy", dtype=None):
         super().__init__(name=name, dtype=dtype)
+        # What Keras's metrics tell ModelCheckpoint and EarlyStopping: lower is better.
+        self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a window.

@@ -223,6 +223,11 @@ class AWDLSTM(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def export(self, *args, **kwargs):
+        """As `keras.Model.export`, for inference: what is exported carries its state from call to call."""
+        with backend.no_gradients():
+            return super().export(*args, **kwargs)
+
     def fit(self, x=None, y=None, *args, **kwargs):
         self._check_ids(x, y)
         return super().fit(x, y, *args, **kwargs)
