@@ -2,7 +2,6 @@ import contextlib
 import errno
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -144,10 +143,3 @@ def test_processes_that_are_killed_stopped_or_out_of_disk():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 of 3 killed runs" in done.stdout
     assert "0 failed" in done.stdout
-
-
-def test_signals_are_left_as_they_were(monkeypatch):
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with runs.StopOnSignal():
-        assert signal.getsignal(signal.SIGTERM) != before[1]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
