@@ -222,10 +222,13 @@ def test_a_schedule_cannot_be_scaled():
 
 
 def test_another_dataset():
+    # One that another `fit` has left in the middle of a pass.
+    known = new_dataset()
+    fit(new_model(new_ntasgd()), known, steps_per_epoch=2)
     model = new_model(new_ntasgd())
     for other in (new_dataset(), BPTTDataset(np.arange(99) % 7, batch_size=2, bptt=20)):
         with pytest.raises(ValueError, match="must be given the dataset that is passed to `fit`. Received: dataset="):
-            fit(model, other, [ScaleLearningRate(new_dataset())])
+            fit(model, other, [ScaleLearningRate(known)])
     assert model.get_weights()[0] == 0
 
 
