@@ -118,7 +118,7 @@ def _resume(options):
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
     corpus = None
     if options.data is not None:
-        source = runs.Run.open(options.resume).config.get("text") or {}
+        source = runs.Run.open(options.resume).setting("text") or {}
         corpus = _corpus(options.data, source.get("min_count"))
     return runs.resume(options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite)
 

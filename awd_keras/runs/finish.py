@@ -3,6 +3,7 @@
 import platform
 import statistics
 import sys
+import textwrap
 
 import keras
 
@@ -12,6 +13,7 @@ from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.runs.run import Run
 from awd_keras.runs.run_recorder import RunRecorder
+from awd_keras.runs.settings import check_metrics
 from awd_keras.runs.stop_on_signal import StopOnSignal
 
 
@@ -61,19 +63,19 @@ def versions() -> dict:
 
 
 def _fit(run, corpus, verbose, stop):
-    config = run.config
     preset = PRESETS[run.setting("preset")]
     batch_size, bptt, seed, epochs = (run.setting(name) for name in ("batch_size", "bptt", "seed", "epochs"))
     length_multiple = run.setting("length_multiple")
     train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
     valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
     keras.utils.set_random_seed(seed)
-    network = AWDLSTM.from_config(config["model"])
-    network.compile(optimizer=NTASGD.from_config(config["optimizer"]))
+    network = _configured(AWDLSTM, run, "model")
+    network.compile(optimizer=_configured(NTASGD, run, "optimizer"))
     # The carried state is built for the largest batch that it will see.
     network.build((max(batch_size, preset.valid_batch_size, preset.test_batch_size), None))
     network.optimizer.build(network.trainable_variables)
     lines = run.metrics()
+    check_metrics(lines, run.path("metrics.jsonl"))
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
         if lines:
@@ -96,6 +98,16 @@ def _fit(run, corpus, verbose, stop):
     # Under mixed precision Keras wraps the optimizer.
     optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
     return recorder.lines, optimizer.skipped_steps
+
+
+def _configured(kind, run, name):
+    config = run.setting(name)
+    try:
+        return kind.from_config(config)
+    # Whatever comes: Keras wraps what is wrong with an argument in one thing or another.
+    except Exception as error:
+        reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise ValueError(f"{run.path('config.json')}: {name!r} is no config of {kind.__name__}: {reason}") from error
 
 
 def _score(run, corpus, lines, skipped_steps):

@@ -53,7 +53,7 @@ def resume(
     corpus = _read_again(run) if corpus is None else corpus
     if corpus.digest != config.get("text_digest"):
         raise ValueError(f"The run in {run.directory} is trained on another text than this one.")
-    if epochs is not None and epochs != config["epochs"]:
+    if epochs is not None and epochs != run.setting("epochs"):
         check_positive_integer("epochs", epochs)
         done = len(run.metrics())
         if epochs < done:
@@ -72,7 +72,7 @@ def resume(
 
 
 def _read_again(run):
-    source = run.config.get("text")
+    source = run.setting("text")
     if source is None:
         raise ValueError(
             f"The run in {run.directory} is trained on a corpus that Python code has made: pass it to "

@@ -7,32 +7,14 @@ import sys
 
 import keras
 
-from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.data import Vocabulary
-from awd_keras.models import PRESETS
 from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.load_model import load_model
 from awd_keras.runs.parse_object import parse_object
+from awd_keras.runs.settings import check_setting
 from awd_keras.write_whole import write_whole
 
 _FORMAT = 1
-
-
-def _check_preset(name, value):
-    # A list, as what JSON holds may have no hash.
-    if value not in list(PRESETS):
-        raise ValueError(f"Argument `{name}` must be one of {', '.join(map(repr, PRESETS))}. Received: {value!r}")
-
-
-_CHECKS = {
-    "preset": _check_preset,
-    "epochs": check_positive_integer,
-    "batch_size": check_positive_integer,
-    "bptt": check_positive_integer,
-    "length_multiple": check_positive_integer,
-    "seed": check_not_negative_integer,
-    "skip_nonfinite": check_boolean,
-}
 
 
 class Run:
@@ -156,7 +138,7 @@ class Run:
         return self._read_json("config.json")
 
     def setting(self, name: str):
-        """One of the settings that `train` writes: a preset's name, an integer or a boolean.
+        """One of the settings that `train` writes, checked.
 
         Raises:
             ValueError: if `config.json` lacks it, or it isn't what it must be.
@@ -165,7 +147,7 @@ class Run:
         if name not in config:
             raise ValueError(f"{path} has no {name!r}.")
         try:
-            _CHECKS[name](name, config[name])
+            check_setting(name, config[name])
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         return config[name]

@@ -168,6 +168,17 @@ def test_the_first_step_of_an_epoch():
         fit(make_model("forward"), skip=False, tokens=tokens)
 
 
+def test_epochs_that_end_before_the_text_does():
+    said = r"In epoch 2, step 1 \(a window of 5 tokens, from token 11 of each row on\)"
+    with pytest.raises(FloatingPointError, match=said):
+        fit(make_model("forward"), skip=False, epochs=2, steps_per_epoch=2)
+    # The third and the fourth window, which are all of the second epoch.
+    tokens = TOKENS.copy()
+    tokens[LENGTH * WINDOWS + 3 * LENGTH + 1] = BAD
+    with pytest.raises(FloatingPointError, match="In epoch 2, no step had"):
+        fit(make_model("forward"), skip=True, epochs=2, tokens=tokens, steps_per_epoch=2)
+
+
 def test_an_epoch_without_a_good_step_stops_anyway():
     model = make_model("forward")
     before = numbers(model.trainable_variables)

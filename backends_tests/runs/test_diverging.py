@@ -97,7 +97,7 @@ def test_the_count_survives_an_interruption(tmp_path, text, z_overflows):
     }
     run = tmp_path / "run"
     assert runs.train(run, corpus, epochs=1, skip_nonfinite=True, **settings)["skipped_steps"] == 1
-    assert runs.resume(run, epochs=3, verbose=0)["skipped_steps"] == 3
+    assert runs.resume(run, epochs=3, skip_nonfinite=True, verbose=0)["skipped_steps"] == 3
 
 
 @pytest.mark.parametrize("skip", [[], ["--skip-nonfinite"]])
@@ -110,6 +110,9 @@ def test_a_learning_rate_that_is_far_too_large(tmp_path, text, capsys, skip):
     assert said.count("\n") == 1
     assert f"The last good checkpoint is {run}" in said
     assert said.endswith(".keras.\n" if skip else "--skip-nonfinite\n")
+    # Nothing of the epoch was written.
+    assert [path.name for path in runs.Checkpoints(run).paths()] == ["checkpoint-0.keras"]
+    assert not (run / "model.keras").exists()
     assert not has_nan(run)
 
 

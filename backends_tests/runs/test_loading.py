@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from awd_keras import cli
-from awd_keras.data import Vocabulary
+from awd_keras.data import Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
+from awd_keras.optimizers import NTASGD
 from awd_keras.runs import Run
 
 WORDS = ["<eos>", "a", "b", "<unk>"]
@@ -366,6 +367,63 @@ def test_a_bad_config(run, capsys, data, changes, said):
     line = error_of(capsys, "evaluate", run.directory, "--data", data)
     assert said in line
     assert str(run.directory) in line
+
+
+@pytest.fixture
+def resumable(run, data):
+    """A run of which everything that it goes on from is there, and no epoch has ended."""
+    corpus = Corpus.from_directory(data)
+    config = {
+        **run.config,
+        "model": make_model().get_config(),
+        "optimizer": NTASGD().get_config(),
+        "epochs": 1,
+        "batch_size": 2,
+        "length_multiple": 1,
+        "seed": 0,
+        "skip_nonfinite": False,
+        "text": corpus.source,
+        "text_digest": corpus.digest,
+    }
+    run.write_config(config)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"preset": ["tiny"]}, "`preset`"),
+        ({"epochs": "3"}, "`epochs` must be a positive integer"),
+        ({"batch_size": None}, "`batch_size` must be a positive integer"),
+        ({"length_multiple": 0}, "`length_multiple` must be a positive integer"),
+        ({"seed": -1}, "`seed` must be an integer"),
+        ({"skip_nonfinite": "no"}, "`skip_nonfinite` must be a boolean"),
+        ({"model": "an LSTM"}, "`model` must be an object"),
+        ({"model": {"vocabulary_size": "many"}}, "'model' is no config of AWDLSTM: "),
+        ({"model": {"vocabulary_size": 4, "unheard_of": 1}}, "unheard_of"),
+        ({"optimizer": {"learning_rate": {"a": 1}}}, "'optimizer' is no config of NTASGD: "),
+        ({"text": "/a/b"}, "`text` must be an object"),
+        ({"text": {"directory": 1, "min_count": 1}}, "`text` must hold a directory"),
+        ({"text": {"directory": "/a/b", "min_count": "x"}}, "`min_count`"),
+        ({"text_digest": ["a"]}, "another text"),
+    ],
+)
+def test_a_bad_config_of_a_run_that_is_resumed(resumable, capsys, changes, said):
+    resumable.write_config({**resumable.config, **changes})
+    assert said in error_of(capsys, "train", "--resume", resumable.directory)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"epoch": 1}', "line 1 must hold a number 'train_perplexity'"),
+        ('{"epoch": "one"}', "line 1 must hold a number 'epoch'. Received: 'one'"),
+        ("[]\n{}", "line 1 must hold a JSON object"),
+    ],
+)
+def test_bad_metrics_of_a_run_that_is_resumed(resumable, capsys, line, said):
+    resumable.path("metrics.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert said in error_of(capsys, "train", "--resume", resumable.directory)
 
 
 def test_missing_settings(run, capsys, data):
