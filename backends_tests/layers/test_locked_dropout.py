@@ -70,8 +70,3 @@ def test_keras_layer_contract():
 def test_bad_rate(rate):
     with pytest.raises(ValueError, match="`rate`.*Received: rate="):
         LockedDropout(rate)
-
-
-def test_bad_rank():
-    with pytest.raises(ValueError, match="ndim=3"):
-        LockedDropout(0.5)(np.ones((2, 3), "float32"))

@@ -48,9 +48,3 @@ def test_gradient(rng):
     change = logits - keras.ops.convert_to_numpy(embedding.embeddings).reshape(logits.shape)
     expected = (np.exp(oracle.log_softmax(logits)) - np.eye(9)[y]) / 10
     np.testing.assert_allclose(change, expected, atol=1e-6)
-
-
-def test_config():
-    loss = keras.losses.deserialize(keras.losses.serialize(TokenCrossEntropy(name="mine")))
-    assert isinstance(loss, TokenCrossEntropy)
-    assert loss.name == "mine"

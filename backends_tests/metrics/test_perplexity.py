@@ -49,13 +49,6 @@ def test_penalties_are_left_out(rng):
     assert result["loss"] > np.log(expected) + 1
 
 
-@pytest.mark.parametrize("cls", [MeanCrossEntropy, Perplexity, BitsPerCharacter])
-def test_config(cls):
-    metric = keras.metrics.deserialize(keras.metrics.serialize(cls(name="mine")))
-    assert isinstance(metric, cls)
-    assert metric.name == "mine"
-
-
 @pytest.mark.parametrize("cls", [Perplexity, BitsPerCharacter])
 def test_padding_is_left_out(rng, cls):
     embedding = keras.layers.Embedding(9, 9, mask_zero=True)

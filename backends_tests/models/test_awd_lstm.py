@@ -220,13 +220,6 @@ def test_same_seed_same_training():
     assert losses[0] != losses[2]
 
 
-def test_config_and_clone():
-    model = small(alpha=0.5, weight_drop=0.2, name="mine")
-    again = AWDLSTM.from_config(model.get_config())
-    assert again.get_config() == model.get_config()
-    assert model.get_config()["embedding_dim"] == 5
-
-
 def test_summary_lists_the_layers():
     lines = []
     model = small()

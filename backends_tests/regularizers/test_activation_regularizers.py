@@ -59,13 +59,6 @@ def test_tar_leaves_final_states_alone(rng):
     assert total == pytest.approx(np.mean((h[:, 1:] - h[:, :-1]) ** 2), rel=1e-5)
 
 
-@pytest.mark.parametrize("cls", [ActivationRegularizer, TemporalActivationRegularizer])
-def test_config(cls):
-    regularizer = keras.regularizers.deserialize(keras.regularizers.serialize(cls(0.25)))
-    assert isinstance(regularizer, cls)
-    assert regularizer.get_config() == cls(0.25).get_config()
-
-
 @pytest.mark.parametrize("value", [-1.0, float("nan"), "much", None])
 def test_bad_weights(value):
     with pytest.raises(ValueError, match="`alpha`.*Received: alpha="):
