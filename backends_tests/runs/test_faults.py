@@ -20,21 +20,18 @@ SHORT = {**SETTINGS, "epochs": 2}
 @contextlib.contextmanager
 def copies(directory, folder):
     """Copies `directory` before and after each operation on its files: what `kill -9` at that moment would leave."""
-    seen = set()
+    seen = {}
 
     def copy():
-        # Once for each set of files; one that is being written is cut in half.
+        # Once for each set of whole files, with what was being written then, if anything was, cut in half.
         files = {path.name: path.read_bytes() for path in directory.glob("*")}
-        for name, content in files.items():
-            if name.startswith(".writing-"):
-                files[name] = content[: len(content) // 2]
-        key = frozenset((name, not name.startswith(".writing-") and content) for name, content in files.items())
-        if files and key not in seen:
-            seen.add(key)
-            moment = folder / f"moment-{len(seen)}"
-            moment.mkdir()
+        whole = frozenset(item for item in files.items() if not item[0].startswith(".writing-"))
+        if files:
+            moment = seen.setdefault(whole, folder / f"moment-{len(seen)}")
+            moment.mkdir(exist_ok=True)
             for name, content in files.items():
-                (moment / name).write_bytes(content)
+                half = content[: len(content) // 2] if name.startswith(".writing-") else content
+                (moment / name).write_bytes(half)
 
     def around(operation):
         def wrapped(*args, **kwargs):
@@ -57,7 +54,7 @@ def test_killed_at_any_operation_on_a_file(tmp_path):
     expected = contents(directory)
     being_written = set()
     moments = sorted(tmp_path.glob("moment-*"))
-    assert len(moments) >= 20
+    assert len(moments) >= 12
     for copy in moments:
         being_written |= {path.name.removeprefix(".writing-") for path in copy.glob(".writing-*")}
         if (copy / "config.json").exists():
@@ -137,9 +134,9 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 
 def test_processes_that_are_killed_stopped_or_out_of_disk():
-    """A tenth of what `nox -s faults` tries."""
+    """Some of what `nox -s faults` tries."""
     script = Path(__file__).with_name("faults.py")
-    done = subprocess.run([sys.executable, str(script), "--kills", "3"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, str(script), "--kills", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 of 3 killed runs" in done.stdout
+    assert "2 of 2 killed runs" in done.stdout
     assert "0 failed" in done.stdout
