@@ -30,10 +30,9 @@ print(corpus)
 
 # The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
 # length, by chance, so that no word is always where backpropagation ends; for validation that
-# would be no use. JAX and XLA compile a program for every length; `length_multiple` bounds how
-# many that are.
+# would be no use. Where a compiler makes a program for every length, lengths are multiples of 10.
 settings = PRESETS["tiny"]
-train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt, seed=1, length_multiple=5)
+train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt, seed=1)
 valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
 print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
 

@@ -17,24 +17,24 @@ framework = importlib.import_module(
 )
 
 average = framework.average
+compiles_each_length = framework.compiles_each_length
 descend = framework.descend
 global_norm = framework.global_norm
 jit_compile = framework.jit_compile
 keep_mask = framework.keep_mask
-length_multiple = framework.length_multiple
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
 no_gradients = framework.no_gradients
 
 __all__ = [
     "average",
+    "compiles_each_length",
     "descend",
     "generic_lstm",
     "get_keras_mask",
     "global_norm",
     "jit_compile",
     "keep_mask",
-    "length_multiple",
     "lstm",
     "lstm_supports_jit",
     "no_gradients",

@@ -129,6 +129,6 @@ def jit_compile():
     return "auto"
 
 
-def length_multiple():
-    """The multiple that window lengths had best keep to, so that not every length is compiled anew."""
-    return 1
+def compiles_each_length(jit_compile):
+    """Whether every length of window costs a compilation, if models are compiled with this `jit_compile`."""
+    return False

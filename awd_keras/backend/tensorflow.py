@@ -2,8 +2,6 @@
 
 import contextlib
 
-import contextlib
-
 import keras
 import tensorflow as tf
 from keras.src import activations
@@ -154,11 +152,6 @@ def no_gradients():
     return contextlib.nullcontext()
 
 
-def no_gradients():
-    """As `generic.no_gradients`."""
-    return contextlib.nullcontext()
-
-
 def lstm_supports_jit() -> bool:
     """XLA can't compile TensorFlow's cuDNN LSTM, which is what runs on a GPU."""
     return not tf.config.list_physical_devices("GPU")
@@ -211,6 +204,6 @@ def jit_compile():
     return False
 
 
-def length_multiple():
-    """As `generic.length_multiple`: one graph serves all lengths."""
-    return 1
+def compiles_each_length(jit_compile):
+    """As `generic.compiles_each_length`: XLA does, and a graph serves all lengths."""
+    return bool(jit_compile)

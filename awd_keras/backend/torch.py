@@ -84,11 +84,6 @@ def no_gradients():
     return torch.no_grad()
 
 
-def no_gradients():
-    """As `generic.no_gradients`: a program that switches them off for itself, to assign a state, can't be loaded."""
-    return torch.no_grad()
-
-
 def lstm_supports_jit() -> bool:
     """As `generic.lstm_supports_jit`."""
     return True
@@ -158,6 +153,6 @@ def jit_compile():
     return "auto"
 
 
-def length_multiple():
-    """As `generic.length_multiple`."""
-    return 1
+def compiles_each_length(jit_compile):
+    """As `generic.compiles_each_length`."""
+    return False

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import keras
 import numpy as np
 
+from awd_keras import backend
 from awd_keras.backend.in_order import InOrder
 from awd_keras.checks import check_not_negative_integer, check_positive_integer
 
@@ -41,11 +42,11 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
     `evaluate` and `validation_data` need a dataset of their own, as reading this one to its end counts as a pass.
 
     With `length_multiple=m`, lengths are multiples of m, which bounds the number of programs that
-    a compiler has to make. Only the first window (m plus a random phase, so that window edges still
-    fall on every token) and the last (what remains) differ, both in [m, 2m) if m >= 5. With `e` and
-    `h` the least multiple of m from 5 on and the greatest up to bptt + 20, an epoch has at most
-    `(h - e) / m + 3` lengths, and all epochs together `(h - e) / m + m`: 11 and 18
-    for bptt 70 and m 10.
+    a compiler has to make: by default at most 12 an epoch where every length costs one. Only the
+    first window (m plus a random phase, so that window edges still fall on every token) and the
+    last (what remains) differ, both in [m, 2m) if m >= 5. With `e` and `h` the least multiple of m
+    from 5 on and the greatest up to bptt + 20, an epoch has at most `(h - e) / m + 3` lengths, and
+    all epochs together `(h - e) / m + m`: 11 and 18 for bptt 70 and m 10.
 
     Source: section 4.1, "Variable length backpropagation sequences".
 
@@ -56,7 +57,10 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         variable: boolean, whether lengths vary as above. If not, each window has `bptt` tokens,
             except the last where n isn't a multiple of it.
         seed: integer of at least 0, the seed of the lengths.
-        length_multiple: integer in [1, bptt / 2], or 1; needs `variable=True`.
+        length_multiple: integer in [1, bptt / 2], or 1; above 1 it needs `variable=True`. By default 1 on PyTorch, for
+            a text of ten windows or fewer, and without `variable`; else 10, or half of a `bptt` below 20, or a tenth
+            of `bptt + 20` where that is more. On TensorFlow, a model that is compiled with `jit_compile=False` can as
+            well have 1.
 
     Raises:
         TypeError: if `tokens` aren't integers or `variable` isn't a boolean.
@@ -78,28 +82,30 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
 
     # Keras's `workers` aren't offered: cutting a slice takes no time, and a worker process couldn't
     # tell when an epoch is over.
-    def __init__(self, tokens, batch_size, bptt=70, variable=True, seed=0, length_multiple=1):
+    def __init__(self, tokens, batch_size, bptt=70, variable=True, seed=0, length_multiple=None):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("bptt", bptt)
-        check_positive_integer("length_multiple", length_multiple)
         check_not_negative_integer("seed", seed)
         if not isinstance(variable, bool):
             raise TypeError(f"Argument `variable` must be a boolean. Received: {variable=}")
+        tokens = _check_tokens(tokens)
+        n = (len(tokens) - 1) // batch_size
+        if length_multiple is None:
+            length_multiple = _length_multiple(n, bptt) if variable else 1
+        check_positive_integer("length_multiple", length_multiple)
         if length_multiple > 1 and not variable:
             raise ValueError(f"Argument `length_multiple` must be 1 if `variable=False`. Received: {length_multiple=}")
         if length_multiple > max(1, bptt // 2):
             raise ValueError(
                 f"Argument `length_multiple` must be at most half of `bptt`. Received: {length_multiple=} with {bptt=}"
             )
-        tokens = _check_tokens(tokens)
         self.batch_size = batch_size
         self.bptt = bptt
         self.variable = variable
         self.seed = seed
         self.length_multiple = length_multiple
         self.epoch = 0
-        n = (len(tokens) - 1) // batch_size
         if n <= 0:
             raise ValueError(
                 "Argument `tokens` must hold more tokens than `batch_size`: this is too short for "
@@ -219,6 +225,14 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             windows = windows[lengths[windows] != bound][: abs(lack) // step]
             lengths[windows] += change
         return lengths
+
+
+def _length_multiple(n, bptt):
+    """The default for rows of n targets, with which an epoch has at most 12 lengths if `bptt` is 4 or more."""
+    # Models are compiled with "auto" unless their `compile` says otherwise.
+    if not backend.compiles_each_length("auto") or n <= 10 * bptt:
+        return 1
+    return min(max(10, math.ceil((bptt + _LONGEST_OVER) / 10)), max(1, bptt // 2))
 
 
 def _check_tokens(tokens):

@@ -90,10 +90,9 @@ def train(
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
-    if length_multiple is None:
-        length_multiple = _length_multiple(len(corpus.train) // batch_size, bptt)
-    # Whatever can be wrong with them is found here, before an old run is deleted.
-    BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    if length_multiple is None and not backend.compiles_each_length(backend.jit_compile()):
+        length_multiple = 1
+    dataset = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
         ("test", corpus.test, settings.test_batch_size),
@@ -115,7 +114,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "bptt": bptt,
-        "length_multiple": length_multiple,
+        "length_multiple": dataset.length_multiple,
         "seed": seed,
         "skip_nonfinite": skip_nonfinite,
         "text": corpus.source,
@@ -124,9 +123,3 @@ def train(
     }
     run = Run.create(output, config, corpus.vocabulary, overwrite)
     return finish(run, corpus, verbose)
-
-
-def _length_multiple(tokens_a_row: int, bptt: int) -> int:
-    multiple = min(backend.length_multiple(), max(1, bptt // 2))
-    # A short text is cut in few windows, and can't be cut in multiples.
-    return multiple if tokens_a_row > 10 * bptt else 1

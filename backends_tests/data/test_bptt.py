@@ -62,7 +62,7 @@ def test_every_target_exactly_once_with_multiples(data, size, batch_size, bptt, 
 @example(size=92, batch_size=1, bptt=70, seed=0)
 def test_bounds_and_constant_window_count(size, batch_size, bptt, seed):
     assume(size > batch_size)
-    dataset = BPTTDataset(np.arange(size), batch_size, bptt=bptt, seed=seed)
+    dataset = BPTTDataset(np.arange(size), batch_size, bptt=bptt, seed=seed, length_multiple=1)
     n = (size - 1) // batch_size
     for lengths in first_epochs(dataset):
         assert len(lengths) == len(dataset)
@@ -80,7 +80,7 @@ def test_fixed_lengths():
 
 
 def test_mean_and_spread():
-    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20)
+    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=1)
     lengths = np.concatenate(first_epochs(dataset, 10))
     # 0.95 * 70 + 0.05 * 35; two normals of deviation 5, 35 apart: sqrt(25 + 0.95 * 0.05 * 35^2).
     assert lengths.mean() == pytest.approx(68.25, abs=0.15)
@@ -95,7 +95,7 @@ def test_the_difference_is_spread_over_many_windows(monkeypatch):
     monkeypatch.setattr("awd_keras.data.bptt._HALF_PROBABILITY", 0.0)
     monkeypatch.setattr("awd_keras.data.bptt._DEVIATION", 1e-9)
     for change in (-1, 1):
-        dataset = BPTTDataset(np.zeros(100 * 70 + 30 * change + 1, "int32"), 1)
+        dataset = BPTTDataset(np.zeros(100 * 70 + 30 * change + 1, "int32"), 1, length_multiple=1)
         picked = np.array(first_epochs(dataset, 50)) == 70 + change
         assert (picked.sum(axis=1) == 30).all()
         # Every window is picked in some epochs only.
@@ -181,6 +181,19 @@ def test_multiples_have_every_phase():
     dataset = BPTTDataset(np.zeros(5000, "int32"), 1, length_multiple=10)
     firsts = {int(lengths[0]) for lengths in first_epochs(dataset, 100)}
     assert firsts == set(range(10, 20))
+
+
+@given(bptt=st.integers(4, 300), windows=st.integers(11, 2000), seed=st.integers(0, 99))
+@example(bptt=70, windows=680, seed=0)
+def test_by_default_an_epoch_has_at_most_12_lengths_where_each_is_compiled(bptt, windows, seed):
+    tokens = np.zeros(windows * bptt + 1, "int32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: True)
+        dataset = BPTTDataset(tokens, 1, bptt, seed=seed)
+        assert max(len(set(lengths.tolist())) for lengths in first_epochs(dataset)) <= 12
+        assert BPTTDataset(tokens, 1, bptt, variable=False).length_multiple == 1
+        patch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: False)
+        assert BPTTDataset(tokens, 1, bptt, seed=seed).length_multiple == 1
 
 
 def test_multiples_mean_and_spread():

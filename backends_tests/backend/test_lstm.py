@@ -1,0 +1,98 @@
+"""The fused LSTM against Keras's loop, by each framework's own differentiation."""
+
+import keras
+import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from keras.src import activations
+
+from awd_keras import backend
+
+NAMES = ("sequences", "h", "c", "kernel", "recurrent_kernel", "bias")
+
+
+def loss_of(lstm, directions):
+    """A random linear function of all that the LSTM puts out, as a function of its arrays."""
+
+    def loss(sequences, h, c, *weights):
+        outputs, state, path = lstm(
+            sequences, [h, c], *weights, activation=activations.tanh, recurrent_activation=activations.sigmoid
+        )
+        assert (path == "generic") == (lstm is backend.generic_lstm)
+        parts = zip((outputs, *state), directions, strict=True)
+        return sum(keras.ops.sum(part * keras.ops.convert_to_tensor(direction)) for part, direction in parts)
+
+    return loss
+
+
+def differentiated(loss, arrays, twice=False):
+    """The loss and its gradients; or, `twice`, the gradients of the sum of the gradients' squares."""
+    match keras.backend.backend():
+        case "jax":
+            import jax
+
+            gradients = jax.grad(loss, argnums=range(len(arrays)))
+            if not twice:
+                return jax.jit(lambda *xs: (loss(*xs), gradients(*xs)))(*arrays)
+            squares = jax.grad(lambda *xs: sum((g**2).sum() for g in gradients(*xs)), argnums=range(len(arrays)))
+            return jax.jit(squares)(*arrays)
+        case "tensorflow":
+            import tensorflow as tf
+
+            arrays = [tf.constant(array) for array in arrays]
+            with tf.GradientTape() as outer:
+                outer.watch(arrays)
+                with tf.GradientTape() as inner:
+                    inner.watch(arrays)
+                    value = loss(*arrays)
+                gradients = inner.gradient(value, arrays)
+                squares = sum(tf.reduce_sum(g**2) for g in gradients)
+            return outer.gradient(squares, arrays) if twice else (value, gradients)
+        case "torch":
+            import torch
+
+            arrays = [torch.tensor(array, requires_grad=True) for array in arrays]
+            value = loss(*arrays)
+            gradients = torch.autograd.grad(value, arrays, create_graph=twice)
+            if not twice:
+                return value, gradients
+            return torch.autograd.grad(sum((g**2).sum() for g in gradients), arrays)
+
+
+def drawn(batch, time, features, units, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = [(batch, time, features), *[(batch, units)] * 2, (features, 4 * units), (units, 4 * units), (4 * units,)]
+    arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    directions = [rng.normal(size=shape).astype("float32") for shape in ((batch, time, units), *[(batch, units)] * 2)]
+    return arrays, directions
+
+
+@settings(max_examples=4)
+@given(
+    batch=st.integers(1, 4),
+    time=st.integers(1, 8),
+    features=st.integers(1, 5),
+    units=st.integers(1, 6),
+    seed=st.just(0),
+)
+@example(batch=1, time=1, features=1, units=1, seed=1)
+@example(batch=1, time=7, features=3, units=4, seed=2)
+@example(batch=3, time=1, features=2, units=5, seed=3)
+def test_values_and_gradients_equal_the_generic_loop(batch, time, features, units, seed):
+    arrays, directions = drawn(batch, time, features, units, seed)
+    value, gradients = differentiated(loss_of(backend.lstm, directions), arrays)
+    expected_value, expected = differentiated(loss_of(backend.generic_lstm, directions), arrays)
+    value, expected_value = keras.ops.convert_to_numpy(value), keras.ops.convert_to_numpy(expected_value)
+    np.testing.assert_allclose(value, expected_value, atol=1e-4)
+    for name, a, b in zip(NAMES, gradients, expected, strict=True):
+        a, b = keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
+        np.testing.assert_allclose(a, b, atol=1e-4, err_msg=name)
+
+
+def test_second_order_gradients():
+    arrays, directions = drawn(2, 3, 2, 3)
+    expected = differentiated(loss_of(backend.generic_lstm, directions), arrays, twice=True)
+    actual = differentiated(loss_of(backend.lstm, directions), arrays, twice=True)
+    for name, a, b in zip(NAMES, actual, expected, strict=True):
+        a, b = keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
+        np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3, err_msg=name)
