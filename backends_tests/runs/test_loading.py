@@ -402,6 +402,7 @@ def resumable(run, data):
         ({"model": {"vocabulary_size": "many"}}, "'model' is no config of AWDLSTM: "),
         ({"model": {"vocabulary_size": 4, "unheard_of": 1}}, "unheard_of"),
         ({"optimizer": {"learning_rate": {"a": 1}}}, "'optimizer' is no config of NTASGD: "),
+        ({"optimizer": {"unheard_of": 1}}, "'optimizer' is no config of NTASGD: "),
         ({"text": "/a/b"}, "`text` must be an object"),
         ({"text": {"directory": 1, "min_count": 1}}, "`text` must hold a directory"),
         ({"text": {"directory": "/a/b", "min_count": "x"}}, "`min_count`"),
@@ -411,6 +412,11 @@ def resumable(run, data):
 def test_a_bad_config_of_a_run_that_is_resumed(resumable, capsys, changes, said):
     resumable.write_config({**resumable.config, **changes})
     assert said in error_of(capsys, "train", "--resume", resumable.directory)
+
+
+def test_epochs_that_are_none_are_told_before_they_are_replaced(resumable, capsys):
+    resumable.write_config({**resumable.config, "epochs": "3"})
+    assert "epochs='3'" in error_of(capsys, "train", "--resume", resumable.directory, "--epochs", "2")
 
 
 @pytest.mark.parametrize(
