@@ -59,6 +59,14 @@ def faults(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Run a benchmark with all backends at hand: nox -s benchmarks -- training_step --json figures.json"""
+    session.install("-c", "constraints.txt", "-e", ".[torch,jax]", TENSORFLOW)
+    name, *arguments = session.posargs or ["training_step"]
+    session.run("python", f"benchmarks/{name}.py", *arguments)
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
     session.install("-e", ".[jax,test]", *minimum("jax"))

@@ -21,7 +21,8 @@ def training(shape, steps, averaging=False):
     dataset = data.BPTTDataset(tokens, shape.batch_size, shape.bptt, variable=False)
     model = models.AWDLSTM(**shape.model, seed=0)
     model.compile(optimizers.NTASGD(learning_rate=1.0))
-    parts = callbacks.awd_lstm(dataset)
+    # All of `callbacks.awd_lstm` but the trigger, which asks for the validation that isn't timed here.
+    parts = [callbacks.ResetStates(), callbacks.ScaleLearningRate(dataset), callbacks.SwapAveragedWeights()]
 
     def run():
         model.fit(dataset, callbacks=parts, verbose=0)

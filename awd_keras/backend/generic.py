@@ -120,8 +120,10 @@ def average(averages, variables, share):
         share: scalar tensor, float32; where it is 0, nothing changes.
     """
     for mean, variable in zip(averages, variables, strict=True):
-        change = ops.subtract(ops.cast(variable, mean.dtype), mean)
-        mean.assign(ops.add(mean, ops.multiply(change, ops.cast(share, mean.dtype))))
+        old = ops.convert_to_tensor(mean)
+        change = ops.multiply(ops.cast(share, old.dtype), ops.subtract(ops.cast(variable, old.dtype), old))
+        # Not the sum alone: a share of 0 of something infinite is NaN.
+        mean.assign(ops.where(ops.greater(share, 0), ops.add(old, change), old))
 
 
 def jit_compile():

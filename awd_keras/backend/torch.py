@@ -141,11 +141,14 @@ def descend(variables, gradients, learning_rate, scale, decays, finite):
 @torch.no_grad()
 def average(averages, variables, share):
     """As `generic.average`."""
-    # Reading from a GPU would wait for it, and there the passes cost nothing.
-    if share.device.type == "cpu" and share == 0:
+    on_cpu = share.device.type == "cpu"
+    if on_cpu and share == 0:
         return
     for mean, variable in zip(averages, variables, strict=True):
-        mean.value.lerp_(variable.value.to(mean.value.dtype), share.to(mean.value.dtype))
+        mean = mean.value
+        new = variable.value.to(mean.dtype)
+        # To look at the share would wait for a GPU, where a pass costs nothing; and 0 of something infinite is NaN.
+        mean.lerp_(new if on_cpu else torch.where(share > 0, new, mean), share.to(mean.dtype))
 
 
 def jit_compile():

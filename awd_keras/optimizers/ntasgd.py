@@ -36,7 +36,7 @@ class NTASGD(keras.optimizers.Optimizer):
     `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of
     the optimizer, so that a saved model goes on where it stopped.
 
-    A step whose gradients aren't all finite changes neither weights nor averages: `skipped_steps` counts it.
+    A step whose gradients have no finite norm changes neither weights nor averages: `skipped_steps` counts it.
 
     Measures are compared in float32; NaN counts as infinity. Averages have their variable's
     dtype, those of float16 and bfloat16 variables are float32.
@@ -282,7 +282,8 @@ class NTASGD(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list):
         """Called by Keras at the end of `fit`."""
         super().finalize_variable_values(var_list)
-        if self.averages_in_model:
+        # On JAX, Keras has taken the values out of the variables if it's a step that raised.
+        if getattr(self._averages_put_in_at, "_value", True) is not None and self.averages_in_model:
             self._warn_if_averages_were_trained()
 
     def get_config(self):

@@ -225,6 +225,27 @@ def test_a_step_that_is_not_finite_is_not_made(rng, accident, clipping):
             np.testing.assert_array_equal(a, b)
 
 
+def test_an_infinite_weight_does_not_reach_an_average_that_has_not_begun():
+    variable = keras.Variable(np.array([np.inf, 1.0], "float32"))
+    optimizer = NTASGD(learning_rate=0.1, weight_decay=None)
+    optimizer.build([variable])
+    optimizer.apply([ops.zeros((2,))])
+    assert int(optimizer.iterations) == 1
+    assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in optimizer.variables if v.name == "average")
+
+
+def test_what_a_step_raises_is_what_fit_raises():
+    class Breaks(keras.Model):
+        def train_step(self, *args):
+            raise RuntimeError("out of memory, say")
+
+    inputs = keras.Input((3,))
+    model = Breaks(inputs, keras.layers.Dense(2)(inputs))
+    model.compile(NTASGD(), loss="mse")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        model.fit(np.ones((4, 3), "float32"), np.ones((4, 2), "float32"), verbose=0)
+
+
 def test_an_accident_in_an_accumulated_gradient_costs_that_update_alone():
     variable = keras.Variable(np.zeros(2, "float32"))
     optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=10.0, gradient_accumulation_steps=2)

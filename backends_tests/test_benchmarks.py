@@ -1,0 +1,94 @@
+"""Each benchmark says what it does, and each subject runs, at a size that says nothing about speed."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts")
+TINY = {
+    "vocabulary_size": 12,
+    "embedding_dim": 4,
+    "hidden_units": 5,
+    "num_layers": 2,
+    "batch_size": 2,
+    "bptt": 6,
+}
+SUBJECTS = [
+    ("ours", "training", {"steps": 2}),
+    ("ours", "training", {"steps": 1, "averaging": True}),
+    ("ours", "evaluation", {"batch_size": 2, "windows": 2}),
+    ("ours", "generation", {"words": 2}),
+    ("stock_keras", "training", {"steps": 2}),
+    ("products", "training", {"steps": 2}),
+]
+if keras.backend.backend() == "torch":
+    SUBJECTS += [
+        ("reference_torch", "training", {"steps": 2, "averaging": True}),
+        ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
+        ("reference_torch", "generation", {"words": 2}),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """The benchmarks are scripts that find each other beside themselves."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_says_what_it_does(name, monkeypatch, capsys):
+    script = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as end:
+        script.main()
+    assert end.value.code == 0
+    assert " ".join(script.__doc__.split())[:60] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("module", "function", "arguments"), SUBJECTS)
+def test_subjects_run(module, function, arguments):
+    from shapes import Shape
+
+    run = getattr(importlib.import_module(module), function)(Shape(**TINY), **arguments)
+    run()
+    run()
+
+
+def test_a_worker_answers_each_order():
+    order = {"shape": TINY, "module": "products", "function": "training", "steps": 1}
+    worker = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "worker.py"), json.dumps(order)],
+        input="run\nrun\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ready, *answers = [json.loads(line) for line in worker.stdout.splitlines()]
+    assert 0 < ready["idle"] <= ready["peak"]
+    assert [answer["seconds"] > 0 for answer in answers] == [True, True]
+
+
+def test_a_ratio_is_of_the_same_round():
+    from measure import ratio
+
+    # A machine that becomes four times slower half way changes nothing.
+    samples = {"a": [1.0, 1.0, 4.0, 4.0], "b": [2.0, 2.0, 8.0, 8.0]}
+    assert ratio(samples, "a", "b") == 2.0
+
+
+def test_a_report_is_a_table_and_a_file(tmp_path, capsys):
+    from measure import parser, report
+
+    options = parser("", rounds=1).parse_args(["--json", str(tmp_path / "figures.json")])
+    report(options, ("name", "seconds"), [{"name": "ours", "seconds": 0.5, "device": "cpu"}], samples={})
+    assert capsys.readouterr().out.split("\n")[1:4] == ["| name | seconds |", "|---|---|", "| ours | 0.500 |"]
+    written = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert written["rows"][0]["device"] == "cpu"
+    assert written["machine"]["versions"]["keras"] == keras.__version__
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
