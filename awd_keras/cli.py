@@ -5,13 +5,11 @@ so nothing here imports Keras, or a namespace that does, before a command's own 
 """
 
 import argparse
-import importlib.util
 import os
 import sys
 
 from awd_keras import __version__
-
-BACKENDS = ("jax", "torch", "tensorflow")
+from awd_keras.choose_backend import BACKENDS, choose_backend
 
 # Option, type, metavar, help; each overrides the preset's argument of that name.
 _MODEL_OPTIONS = (
@@ -49,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        _choose_backend(options.backend)
+        choose_backend(options.backend)
         return options.command(options)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -62,9 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(options):
     from awd_keras import runs
 
-    directory = options.output or options.resume
+    resumed = options.resume is not None
+    directory = options.resume if resumed else options.output
     try:
-        result = _resume(options) if options.resume else _start(options)
+        result = _resume(options) if resumed else _start(options)
     except runs.Interrupted as stop:
         print()  # Keras's progress bar has left its line open.
         checkpoints = runs.Checkpoints(directory).paths()
@@ -169,7 +168,7 @@ def _verify(options):
         state = "ok    " if check.passed else "FAILED"
         print(f"{state}  {check.name:{width}}  {check.figure}  ({check.detail})")
     failed = sum(not check.passed for check in checks)
-    print(f"{len(checks) - failed} of {len(checks)} checks passed on {_loaded_backend()}")
+    print(f"{len(checks) - failed} of {len(checks)} checks passed on {os.environ['KERAS_BACKEND']}")
     return 1 if failed else 0
 
 
@@ -201,36 +200,6 @@ def _given(options, table):
 
 def _figure(value):
     return "not finite: the training diverged" if value is None else f"{value:.2f}"
-
-
-def _choose_backend(name):
-    """Sets `KERAS_BACKEND`: the name, else the variable, else the first that is installed."""
-    loaded = _loaded_backend()
-    chosen = name or os.environ.get("KERAS_BACKEND") or loaded or _first_installed()
-    if chosen not in BACKENDS:
-        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}")
-    if importlib.util.find_spec(chosen) is None:
-        raise ValueError(f'The backend {chosen!r} is not installed. To install it: pip install "awd-keras[{chosen}]"')
-    if loaded not in (None, chosen):
-        raise ValueError(f"The backend can't become {chosen!r}: this process has imported Keras with {loaded!r}.")
-    os.environ["KERAS_BACKEND"] = chosen
-    # TensorFlow's C++ side talks much when it starts; what goes wrong still raises.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _loaded_backend():
-    keras = sys.modules.get("keras")
-    return None if keras is None else keras.backend.backend()
-
-
-def _first_installed():
-    for name in BACKENDS:
-        if importlib.util.find_spec(name) is not None:
-            return name
-    raise ValueError(
-        'Keras has no backend here. To install one: pip install "awd-keras[jax]", '
-        '"awd-keras[torch]" or "awd-keras[tensorflow]"'
-    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -279,7 +248,7 @@ def _parser():
         type=int,
         metavar="N",
         help="windows are multiples of this many tokens, so that fewer programs are compiled "
-        "(default: 10 on jax, else 1)",
+        "(default: about 10 on jax, else 1)",
     )
     train.add_argument(
         "--skip-nonfinite",

@@ -38,9 +38,14 @@ def lstm(
             sequences = tf.reverse(sequences, axis=[1])
         on_gpu = not lstm_supports_jit()
         if not on_gpu or bias is None:
-            projections = tf.matmul(tf.transpose(sequences, [1, 0, 2]), kernel)
+            # A row a token: of three axes, the gradient for the kernel would be a product for each time step, and a sum.
+            time, batch_size = tf.shape(sequences)[1], tf.shape(sequences)[0]
+            rows = tf.reshape(tf.transpose(sequences, [1, 0, 2]), (-1, sequences.shape[-1]))
+            projections = tf.matmul(rows, kernel)
             if bias is not None:
-                projections += bias
+                projections = tf.nn.bias_add(projections, bias)
+            projections = tf.reshape(projections, (time, batch_size, kernel.shape[-1]))
+            projections = tf.ensure_shape(projections, (sequences.shape[1], sequences.shape[0], kernel.shape[-1]))
             # A tensor, as a function with its own gradient takes no variables.
             recurrent_kernel = tf.identity(recurrent_kernel)
             outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)

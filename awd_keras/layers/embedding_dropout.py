@@ -99,8 +99,11 @@ class EmbeddingDropout(keras.layers.Layer):
         if reverse:
             check_floats("inputs", inputs)
             check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
-            logits = ops.matmul(inputs, ops.transpose(self.embeddings))
-            return logits if self.bias is None else ops.add(logits, self.bias)
+            # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
+            logits = ops.matmul(ops.reshape(inputs, (-1, self.output_dim)), ops.transpose(self.embeddings))
+            if self.bias is not None:
+                logits = ops.add(logits, self.bias)
+            return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
         # them by then.

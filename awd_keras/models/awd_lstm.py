@@ -208,6 +208,7 @@ class AWDLSTM(keras.Model):
             jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
             **kwargs: what else `keras.Model.compile` takes.
         """
+        self._default_jit_compile = jit_compile is None
         super().compile(
             optimizer=NTASGD() if optimizer is None else optimizer,
             loss=TokenCrossEntropy() if loss is None else loss,
@@ -216,6 +217,13 @@ class AWDLSTM(keras.Model):
             jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,
             **kwargs,
         )
+
+    def get_compile_config(self):
+        """What a saved model keeps of `compile`; a default of one backend isn't kept for another."""
+        config = super().get_compile_config()
+        if config and self._default_jit_compile:
+            config["jit_compile"] = None
+        return config
 
     def compile_from_config(self, config):
         """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""

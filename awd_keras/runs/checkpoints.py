@@ -4,11 +4,12 @@ import os
 import pathlib
 import re
 import sys
-import textwrap
 import warnings
 
 import keras
 
+from awd_keras.runs.check_saved_model import check_saved_model
+from awd_keras.runs.reason import reason
 from awd_keras.write_whole import write_whole
 
 _NAME = re.compile(r"checkpoint-(\d+)\.keras")
@@ -57,10 +58,11 @@ class Checkpoints:
     def load(self, model: keras.Model, most: int | None = None) -> int | None:
         """Sets the variables of `model` and its optimizer to those of the last whole checkpoint.
 
-        The standard error stream tells of a damaged one, which is stepped over, and then deleted.
+        The standard error stream tells of a damaged one, which is stepped over, and then deleted. Where None is
+        returned, nothing is deleted, and what `model` holds is to be thrown away: a damaged one may be in it in part.
 
         Args:
-            model: a model like the saved one, built and compiled.
+            model: an `AWDLSTM` like the saved one, built and compiled.
             most: the greatest number of epochs that the checkpoint may have.
 
         Returns:
@@ -70,14 +72,14 @@ class Checkpoints:
             if most is not None and _epoch(path) > most:
                 continue
             try:
+                check_saved_model(path)
                 with warnings.catch_warnings():
                     # Keras only warns where it leaves an optimizer as it is.
                     warnings.filterwarnings("error", "Skipping variable loading")
                     model.load_weights(path)
-            # Checksums are zipfile's. As in `load_model`, a damaged file makes it, h5py and Keras raise a dozen things.
+            # Whatever comes, as in `load_model`.
             except Exception as error:
-                reason = textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
-                print(f"{path} is damaged, and is left out: {reason}", file=sys.stderr)
+                print(f"{path} is damaged, and is left out: {reason(error)}", file=sys.stderr)
             else:
                 epoch = _epoch(path)
                 # What an interrupted `write` has left, too.

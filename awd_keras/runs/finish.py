@@ -3,7 +3,6 @@
 import platform
 import statistics
 import sys
-import textwrap
 
 import keras
 
@@ -11,6 +10,7 @@ from awd_keras import __version__, callbacks, evaluation
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
+from awd_keras.runs.reason import reason
 from awd_keras.runs.run import Run
 from awd_keras.runs.run_recorder import RunRecorder
 from awd_keras.runs.settings import check_metrics
@@ -31,7 +31,8 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         What `result.json` holds.
 
     Raises:
-        ValueError: if the run has lost its checkpoints.
+        ValueError: if the run has lost its checkpoints, or the metrics of their epochs.
+        FileNotFoundError: if the run has lost its best model.
         OSError: if the run can't be written.
         FloatingPointError: if the training diverges.
         Interrupted: after SIGINT or SIGTERM.
@@ -40,6 +41,8 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         with StopOnSignal() as stop:
             lines, skipped_steps = _fit(run, corpus, verbose, stop)
             return _score(run, corpus, lines, skipped_steps)
+    except FileNotFoundError:
+        raise  # What is lost doesn't come back by going on.
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
@@ -78,10 +81,12 @@ def _fit(run, corpus, verbose, stop):
     check_metrics(lines, run.path("metrics.jsonl"))
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
-        if lines:
+        found = ", ".join(path.name for path in run.checkpoints.paths())
+        if lines or found:
             raise ValueError(
                 f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
-                "whole checkpoint. To start it anew, pass --overwrite and its options."
+                f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
+                "options."
             )
         epoch = 0
     recorder = RunRecorder(run, train_set, lines[:epoch])
@@ -106,8 +111,8 @@ def _configured(kind, run, name):
         return kind.from_config(config)
     # Whatever comes: Keras wraps what is wrong with an argument in one thing or another.
     except Exception as error:
-        reason = textwrap.shorten(str(error), 300, placeholder=" ...")
-        raise ValueError(f"{run.path('config.json')}: {name!r} is no config of {kind.__name__}: {reason}") from error
+        path = run.path("config.json")
+        raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
 
 
 def _score(run, corpus, lines, skipped_steps):

@@ -8,6 +8,13 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         number: the signal's number.
+
+    Example:
+
+    >>> import signal
+    >>> from awd_keras.runs import Interrupted
+    >>> print(Interrupted(signal.SIGTERM))
+    stopped by SIGTERM
     """
 
     def __init__(self, number: int):

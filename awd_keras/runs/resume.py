@@ -2,7 +2,7 @@
 
 import os
 
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_boolean, check_positive_integer
 from awd_keras.data import Corpus
 from awd_keras.runs.finish import finish
 from awd_keras.runs.run import Run
@@ -34,9 +34,9 @@ def resume(
         What `result.json` holds; see `train`.
 
     Raises:
-        FileNotFoundError: if there is no run, or its text is gone.
-        ValueError: if the run can't be read or has lost its checkpoints, the text is another one, or `epochs` is less
-            than what has been trained already.
+        FileNotFoundError: if there is no run, or its text or best model is gone.
+        ValueError: if the run can't be read or has lost its checkpoints or metrics, the text is another one, `epochs`
+            is less than what has been trained already, or `skip_nonfinite` isn't a boolean.
         OSError: if the run can't be written, for example on a full disk.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
@@ -48,6 +48,7 @@ def resume(
     result["valid_perplexity"]
     ```
     """
+    check_boolean("skip_nonfinite", skip_nonfinite)
     run = Run.open(output)
     config = run.config
     corpus = _read_again(run) if corpus is None else corpus

@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 
 from awd_keras.data import Vocabulary
 from awd_keras.runs.checkpoints import Checkpoints
@@ -96,8 +97,10 @@ class Run:
 
         Raises:
             ValueError: if the directory holds a run and `overwrite` is false.
+            TypeError: if JSON can't hold `config`.
         """
         cls.check(directory, overwrite)
+        _json(config)  # What is wrong with it is found before an old run is deleted.
         run = cls(directory)
         run.directory.mkdir(parents=True, exist_ok=True)
         # First, so that what is left is no run, whenever this is interrupted.
@@ -244,15 +247,16 @@ class Run:
 
 
 def _json(value, indent=None):
-    # NaN and the infinities of a diverged run are no JSON: null stands for them.
-    def finite(value):
+    # NaN and the infinities of a diverged run are no JSON: null stands for them. Nor are NumPy's numbers.
+    def plain(value):
         if isinstance(value, dict):
-            return {key: finite(entry) for key, entry in value.items()}
+            return {key: plain(entry) for key, entry in value.items()}
+        value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, float) and not abs(value) < float("inf"):
             return None
         return value
 
-    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _write_text(path, text):

@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 
+from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
 from awd_keras.runs.curve import draw_curve
 
 
@@ -27,6 +28,10 @@ class RunRecorder(keras.callbacks.Callback):
         run: the `awd_keras.runs.Run` to write to.
         dataset: the training `awd_keras.data.BPTTDataset`; gives the tokens of an epoch.
         lines: the metrics of the epochs that have ended already, where the run is resumed.
+
+    Raises:
+        ValueError: at an epoch's end, if the model isn't compiled with `NTASGD`.
+        OSError: if a file can't be written.
     """
 
     def __init__(self, run, dataset, lines=()):
@@ -58,8 +63,7 @@ class RunRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
         tokens = self.dataset.batch_size * np.sum(self.dataset.window_lengths(epoch))
-        # Under mixed precision Keras wraps the optimizer.
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        optimizer = averaging_optimizer(self)
         perplexity = float(logs["val_perplexity"])
         self.lines.append(
             {
@@ -67,7 +71,7 @@ class RunRecorder(keras.callbacks.Callback):
                 "train_perplexity": float(logs["perplexity"]),
                 "valid_perplexity": perplexity,
                 "learning_rate": float(optimizer.learning_rate),
-                "averaging": bool(getattr(optimizer, "averaging", False)),
+                "averaging": optimizer.averaging,
                 "seconds": round(now - self._began, 3),
                 "tokens_per_second": round(float(tokens) / (self._trained - self._began), 1),
             }

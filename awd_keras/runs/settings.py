@@ -3,7 +3,8 @@
 from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.models import PRESETS
 
-_NUMBERS = ("epoch", "train_perplexity", "valid_perplexity", "averaging", "tokens_per_second")
+_PERPLEXITIES = ("train_perplexity", "valid_perplexity")
+_NUMBERS = ("epoch", *_PERPLEXITIES, "averaging", "tokens_per_second")
 
 
 def check_setting(name: str, value) -> None:
@@ -12,10 +13,11 @@ def check_setting(name: str, value) -> None:
 
 
 def check_metrics(lines: list[dict], where) -> None:
-    """Raises a `ValueError` unless each line has the figures of an epoch, which are None where they aren't finite."""
+    """Raises a `ValueError` unless each line has the figures of an epoch; a perplexity that overflowed is None."""
     for number, line in enumerate(lines, start=1):
         for name in _NUMBERS:
-            if name not in line or not isinstance(line[name], int | float | None):
+            kinds = int | float | None if name in _PERPLEXITIES else int | float
+            if name not in line or not isinstance(line[name], kinds):
                 raise ValueError(f"{where}, line {number} must hold a number {name!r}. Received: {line.get(name)!r}")
 
 
@@ -34,7 +36,7 @@ def _check_text(name, value):
     if value is None:
         return
     _check_object(name, value)
-    if not isinstance(value.get("directory"), str | None):
+    if "directory" not in value or not isinstance(value["directory"], str | None):
         raise ValueError(f"Argument `{name}` must hold a directory, or null. Received: {value!r}")
     check_positive_integer("min_count", value.get("min_count"))
 

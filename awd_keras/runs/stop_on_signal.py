@@ -13,7 +13,7 @@ class StopOnSignal(keras.callbacks.Callback):
 
     What an epoch's end writes is always written whole. A second signal does what it would have done without this.
     Signals are watched within a `with` statement, in the main thread alone, as Python has it; those that the program
-    ignores stay ignored.
+    ignores, or handles outside of Python, are left alone.
 
     Example:
 
@@ -41,7 +41,8 @@ class StopOnSignal(keras.callbacks.Callback):
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) != signal.SIG_IGN:
+                # None is a handler that Python hasn't set, and couldn't put back.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._note)
         return self
 

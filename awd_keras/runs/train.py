@@ -47,7 +47,8 @@ def train(
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
         length_multiple: windows are multiples of this many tokens, so that fewer programs are
-            compiled. Defaults to 10 on JAX, which compiles one for every length, else to 1.
+            compiled. Defaults to `awd_keras.data.BPTTDataset`'s own on JAX, which compiles one for every length, else
+            to 1.
         seed: seed of the weights, the masks and the windows.
         skip_nonfinite: whether a step whose loss or gradients aren't finite is left out, instead of ending the run;
             see `awd_keras.callbacks.CatchNonFinite`.

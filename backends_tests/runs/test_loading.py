@@ -405,6 +405,7 @@ def resumable(run, data):
         ({"optimizer": {"unheard_of": 1}}, "'optimizer' is no config of NTASGD: "),
         ({"text": "/a/b"}, "`text` must be an object"),
         ({"text": {"directory": 1, "min_count": 1}}, "`text` must hold a directory"),
+        ({"text": {"min_count": 1}}, "`text` must hold a directory"),
         ({"text": {"directory": "/a/b", "min_count": "x"}}, "`min_count`"),
         ({"text_digest": ["a"]}, "another text"),
     ],
@@ -424,6 +425,7 @@ def test_epochs_that_are_none_are_told_before_they_are_replaced(resumable, capsy
     [
         ('{"epoch": 1}', "line 1 must hold a number 'train_perplexity'"),
         ('{"epoch": "one"}', "line 1 must hold a number 'epoch'. Received: 'one'"),
+        ('{"epoch": null}', "line 1 must hold a number 'epoch'. Received: None"),
         ("[]\n{}", "line 1 must hold a JSON object"),
     ],
 )

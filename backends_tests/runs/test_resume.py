@@ -91,12 +91,14 @@ def test_more_epochs(uninterrupted, tmp_path):
     assert runs.Run.open(directory).result["epochs"] == EPOCHS
 
 
-def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys):
+# Among the weights, and where Keras reads nothing: zipfile checks a sum by itself only where all of a member is read.
+@pytest.mark.parametrize("near", [b"seed_state", b"vocabulary_size"])
+def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys, near):
     directory = copy(4)
     path = directory / "checkpoint-4.keras"
-    # A single wrong bit in the weights.
+    # A single wrong bit.
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[content.index(near)] ^= 1
     path.write_bytes(content)
     runs.resume(directory, make_corpus(), verbose=0)
     said = capsys.readouterr().err
@@ -123,6 +125,38 @@ def test_no_checkpoint_is_left(copy, capsys):
     with pytest.raises(ValueError, match="can't be resumed: .* 4 epochs .* no whole checkpoint"):
         runs.resume(directory, make_corpus(), verbose=0)
     assert (directory / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_metrics_that_are_lost_cost_no_checkpoint(copy, lines):
+    directory = copy(4)
+    path = directory / "metrics.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:lines]))
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ValueError, match=f"has {lines} epochs .*found: checkpoint-4.keras, checkpoint-3.keras"):
+        runs.resume(directory, make_corpus(), verbose=0)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_the_first_checkpoint_is_damaged(copy):
+    directory = copy(0)
+    (directory / "checkpoint-0.keras").write_bytes(b"half")
+    with pytest.raises(ValueError, match="has 0 epochs .*found: checkpoint-0.keras"):
+        runs.resume(directory, make_corpus(), verbose=0)
+
+
+def test_the_best_model_is_lost(copy):
+    directory = copy(EPOCHS)
+    (directory / "model.keras").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no model\.keras\.$"):
+        runs.resume(directory, make_corpus(), verbose=0)
+
+
+def test_skip_nonfinite_is_a_boolean(copy):
+    directory = copy(2)
+    with pytest.raises(ValueError, match="`skip_nonfinite` must be a boolean"):
+        runs.resume(directory, make_corpus(), skip_nonfinite="no")
+    assert runs.Run.open(directory).setting("skip_nonfinite") is False
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])

@@ -46,6 +46,20 @@ def test_a_diverged_run_is_still_json(run):
     assert run.result == {"test_perplexity": None, "versions": {"keras": "3"}}
 
 
+def test_numpys_numbers_are_numbers(run):
+    run.write_config({"epochs": np.int64(3), "model": {"weight_drop": np.float32(0.5)}})
+    run.write_result({"test_perplexity": np.float32("nan")})
+    assert run.config == {"format": 1, "epochs": 3, "model": {"weight_drop": 0.5}}
+    assert run.result == {"test_perplexity": None}
+
+
+def test_settings_that_are_no_json_leave_the_old_run(run):
+    before = {path.name: path.read_bytes() for path in run.directory.iterdir()}
+    with pytest.raises(TypeError, match="set is not JSON serializable"):
+        Run.create(run.directory, {"model": {1, 2}}, VOCABULARY, overwrite=True)
+    assert {path.name: path.read_bytes() for path in run.directory.iterdir()} == before
+
+
 def test_a_failed_write_leaves_the_file_as_it_was(run):
     run.write_result({"epochs": 1})
 

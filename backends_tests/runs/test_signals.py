@@ -88,9 +88,12 @@ def test_goes_on_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert differences(contents(tmp_path / "run"), expected) == []
 
 
-def test_there_is_no_run(tmp_path, capsys):
-    assert cli.main(["train", "--resume", str(tmp_path / "none")]) == 2
-    assert "There is no run in" in capsys.readouterr().err
+def test_there_is_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # The second is what a shell makes of a variable that isn't set.
+    for directory in (str(tmp_path / "none"), ""):
+        assert cli.main(["train", "--resume", directory]) == 2
+        assert "There is no run in" in capsys.readouterr().err
 
 
 def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
@@ -100,6 +103,15 @@ def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(cli, "_corpus", read)
     assert train(tmp_path) == 130
     assert capsys.readouterr().err == "awd-keras: stopped by SIGINT\n"
+
+
+def test_a_handler_that_is_not_python_s_is_left_alone(monkeypatch):
+    """Python calls it None, and couldn't put it back."""
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        stop = runs.StopOnSignal().__enter__()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    stop.__exit__()
 
 
 def test_what_is_ignored_stays_ignored_and_a_second_signal_is_not_caught():
