@@ -39,9 +39,12 @@ def lstm(
             sequences = jnp.flip(sequences, axis=1)
         on_gpu = jax.default_backend() == "gpu"
         if not on_gpu or sequences.dtype != jnp.float32 or bias is None:
-            projections = jnp.matmul(jnp.swapaxes(sequences, 0, 1), kernel)
+            # A row a token, for whose products Eigen need not copy.
+            by_time = jnp.swapaxes(sequences, 0, 1)
+            projections = by_time.reshape(-1, by_time.shape[-1]) @ kernel
             if bias is not None:
                 projections = projections + bias
+            projections = projections.reshape(*by_time.shape[:2], kernel.shape[-1])
             outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)
             return jnp.swapaxes(outputs, 0, 1), [h, c], "fused"
         _, outputs, state = keras_backend.lstm(
@@ -130,7 +133,8 @@ def _recurrence_backward(saved, gradients):
         return (d_h, d_c * f), d_z
 
     (d_h, d_c), d_z = jax.lax.scan(step, (d_h, d_c), (d_hs, gates, cs, earlier_cs), reverse=True)
-    d_recurrent_kernel = jnp.einsum("tbu,tbz->uz", earlier_hs, d_z)
+    units, width = recurrent_kernel.shape
+    d_recurrent_kernel = earlier_hs.reshape(-1, units).T @ d_z.reshape(-1, width)
     return d_z, d_h, d_c, d_recurrent_kernel
 
 
