@@ -38,7 +38,7 @@ def lstm(
             sequences = tf.reverse(sequences, axis=[1])
         on_gpu = not lstm_supports_jit()
         if not on_gpu or bias is None:
-            # A row a token: of three axes, the gradient for the kernel would be a product for each time step, and a sum.
+            # A row a token: of three axes, the kernel's gradient would be a product for each time step, and a sum.
             time, batch_size = tf.shape(sequences)[1], tf.shape(sequences)[0]
             rows = tf.reshape(tf.transpose(sequences, [1, 0, 2]), (-1, sequences.shape[-1]))
             projections = tf.matmul(rows, kernel)

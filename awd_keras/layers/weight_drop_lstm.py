@@ -26,7 +26,7 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     Args:
         units: positive integer, the size of the state.
-        weight_drop: float in [0, 1), the fraction of recurrent weights to drop.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop, drawn to within 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
         use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
             generic loop; `True` raises where only the generic loop can compute it.

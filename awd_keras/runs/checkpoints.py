@@ -77,6 +77,8 @@ class Checkpoints:
                     # Keras only warns where it leaves an optimizer as it is.
                     warnings.filterwarnings("error", "Skipping variable loading")
                     model.load_weights(path)
+            except MemoryError:
+                raise  # The file may well be whole.
             # Whatever comes, as in `load_model`.
             except Exception as error:
                 print(f"{path} is damaged, and is left out: {reason(error)}", file=sys.stderr)

@@ -244,6 +244,18 @@ def test_save_and_load(tmp_path):
     loaded.fit(BPTTDataset(text, BATCH, variable=False), verbose=0)
 
 
+def test_a_default_of_one_backend_is_not_saved_for_another(tmp_path):
+    model = small()
+    model.build((BATCH, None))
+    for given, kept in ((None, None), (False, False)):
+        model.compile(jit_compile=given)
+        model.save(tmp_path / "model.keras")
+        assert model.get_compile_config()["jit_compile"] is kept
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.jit_compile == model.jit_compile
+    assert small().get_compile_config() is None
+
+
 FIXTURES = Path(__file__).parent / "saved"
 
 
