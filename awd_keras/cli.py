@@ -94,7 +94,7 @@ def _start(options):
     return runs.train(
         options.output,
         _corpus(options.data, options.min_count),
-        options.preset or "tiny",
+        "tiny" if options.preset is None else options.preset,
         model=model,
         optimizer=optimizer,
         epochs=options.epochs,

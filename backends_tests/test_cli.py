@@ -200,6 +200,8 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
         (["--min-count", "0"], "`min_count`"),
         (["--seed", "-1"], "`seed`"),
         (["--preset", "large"], "'large'"),
+        (["--preset", ""], "preset=''"),
+        (["--output", ""], "an empty name"),
         (["--backend", "theano"], "'theano'"),
         (["--epochs", "many"], "many"),
         (["--nonsense"], "--nonsense"),

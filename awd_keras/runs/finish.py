@@ -89,6 +89,8 @@ def _fit(run, corpus, verbose, stop):
                 "options."
             )
         epoch = 0
+    elif epoch:
+        run.model()  # That the best one is there and whole is better known now than after hours of training.
     recorder = RunRecorder(run, train_set, lines[:epoch])
     catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
     if epoch < epochs:

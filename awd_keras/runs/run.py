@@ -68,6 +68,8 @@ class Run:
     @classmethod
     def check(cls, directory: str | os.PathLike, overwrite: bool = False) -> None:
         """Raises a `ValueError` where a run can't be started in `directory`."""
+        if not os.fspath(directory):
+            raise ValueError("A run needs a directory. Received: an empty name")
         directory = pathlib.Path(directory)
         if directory.exists() and not directory.is_dir():
             raise ValueError(f"A run needs a directory, and {directory} is a file.")

@@ -249,6 +249,7 @@ def test_a_default_of_one_backend_is_not_saved_for_another(tmp_path):
     model.build((BATCH, None))
     for given, kept in ((None, None), (False, False)):
         model.compile(jit_compile=given)
+        model.optimizer.build(model.trainable_variables)
         model.save(tmp_path / "model.keras")
         assert model.get_compile_config()["jit_compile"] is kept
         loaded = keras.saving.load_model(tmp_path / "model.keras")

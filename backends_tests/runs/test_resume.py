@@ -145,11 +145,17 @@ def test_the_first_checkpoint_is_damaged(copy):
         runs.resume(directory, make_corpus(), verbose=0)
 
 
-def test_the_best_model_is_lost(copy):
-    directory = copy(EPOCHS)
+@pytest.mark.parametrize("done", [2, EPOCHS])
+def test_the_best_model_is_lost_or_damaged(copy, done):
+    """It is said before hours of training, not after."""
+    directory = copy(done)
+    (directory / "model.keras").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"model\.keras"):
+        runs.resume(directory, make_corpus(), verbose=0)
     (directory / "model.keras").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no model\.keras\.$"):
         runs.resume(directory, make_corpus(), verbose=0)
+    assert len(runs.Run.open(directory).metrics()) == done
 
 
 def test_skip_nonfinite_is_a_boolean(copy):
