@@ -254,7 +254,7 @@ def test_a_default_of_one_backend_is_not_saved_for_another(tmp_path):
         assert model.get_compile_config()["jit_compile"] is kept
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         assert loaded.jit_compile == model.jit_compile
-    assert small().get_compile_config() is None
+    assert not small().get_compile_config()
 
 
 FIXTURES = Path(__file__).parent / "saved"
