@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 
+from shapes import SHAPES
+
 # A thread pool goes on spinning for a moment after its work.
 PAUSE = 0.3
 BACKENDS = ("torch", "jax", "tensorflow")
@@ -81,6 +83,26 @@ def parser(description, rounds):
     )
     result.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures to FILE too")
     return result
+
+
+def compare_steps(description, columns, compare):
+    """The main of a benchmark of whole steps: the table of what `compare` finds for each shape on each backend.
+
+    Args:
+        description: what `--help` says.
+        columns: those of the table.
+        compare: function of a shape's name, a backend, the options and a dictionary, to which it adds its samples; it
+            returns the rows.
+    """
+    options = parser(description, rounds=9)
+    options.add_argument("--shape", nargs="+", choices=SHAPES, default=["ptb"], metavar="NAME", help=", ".join(SHAPES))
+    options.add_argument("--steps", type=int, default=3, metavar="N", help="steps in a sample (default: %(default)s)")
+    options = options.parse_args()
+    rows, samples = [], {}
+    for name in options.shape:
+        for backend in options.backend:
+            rows += compare(name, backend, options, samples)
+    report(options, columns, rows, samples=samples)
 
 
 def report(options, columns, rows, **more):

@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 
-from measure import Subject, interleaved, parser, report
+from measure import Subject, compare_steps, interleaved
 from shapes import SHAPES
 
 COLUMNS = ("shape", "backend", "part", "seconds a step", "share of the step")
@@ -21,15 +21,7 @@ LEFT_OUT = {
 
 
 def main():
-    options = parser(__doc__, rounds=9)
-    options.add_argument("--shape", nargs="+", choices=SHAPES, default=["ptb"], metavar="NAME", help=", ".join(SHAPES))
-    options.add_argument("--steps", type=int, default=3, metavar="N", help="steps in a sample (default: %(default)s)")
-    options = options.parse_args()
-    rows, samples = [], {}
-    for name in options.shape:
-        for backend in options.backend:
-            rows += parts(name, backend, options, samples)
-    report(options, COLUMNS, rows, samples=samples)
+    compare_steps(__doc__, COLUMNS, parts)
 
 
 def parts(name, backend, options, samples):

@@ -2,7 +2,7 @@
 
 import statistics
 
-from measure import Subject, interleaved, parser, ratio, report
+from measure import Subject, compare_steps, interleaved, ratio
 from shapes import SHAPES
 
 COLUMNS = (
@@ -18,15 +18,7 @@ COLUMNS = (
 
 
 def main():
-    options = parser(__doc__, rounds=9)
-    options.add_argument("--shape", nargs="+", choices=SHAPES, default=["ptb"], metavar="NAME", help=", ".join(SHAPES))
-    options.add_argument("--steps", type=int, default=3, metavar="N", help="steps in a sample (default: %(default)s)")
-    options = options.parse_args()
-    rows, samples = [], {}
-    for name in options.shape:
-        for backend in options.backend:
-            rows += compare(name, backend, options, samples)
-    report(options, COLUMNS, rows, samples=samples)
+    compare_steps(__doc__, COLUMNS, compare)
 
 
 def compare(name, backend, options, samples):
