@@ -10,7 +10,7 @@ import keras
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts")
+SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts", "learning_curves")
 TINY = {
     "vocabulary_size": 12,
     "embedding_dim": 4,

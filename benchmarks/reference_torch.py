@@ -5,6 +5,7 @@ foreach operations. It shares no code with awd_keras.
 """
 
 import math
+import time
 
 import torch
 from torch import nn
@@ -99,6 +100,59 @@ def training(shape, steps, averaging=False):
         return math.exp(torch.stack(losses).mean().item())
 
     return run
+
+
+def learning_curve(shape, train, valid, learning_rate, epochs, seed):
+    """The recipe on a real text.
+
+    Args:
+        shape: a `Shape`.
+        train: function of the epoch's index that yields its windows, as arrays (batch, time) of tokens and of those
+            that follow them.
+        valid: function that yields those of the validation text.
+        learning_rate: that of a window of mean length.
+        epochs: the epochs to train for.
+        seed: seed of weights and masks.
+
+    Yields:
+        What `metrics.jsonl` says of an epoch.
+    """
+    torch.manual_seed(seed)
+    model = Reference(shape).to(device())
+    trainer = Trainer(model, learning_rate)
+    for epoch in range(epochs):
+        began = time.perf_counter()
+        model.train()
+        model.state = None
+        loss = tokens = 0
+        for x, y in train(epoch):
+            trainer.optimizer.param_groups[0]["lr"] = learning_rate * x.shape[1] / shape.bptt
+            loss += y.size * trainer.step(_time_first(x), _time_first(y)).item()
+            tokens += y.size
+        seconds = time.perf_counter() - began
+        yield {
+            "epoch": epoch + 1,
+            "train_perplexity": math.exp(loss / tokens),
+            "valid_perplexity": perplexity(model, valid()),
+            "tokens_per_second": tokens / seconds,
+        }
+
+
+@torch.inference_mode()
+def perplexity(model, windows):
+    """Perplexity on windows, as those of `learning_curve`."""
+    model.eval()
+    model.state = None
+    loss = tokens = 0
+    for x, y in windows:
+        logits, _, _ = model(_time_first(x))
+        loss += functional.cross_entropy(logits, _time_first(y).flatten(), reduction="sum").item()
+        tokens += y.size
+    return math.exp(loss / tokens)
+
+
+def _time_first(window):
+    return torch.as_tensor(window.T, dtype=torch.int64, device=device())
 
 
 def evaluation(shape, batch_size, windows):

@@ -1,0 +1,157 @@
+"""Valid perplexity after each epoch: awd_keras on each backend beside the PyTorch reference, same setting, some seeds.
+
+Each run has a directory of its own in --output. The same command goes on where it was stopped. At the end, or with
+--report at any time, it prints what is there, and draws it.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+from measure import BACKENDS, machine
+from shapes import SHAPES
+
+REFERENCE = "reference"
+
+
+def main():
+    options = _parse()
+    options.output.mkdir(parents=True, exist_ok=True)
+    for seed in options.seeds:
+        for subject in options.subjects:
+            directory = options.output / f"{subject}-{seed}"
+            if not options.report and not (directory / "result.json").exists():
+                (reference if subject == REFERENCE else ours)(options, subject, seed, directory)
+    report(options)
+
+
+def ours(options, backend, seed, directory):
+    """A run of the command line, as its users start it."""
+    command = [sys.executable, "-m", "awd_keras", "train", "--backend", backend]
+    if any(directory.glob("checkpoint-*.keras")):
+        command += ["--resume", str(directory)]
+    else:
+        shape = SHAPES[options.shape]
+        settings = dataclasses.asdict(shape) | {"epochs": options.epochs, "seed": seed}
+        del settings["vocabulary_size"]  # The text's.
+        settings |= {"data": options.data, "preset": options.preset, "output": directory}
+        command += ["--overwrite", *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())]
+    subprocess.run(command, check=True)
+
+
+def reference(options, _, seed, directory):
+    """The same by reference_torch.py; of awd_keras it takes the text, its windows, and the preset's figures."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    from reference_torch import learning_curve
+
+    from awd_keras.data import BPTTDataset, Corpus
+    from awd_keras.models import PRESETS
+
+    def windows(dataset, epoch=0):
+        dataset.set_epoch(epoch)
+        for index in range(len(dataset)):
+            yield dataset[index]
+
+    corpus, preset = Corpus.from_directory(options.data), PRESETS[options.preset]
+    shape = dataclasses.replace(SHAPES[options.shape], vocabulary_size=len(corpus.vocabulary))
+    train = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt, seed=seed)
+    valid = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=shape.bptt, variable=False)
+    lines = []
+    for line in learning_curve(
+        shape,
+        lambda epoch: windows(train, epoch),
+        lambda: windows(valid),
+        preset.optimizer["learning_rate"],
+        options.epochs,
+        seed,
+    ):
+        print(f"{REFERENCE}, seed {seed}: {line}", flush=True)
+        lines.append(line)
+    directory.mkdir(exist_ok=True)
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (directory / "result.json").write_text(json.dumps({"epochs": options.epochs}) + "\n", encoding="utf-8")
+
+
+def report(options):
+    """Prints the table, and writes curves.json and curves.png."""
+    curves = {}
+    for subject in options.subjects:
+        for seed in options.seeds:
+            metrics = options.output / f"{subject}-{seed}" / "metrics.jsonl"
+            if metrics.exists():
+                lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+                curves.setdefault(subject, {})[seed] = [line["valid_perplexity"] for line in lines]
+    print(f"| | seed | {' | '.join(f'epoch {number + 1}' for number in range(options.epochs))} |")
+    print(f"| --- | ---: |{' ---: |' * options.epochs}")
+    for subject, seeds in curves.items():
+        for seed, figures in seeds.items():
+            print(f"| {subject} | {seed} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
+    last = {
+        subject: [figures[-1] for figures in seeds.values() if len(figures) == options.epochs]
+        for subject, seeds in curves.items()
+    }
+    means = {subject: statistics.mean(figures) for subject, figures in last.items() if figures}
+    spread = {
+        "between_subjects": _spread(means.values()),
+        "between_seeds": max((_spread(figures) for figures in last.values()), default=None),
+    }
+    print(f"\nAfter the last epoch, largest over smallest: means {spread['between_subjects']:.2%}, ", end="")
+    print(f"seeds of one subject at most {spread['between_seeds']:.2%}")
+    settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
+    figures = {"settings": settings, "valid_perplexity": curves, "spread": spread, "machine": machine()}
+    beside = options.output / ".writing-curves.json"
+    beside.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    beside.replace(options.output / "curves.json")
+    draw(curves, options.output / "curves.png")
+
+
+def draw(curves, path):
+    """A line a run, a colour a subject."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (subject, seeds) in enumerate(curves.items()):
+        for index, figures in enumerate(seeds.values()):
+            label = subject if index == 0 else None
+            style = "--" if subject == REFERENCE else "-"
+            axes.plot(range(1, len(figures) + 1), figures, style, marker=".", color=f"C{number}", label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("valid perplexity")
+    axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _spread(figures):
+    figures = list(figures)
+    return max(figures) / min(figures) - 1 if figures else None
+
+
+def _parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=pathlib.Path, required=True, metavar="DIR", help="train.txt, valid.txt, test.txt"
+    )
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="DIR", help="directory of the runs")
+    parser.add_argument("--preset", default="ptb", metavar="NAME", help="of the optimizer (default: %(default)s)")
+    parser.add_argument("--shape", choices=SHAPES, default="small", metavar="NAME", help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=4, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], metavar="N", help="(default: 0 1)")
+    subjects = [*BACKENDS, REFERENCE]
+    parser.add_argument(
+        "--subjects", nargs="+", choices=subjects, default=subjects, metavar="NAME", help=f"{', '.join(subjects)}"
+    )
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
