@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from awd_keras import cli, verification
+from awd_keras.choose_backend import BACKENDS
 from awd_keras.verification import Check
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "under", "a", "mat", "tree", "and", "saw", "bird"]
@@ -265,7 +266,7 @@ def without(monkeypatch, *missing):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
 
 
-@pytest.mark.parametrize("backend", cli.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
     without(monkeypatch, backend)
     said = error_of(capsys, "verify", "--backend", backend)
@@ -274,7 +275,7 @@ def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
 
 def test_keras_is_imported_with_another_backend(monkeypatch, capsys):
     loaded = keras.backend.backend()
-    other = next(name for name in cli.BACKENDS if name != loaded)
+    other = next(name for name in BACKENDS if name != loaded)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     said = error_of(capsys, "verify", "--backend", other)
     assert f"'{other}'" in said
@@ -285,7 +286,7 @@ def test_which_backend_is_chosen(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras")
     installed = {"torch", "tensorflow"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in installed else None)
-    monkeypatch.setattr(cli, "_verify", lambda options: 0)
+    monkeypatch.setattr(cli.verify, "main", lambda options: 0)
 
     def chosen(*arguments, variable=None):
         monkeypatch.delenv("KERAS_BACKEND", raising=False)

@@ -1,0 +1,49 @@
+"""The program `awd-keras`."""
+
+import sys
+
+from awd_keras import __version__
+from awd_keras.choose_backend import BACKENDS, choose_backend
+from awd_keras.cli import evaluate, generate, train, verify
+from awd_keras.cli.parser import Parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command of `awd-keras`.
+
+    Args:
+        arguments: what follows the program's name. Defaults to `sys.argv[1:]`.
+
+    Returns:
+        The exit status: 0, or 1 where `verify` finds a fault, or 2 after bad input or a training
+        that diverges, of which one line on the standard error stream tells. After SIGINT it is
+        130, after SIGTERM 143.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        choose_backend(options.backend)
+        return options.command(options)
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("awd-keras: stopped by SIGINT", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = Parser(
+        prog="awd-keras",
+        description="AWD-LSTM language models on PyTorch, JAX and TensorFlow.",
+    )
+    parser.add_argument("--version", action="version", version=f"awd-keras {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    common = Parser(add_help=False)
+    common.add_argument(
+        "--backend",
+        metavar="NAME",
+        help=f"{', '.join(BACKENDS)}; without it, KERAS_BACKEND or the first that is installed",
+    )
+    for command in (train, evaluate, generate, verify):
+        command.add(commands, common)
+    return parser

@@ -1,0 +1,33 @@
+"""The text that a command works on."""
+
+
+def add_data(parser):
+    """Declares `--data`."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="directory with train.txt, valid.txt and test.txt; without it, the language reference that Python carries",
+    )
+
+
+def read_corpus(directory, min_count):
+    """The corpus of `--data`, with a vocabulary of its own."""
+    from awd_keras.data import Corpus
+
+    counts = {} if min_count is None else {"min_count": min_count}
+    if directory is None:
+        return Corpus.python_docs(**counts)
+    return Corpus.from_directory(directory, **counts)
+
+
+def read_corpus_in(vocabulary, directory):
+    """The corpus of `--data`, in the words of a trained model."""
+    from awd_keras.data import Corpus
+
+    if directory is not None:
+        return Corpus.from_directory(directory, vocabulary=vocabulary)
+    corpus = Corpus.python_docs(min_count=1)
+    train, valid, test = (
+        vocabulary.encode(corpus.vocabulary.decode(split)) for split in (corpus.train, corpus.valid, corpus.test)
+    )
+    return Corpus(train, valid, test, vocabulary)

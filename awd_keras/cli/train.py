@@ -1,0 +1,144 @@
+"""`awd-keras train`."""
+
+import sys
+
+from awd_keras.cli.text import add_data, read_corpus
+
+# Option, type, metavar, help; each overrides the preset's argument of that name.
+_MODEL_OPTIONS = (
+    ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
+    ("hidden-units", int, "N", "units of the other layers"),
+    ("num-layers", int, "N", "number of LSTM layers"),
+    ("input-dropout", float, "P", "locked dropout after the embedding"),
+    ("hidden-dropout", float, "P", "locked dropout between the layers"),
+    ("output-dropout", float, "P", "locked dropout after the last layer"),
+    ("embedding-dropout", float, "P", "rate at which words are dropped from the embedding"),
+    ("weight-drop", float, "P", "rate at which recurrent weights are dropped"),
+    ("alpha", float, "X", "factor of the activation regularization (AR)"),
+    ("beta", float, "X", "factor of the temporal activation regularization (TAR)"),
+)
+_OPTIMIZER_OPTIONS = (
+    ("learning-rate", float, "X", "learning rate of a window of the mean length"),
+    ("weight-decay", float, "X", "weight decay"),
+    ("clip", float, "X", "largest global norm of the gradients"),
+    ("non-monotone-interval", int, "N", "epochs without improvement before averaging begins"),
+)
+# What may be said of a run that is resumed.
+_OF_RESUME = ("command", "backend", "resume", "data", "epochs", "skip_nonfinite")
+
+
+def add(commands, common):
+    """Declares the command."""
+    train = commands.add_parser("train", parents=[common], help="train a model")
+    train.set_defaults(command=main)
+    add_data(train)
+    directory = train.add_mutually_exclusive_group(required=True)
+    directory.add_argument("--output", metavar="RUN", help="directory of a new run")
+    directory.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="directory of an interrupted run, which goes on with its own settings; --epochs can give it more epochs, "
+        "--data the place that its text has been moved to",
+    )
+    train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    train.add_argument("--preset", metavar="NAME", help="tiny, ptb or wikitext-2 (default: tiny)")
+    train.add_argument(
+        "--min-count",
+        type=int,
+        metavar="N",
+        help="words that are seen less often become <unk> (default: 1; 3 without --data)",
+    )
+    train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
+    train.add_argument(
+        "--length-multiple",
+        type=int,
+        metavar="N",
+        help="windows are multiples of this many tokens, so that fewer programs are compiled "
+        "(default: about 10 on jax, else 1)",
+    )
+    train.add_argument(
+        "--skip-nonfinite",
+        action="store_true",
+        help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
+    )
+    own = train.add_argument_group("in place of the preset's own")
+    own.add_argument("--epochs", type=int, metavar="N")
+    own.add_argument("--batch-size", type=int, metavar="N", help="rows of the training tokens")
+    own.add_argument("--bptt", type=int, metavar="N", help="mean window, in tokens")
+    for option, kind, metavar, text in (*_MODEL_OPTIONS, *_OPTIMIZER_OPTIONS):
+        own.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
+
+
+def main(options):
+    """Trains, and prints what came of it."""
+    from awd_keras import runs
+
+    resumed = options.resume is not None
+    directory = options.resume if resumed else options.output
+    try:
+        result = _resume(options) if resumed else _start(options)
+    except runs.Interrupted as stop:
+        print()  # Keras's progress bar has left its line open.
+        checkpoints = runs.Checkpoints(directory).paths()
+        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
+        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
+        return 128 + stop.number
+    except FloatingPointError:
+        print()
+        raise
+    epoch = result["triggered_epoch"]
+    print(f"backend           {result['backend']}")
+    print(f"averaging since   {'-' if epoch is None else f'the end of epoch {epoch}'}")
+    print(f"skipped steps     {result['skipped_steps']}")
+    print(f"tokens a second   {result['tokens_per_second']:.0f}")
+    print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
+    print(f"test perplexity   {_figure(result['test_perplexity'])}")
+    print(f"run directory     {directory}")
+    return 0
+
+
+def _start(options):
+    from awd_keras import runs
+
+    model = _given(options, _MODEL_OPTIONS)
+    optimizer = _given(options, _OPTIMIZER_OPTIONS)
+    if "clip" in optimizer:
+        optimizer["global_clipnorm"] = optimizer.pop("clip")
+    return runs.train(
+        options.output,
+        read_corpus(options.data, options.min_count),
+        "tiny" if options.preset is None else options.preset,
+        model=model,
+        optimizer=optimizer,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        bptt=options.bptt,
+        length_multiple=options.length_multiple,
+        seed=options.seed or 0,
+        skip_nonfinite=options.skip_nonfinite,
+        overwrite=options.overwrite,
+    )
+
+
+def _resume(options):
+    from awd_keras import runs
+
+    given = [name for name, value in vars(options).items() if value is not None and value is not False]
+    own = [name for name in given if name not in _OF_RESUME]
+    if own:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
+        raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
+    corpus = None
+    if options.data is not None:
+        source = runs.Run.open(options.resume).setting("text") or {}
+        corpus = read_corpus(options.data, source.get("min_count"))
+    return runs.resume(options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite)
+
+
+def _given(options, table):
+    names = [option.replace("-", "_") for option, *_ in table]
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _figure(value):
+    return "not finite: the training diverged" if value is None else f"{value:.2f}"
