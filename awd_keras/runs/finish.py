@@ -10,11 +10,13 @@ from awd_keras import __version__, callbacks, evaluation
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
+from awd_keras.runs.load_start import load_start
 from awd_keras.runs.reason import reason
 from awd_keras.runs.run import Run
 from awd_keras.runs.run_recorder import RunRecorder
 from awd_keras.runs.settings import check_metrics
 from awd_keras.runs.stop_on_signal import StopOnSignal
+from awd_keras.runs.stopped_epoch import stopped_epoch
 
 
 def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
@@ -68,15 +70,22 @@ def versions() -> dict:
 def _fit(run, corpus, verbose, stop):
     preset = PRESETS[run.setting("preset")]
     batch_size, bptt, seed, epochs = (run.setting(name) for name in ("batch_size", "bptt", "seed", "epochs"))
-    length_multiple = run.setting("length_multiple")
-    train_set = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    variable, length_multiple = run.setting("variable"), run.setting("length_multiple")
+    train_set = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
     valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
     keras.utils.set_random_seed(seed)
     network = _configured(AWDLSTM, run, "model")
-    network.compile(optimizer=_configured(NTASGD, run, "optimizer"))
     # The carried state is built for the largest batch that it will see.
     network.build((max(batch_size, preset.valid_batch_size, preset.test_batch_size), None))
+    start = run.setting("finetuned_from")
+    if start and not run.checkpoints.paths():
+        load_start(run, network)
+    network.compile(optimizer=_configured(NTASGD, run, "optimizer"))
     network.optimizer.build(network.trainable_variables)
+    # Under mixed precision Keras wraps the optimizer.
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    if start:
+        optimizer.start_averaging()
     lines = run.metrics()
     check_metrics(lines, run.path("metrics.jsonl"))
     epoch = run.checkpoints.load(network, most=len(lines))
@@ -89,21 +98,22 @@ def _fit(run, corpus, verbose, stop):
                 "options."
             )
         epoch = 0
-    elif epoch:
+    elif epoch or start:
         run.model()  # That the best one is there and whole is better known now than after hours of training.
-    recorder = RunRecorder(run, train_set, lines[:epoch])
+    lines = lines[:epoch]
+    stopped = stopped_epoch(lines, optimizer.non_monotone_interval) if start else None
+    best = start["valid_perplexity"] if start else None
+    recorder = RunRecorder(run, train_set, lines, best)
     catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
-    if epoch < epochs:
+    if epoch < epochs and stopped is None:
         network.fit(
             train_set,
             epochs=epochs,
             initial_epoch=epoch,
             validation_data=valid_set,
-            callbacks=[*callbacks.awd_lstm(train_set), catch, recorder, stop],
+            callbacks=[*callbacks.awd_lstm(train_set, stop_training=bool(start)), catch, recorder, stop],
             verbose=verbose,
         )
-    # Under mixed precision Keras wraps the optimizer.
-    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
     return recorder.lines, optimizer.skipped_steps
 
 
@@ -123,16 +133,20 @@ def _score(run, corpus, lines, skipped_steps):
     valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
     test = evaluation.perplexity(best, corpus.test, preset.test_batch_size, bptt)
     triggered = [line["epoch"] for line in lines if line["averaging"]]
-    return run.write_result(
-        {
-            "backend": keras.backend.backend(),
-            "preset": run.setting("preset"),
-            "epochs": run.setting("epochs"),
-            "valid_perplexity": valid.perplexity,
-            "test_perplexity": test.perplexity,
-            "triggered_epoch": triggered[0] if triggered else None,
-            "skipped_steps": skipped_steps,
-            "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
-            "versions": versions(),
-        }
-    )
+    result = {
+        "backend": keras.backend.backend(),
+        "preset": run.setting("preset"),
+        "epochs": len(lines),
+        "valid_perplexity": valid.perplexity,
+        "test_perplexity": test.perplexity,
+        "triggered_epoch": triggered[0] if triggered else None,
+        "skipped_steps": skipped_steps,
+        "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
+        "versions": versions(),
+    }
+    start = run.setting("finetuned_from")
+    if start:
+        interval = run.setting("optimizer")["non_monotone_interval"]
+        stopped = stopped_epoch(lines, interval)
+        result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
+    return run.write_result(result)

@@ -12,7 +12,7 @@ from awd_keras.data import Vocabulary
 from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.load_model import load_model
 from awd_keras.runs.parse_object import parse_object
-from awd_keras.runs.settings import check_setting
+from awd_keras.runs.settings import DEFAULTS, check_setting
 from awd_keras.write_whole import write_whole
 
 _FORMAT = 1
@@ -148,7 +148,7 @@ class Run:
         Raises:
             ValueError: if `config.json` lacks it, or it isn't what it must be.
         """
-        path, config = self.path("config.json"), self.config
+        path, config = self.path("config.json"), {**DEFAULTS, **self.config}
         if name not in config:
             raise ValueError(f"{path} has no {name!r}.")
         try:

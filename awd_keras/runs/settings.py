@@ -3,6 +3,9 @@
 from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.models import PRESETS
 
+# What a run has that was made before there was such a setting, or is no fine-tuned one.
+DEFAULTS = {"variable": True, "finetuned_from": None}
+
 _PERPLEXITIES = ("train_perplexity", "valid_perplexity")
 _NUMBERS = ("epoch", *_PERPLEXITIES, "averaging", "tokens_per_second")
 
@@ -41,6 +44,15 @@ def _check_text(name, value):
     check_positive_integer("min_count", value.get("min_count"))
 
 
+def _check_start(name, value):
+    if value is None:
+        return
+    _check_object(name, value)
+    for key, kinds in (("run", str), ("model_digest", str), ("valid_perplexity", int | float | None)):
+        if key not in value or not isinstance(value[key], kinds):
+            raise ValueError(f"Argument `{name}` must hold {key!r}, as `finetune` writes it. Received: {value!r}")
+
+
 _CHECKS = {
     "preset": _check_preset,
     "model": _check_object,
@@ -48,8 +60,10 @@ _CHECKS = {
     "epochs": check_positive_integer,
     "batch_size": check_positive_integer,
     "bptt": check_positive_integer,
+    "variable": check_boolean,
     "length_multiple": check_positive_integer,
     "seed": check_not_negative_integer,
     "skip_nonfinite": check_boolean,
     "text": _check_text,
+    "finetuned_from": _check_start,
 }

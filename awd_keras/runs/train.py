@@ -23,6 +23,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     bptt: int | None = None,
+    variable: bool = True,
     length_multiple: int | None = None,
     seed: int = 0,
     skip_nonfinite: bool = False,
@@ -46,6 +47,7 @@ def train(
         epochs: number of epochs.
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
+        variable: whether windows vary in length, as `awd_keras.data.BPTTDataset` has it.
         length_multiple: windows are multiples of this many tokens, so that fewer programs are
             compiled. Defaults to `awd_keras.data.BPTTDataset`'s own on JAX, which compiles one for every length, else
             to 1.
@@ -85,6 +87,7 @@ def train(
     check_positive_integer("epochs", epochs)
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("bptt", bptt)
+    check_boolean("variable", variable)
     check_boolean("skip_nonfinite", skip_nonfinite)
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}")
@@ -93,7 +96,7 @@ def train(
     corpus = Corpus.python_docs() if corpus is None else corpus
     if length_multiple is None and not backend.compiles_each_length(backend.jit_compile()):
         length_multiple = 1
-    dataset = BPTTDataset(corpus.train, batch_size, bptt=bptt, seed=seed, length_multiple=length_multiple)
+    dataset = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
         ("test", corpus.test, settings.test_batch_size),
@@ -115,6 +118,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "bptt": bptt,
+        "variable": variable,
         "length_multiple": dataset.length_multiple,
         "seed": seed,
         "skip_nonfinite": skip_nonfinite,

@@ -395,6 +395,7 @@ def resumable(run, data):
         ({"preset": ["tiny"]}, "`preset`"),
         ({"epochs": "3"}, "`epochs` must be a positive integer"),
         ({"batch_size": None}, "`batch_size` must be a positive integer"),
+        ({"variable": 1}, "`variable` must be a boolean"),
         ({"length_multiple": 0}, "`length_multiple` must be a positive integer"),
         ({"seed": -1}, "`seed` must be an integer"),
         ({"skip_nonfinite": "no"}, "`skip_nonfinite` must be a boolean"),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from awd_keras import runs
-from awd_keras.data import Corpus, Vocabulary
+from awd_keras.data import BPTTDataset, Corpus, Vocabulary
 from awd_keras.evaluation import perplexity
+from awd_keras.models import AWDLSTM
 
 SETTINGS = {
     "model": {"embedding_dim": 8, "hidden_units": 12, "num_layers": 1},
@@ -160,3 +161,30 @@ def test_another_seed_and_no_matplotlib(directory, tmp_path, monkeypatch, capsys
     assert len(told.splitlines()) == 1
     other = runs.Run.open(tmp_path / "run").metrics()[0]["train_perplexity"]
     assert other != runs.Run.open(directory).metrics()[0]["train_perplexity"]
+
+
+class Reached(Exception):
+    pass
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_whether_lengths_vary_is_kept_by_a_run_that_is_resumed(tmp_path, monkeypatch, variable):
+    seen = []
+
+    def fit(self, dataset, **kwargs):
+        seen.append(dataset.window_lengths(0).tolist())
+        raise Reached
+
+    monkeypatch.setattr(AWDLSTM, "fit", fit)
+    corpus = make_corpus()
+    with pytest.raises(Reached):
+        runs.train(tmp_path / "run", corpus, **{**SETTINGS, "bptt": 8}, variable=variable)
+    run = runs.Run.open(tmp_path / "run")
+    assert run.config["variable"] is variable
+    if variable:  # As in a run that was made before there was this setting.
+        run.write_config({name: value for name, value in run.config.items() if name != "variable"})
+    with pytest.raises(Reached):
+        runs.resume(tmp_path / "run", corpus)
+    lengths = BPTTDataset(corpus.train, 4, bptt=8, variable=variable, seed=5).window_lengths().tolist()
+    assert (lengths == [8, 8, 4]) is not variable
+    assert seen == [lengths, lengths]
