@@ -29,7 +29,8 @@ class AWDLSTM(keras.Model):
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
     the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one.
     The LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
-    meets, the largest that it then takes.
+    meets, the largest that it then takes. Called with `return_hidden_states=True`, the model gives two outputs: the
+    logits and what they are made of, the last layer's output (batch, time, embedding_dim), dropped in training.
 
     Source: sections 2 to 5. There is one bias vector a layer, as in Keras, where PyTorch has two.
 
@@ -181,23 +182,16 @@ class AWDLSTM(keras.Model):
             shape = (batch_size, time, lstm.units)
             dropout.build(shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, return_hidden_states=False):
         check_integers("inputs", inputs)
         x = self.embedding(inputs, training=training)
         x = self.input_locked_dropout(x, training=training)
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
-        return self.embedding(x, reverse=True)
+        logits = self.embedding(x, reverse=True)
+        return [logits, x] if return_hidden_states else logits
 
-    def compile(
-        self,
-        optimizer=None,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        jit_compile=None,
-        **kwargs,
-    ):
+    def compile(self, optimizer=None, loss=None, loss_weights=None, metrics=None, jit_compile=None, **kwargs):
         """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
 
         Args:

@@ -129,6 +129,19 @@ def test_logits_equal_numpy_and_carry_state():
         np.testing.assert_allclose(to_numpy(model(window)), reference.forward(window)[0], atol=1e-5)
 
 
+def test_hidden_states_are_what_the_logits_are_made_of():
+    model = with_random_weights(small())
+    ids = tokens(BATCH * 4).reshape(BATCH, 4)
+    logits, inputs, _ = oracle.AWDLSTM(weights_of(model), BATCH).forward(ids)
+    outputs = model(ids, return_hidden_states=True)
+    for output, expected in zip(outputs, (logits, inputs[-1]), strict=True):
+        np.testing.assert_allclose(to_numpy(output), expected, atol=1e-5)
+    # In a user's model of two outputs too.
+    ids = keras.Input(batch_shape=(BATCH, 4), dtype="int32")
+    both = keras.Model(ids, model(ids, return_hidden_states=True))
+    assert [tuple(output.shape) for output in both.outputs] == [(BATCH, 4, WORDS), (BATCH, 4, 5)]
+
+
 def test_twenty_training_steps_equal_numpy():
     """Loss, clipping, weight decay, AR, TAR and carried state, masks off: the same on every backend."""
     model = with_random_weights(small(alpha=2.0, beta=1.0, **NO_MASKS))
