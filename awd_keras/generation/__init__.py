@@ -1,5 +1,6 @@
 """Text from a trained model."""
 
 from awd_keras.generation.generate import generate
+from awd_keras.generation.stream import stream
 
-__all__ = ["generate"]
+__all__ = ["generate", "stream"]

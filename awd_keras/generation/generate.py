@@ -1,50 +1,63 @@
 """Text that a language model writes."""
 
-import math
-import numbers
+from collections.abc import Sequence
 
 import keras
-import numpy as np
 
-from awd_keras.callbacks import ResetStates
-from awd_keras.checks import check_not_negative_integer, check_positive_integer
-from awd_keras.data import EOS, UNK, Vocabulary
+from awd_keras.data import Vocabulary
+from awd_keras.generation.stream import stream
 
 
 def generate(
     model: keras.Model,
     vocabulary: Vocabulary,
-    prompt: str,
+    prompt: str | Sequence[str],
     max_words: int = 50,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
     seed: int | None = None,
-) -> str:
-    """Continues a prompt, one word at a time.
+    stop: str | Sequence[str] = (),
+) -> str | list[str]:
+    """Continues a prompt, or several at once, one word at a time.
 
     From a zero inference state the model reads the prompt; then each next word is drawn from
 
     `p(w) = softmax(logits / temperature)[w]`
 
-    and read in turn, with the state carried from word to word. Nothing is dropped, and training's
-    state stays as it is.
+    of all words, of the `top_k` likeliest, or of the nucleus: the fewest likeliest words whose probabilities sum to at
+    least `top_p` (of the `top_k`, where both are given). It is read in turn, with the state carried from word to word.
+    Nothing is dropped, and training's state stays as it is.
+
+    A call of the model reads one word of each text, whatever their lengths: where models are compiled, it is compiled
+    once for a number of prompts. To see each word as soon as it is drawn, iterate over `stream`.
+
+    Source of the nucleus: section 3.1 of Holtzman et al. (2019), arXiv 1904.09751.
 
     Args:
         model: a model with carried state, from integer ids `(batch, time)` to logits
-            `(batch, time, vocabulary)`, of which a call sees `(1, 1)`.
+            `(batch, time, vocabulary)`, of which a call sees `(number of prompts, 1)`.
         vocabulary: the `Vocabulary` of the model.
         prompt: words with whitespace between. A newline is `<eos>`, a word that the vocabulary
-            lacks is `<unk>`. An empty prompt stands for a new line.
+            lacks is `<unk>`. An empty prompt stands for a new line. Or a list of prompts, of any
+            lengths, at most as many as the batch size that the model was built for.
         max_words: number of words to write.
         temperature: a number of at least 0. The model's own probabilities are at 1; below it,
             likely words become likelier; 0 takes the likeliest word always.
-        seed: seed of the draws; the same seed gives the same text.
+        top_k: a positive integer, the number of words to draw from; more where the last of them are equally likely.
+        top_p: a number in (0, 1], the probability of the words to draw from.
+        seed: seed of the draws; the same seed and prompt give the same text, whatever other prompts are in the list.
+            Without one, every text is another, also those of equal prompts.
+        stop: a word of the vocabulary, such as `"<eos>"`, or a list of them, at which the text
+            ends. It is not itself written.
 
     Returns:
-        The prompt and its continuation; each `<eos>` is a newline.
+        The prompt and its continuation; each `<eos>` is a newline. For a list of prompts, a list.
 
     Raises:
-        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, or
-            another argument is out of its range.
+        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` has words that it
+            lacks, another argument is out of its range, or the model's logits aren't finite or of another number than
+            the vocabulary's words.
 
     Example:
 
@@ -53,62 +66,11 @@ def generate(
     >>> from awd_keras.models import AWDLSTM
     >>> vocabulary = Vocabulary.from_words("the cat sat on the mat <eos>".split())
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=8, num_layers=1)
-    >>> text = generate(model, vocabulary, "the cat", max_words=5, seed=1)
-    >>> text.startswith("the cat"), len(text.replace("\\n", " <eos> ").split())
-    (True, 7)
+    >>> texts = generate(model, vocabulary, ["the cat", ""], max_words=5, seed=1)
+    >>> texts[0].startswith("the cat"), [len(text.replace("\\n", " <eos> ").split()) for text in texts]
+    (True, [7, 5])
     """
-    check_positive_integer("max_words", max_words)
-    if not isinstance(temperature, numbers.Real) or not 0 <= temperature < math.inf:
-        raise ValueError(
-            f"Argument `temperature` must be a number of at least 0. Received: temperature={temperature!r}"
-        )
-    if seed is not None:
-        check_not_negative_integer("seed", seed)
-    prompt = prompt.replace("\n", f" {EOS} ").split()
-    ids = _encode(prompt, vocabulary)
-    rng = np.random.default_rng(seed)
-    # The callback knows where a model's states are.
-    reset = ResetStates()
-    reset.set_model(model)
-    reset.on_predict_begin()
-    for word in ids or _encode([EOS], vocabulary):
-        logits = _step(model, word)
-    written = []
-    for _ in range(max_words):
-        word = _draw(logits, temperature, rng)
-        written.append(word)
-        if len(written) < max_words:
-            logits = _step(model, word)
-    return _text([*prompt, *vocabulary.decode(written)])
-
-
-def _encode(words, vocabulary):
-    unknown = [word for word in words if word not in vocabulary]
-    if unknown and UNK not in vocabulary:
-        raise ValueError(
-            f"Argument `prompt` must be of words of the vocabulary, which has no {UNK} for others. "
-            f"Received: {', '.join(map(repr, unknown))}"
-        )
-    return vocabulary.encode(words).tolist()
-
-
-def _step(model, word):
-    return np.asarray(model.predict_on_batch(np.array([[word]], dtype="int32")))[0, -1]
-
-
-def _draw(logits, temperature, rng):
-    if temperature == 0:
-        return int(np.argmax(logits))
-    # The largest is taken off before the division: at a small temperature only it would overflow.
-    shares = np.exp((logits.astype("float64") - logits.max()) / temperature)
-    return int(rng.choice(len(shares), p=shares / shares.sum()))
-
-
-def _text(words):
-    lines: list[list[str]] = [[]]
-    for word in words:
-        if word == EOS:
-            lines.append([])
-        else:
-            lines[-1].append(word)
-    return "\n".join(" ".join(line) for line in lines)
+    texts = [""] if isinstance(prompt, str) else [""] * len(prompt)
+    for row, piece in stream(model, vocabulary, prompt, max_words, temperature, top_k, top_p, seed, stop):
+        texts[row] += piece
+    return texts[0] if isinstance(prompt, str) else texts

@@ -1,12 +1,17 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
 from awd_keras.data import Vocabulary
-from awd_keras.generation import generate
+from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
+from backends_tests import oracle
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
+PROMPTS = ["a c b", "", "d", "a\nb e e"]
+SAVED = Path(__file__).parent.parent / "models" / "saved"
 
 
 @pytest.fixture
@@ -17,7 +22,7 @@ def vocabulary():
 @pytest.fixture
 def model():
     model = AWDLSTM(len(WORDS), embedding_dim=8, hidden_units=12, num_layers=1, seed=3)
-    model.build((3, None))
+    model.build((4, None))
     rng = np.random.default_rng(5)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(scale=1.0, size=variable.shape))
@@ -45,24 +50,137 @@ def test_greedy_follows_the_logits_of_the_whole_text(model, vocabulary):
     assert words[3:] == [WORDS[i] for i in likeliest[2:-1]]
 
 
-def test_draws_from_the_softmax(vocabulary):
-    # Every word has the same logits, so that each word drawn is a fresh draw.
-    logits = np.array([0.5, 1.0, -1.0, 0.0, 2.0, -3.0], "float32")
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_greedy_text_of_a_saved_model_is_that_of_numpy(backend):
+    """The same model on every backend, saved under each, so the same text on all."""
+    model = keras.saving.load_model(SAVED / f"{backend}.keras")
+    # Far apart, and without a bias: as they are saved, the weights make one word follow every other.
+    for variable in model.trainable_variables:
+        variable.assign((0 if variable is model.embedding.bias else 4) * variable)
+    weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    prompts, expected = ["1", "5 0 9 3", "8 8"], []
+    for prompt in prompts:
+        reference, words = oracle.AWDLSTM(weights, 1), [int(word) for word in prompt.split()]
+        logits = reference.forward(np.array([words]))[0]
+        for _ in range(15):
+            words.append(int(np.argmax(logits[0, -1])))
+            logits = reference.forward(np.array([words[-1:]]))[0]
+        expected.append(" ".join(map(str, words)))
+        assert len(set(words)) > 5
+    assert generate(model, Vocabulary(map(str, range(11))), prompts, max_words=15, temperature=0) == expected
+
+
+def same_logits(logits):
+    """A model that gives the same logits after every word, so that each word drawn is a fresh draw."""
     model = keras.Sequential([keras.layers.Embedding(len(WORDS), len(WORDS))])
     model.build((1, 1))
-    model.set_weights([np.tile(logits, (len(WORDS), 1))])
+    model.set_weights([np.tile(np.array(logits, "float32"), (len(WORDS), 1))])
+    return model
+
+
+def test_draws_from_the_softmax(vocabulary):
+    logits = np.array([0.5, 1.0, -1.0, 0.0, 2.0, -3.0])
     for temperature in (1.0, 0.5):
         p = np.exp(logits / temperature)
         p /= p.sum()
-        text = generate(model, vocabulary, "a", max_words=800, temperature=temperature, seed=1)
+        text = generate(same_logits(logits), vocabulary, "a", max_words=500, temperature=temperature, seed=1)
         drawn = words_of(text)[1:]
         shares = [drawn.count(word) / len(drawn) for word in WORDS]
         np.testing.assert_allclose(shares, p, atol=0.06)
 
 
-def test_a_small_temperature_is_greedy(model, vocabulary):
-    greedy = generate(model, vocabulary, "a", max_words=6, temperature=0)
-    assert generate(model, vocabulary, "a", max_words=6, temperature=1e-4, seed=1) == greedy
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ({}, {"a", "b", "c", "d", "e"}),
+        ({"top_k": 3}, {"b", "c", "d"}),
+        ({"top_p": 0.5}, {"b", "c"}),
+        ({"top_k": 3, "top_p": 0.7}, {"b", "c"}),
+        ({"top_k": 1}, {"c"}),
+    ],
+)
+def test_draws_from_the_likeliest(vocabulary, settings, drawn):
+    logits = np.log([1e-9, 0.1, 0.3, 0.35, 0.15, 0.1])
+    text = generate(same_logits(logits), vocabulary, "a", max_words=100, seed=1, **settings)
+    assert set(words_of(text)[1:]) == drawn
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 7}, {"seed": 7, "top_k": 4, "stop": ["<eos>", "b"]}])
+def test_a_batch_gives_the_texts_of_single_prompts(model, vocabulary, settings):
+    texts = generate(model, vocabulary, PROMPTS, max_words=12, **settings)
+    assert texts == [generate(model, vocabulary, prompt, max_words=12, **settings) for prompt in PROMPTS]
+    assert generate(model, vocabulary, PROMPTS[:1], max_words=12, **settings) == texts[:1]
+    assert generate(model, vocabulary, [], **settings) == []
+
+
+def test_rows_draw_independently(vocabulary):
+    model = same_logits(np.zeros(len(WORDS)))
+    texts = generate(model, vocabulary, ["a", "b", "a"], max_words=200, seed=1)
+    first, second, third = (words_of(text)[1:] for text in texts)
+    assert first == third
+    assert np.mean(np.array(first) == np.array(second)) == pytest.approx(1 / len(WORDS), abs=0.1)
+    first, second = generate(model, vocabulary, ["a", "a"], max_words=50)
+    assert first != second
+
+
+def test_one_compiled_step_for_prompts_and_words_of_any_number(vocabulary):
+    class Counted(AWDLSTM):
+        """Counts how often Python runs it: once where it is compiled, else once a word."""
+
+        runs = 0
+
+        def call(self, inputs, training=False):
+            self.runs += 1
+            return super().call(inputs, training=training)
+
+    model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
+    model.build((2, None))
+    generate(model, vocabulary, ["a", "b"], max_words=2, seed=1)
+    first = model.runs
+    generate(model, vocabulary, ["a b c d", ""], max_words=30, seed=1)
+    generate(model, vocabulary, ["a", "\n\n"], max_words=3, temperature=0, top_k=2)
+    programs = {"jax": (1, 1), "tensorflow": (1, 1), "torch": (2, 2 + 33 + 4)}
+    assert (first, model.runs) == programs[keras.backend.backend()]
+
+
+def test_stops(vocabulary):
+    model = same_logits([0.0, 0.0, 0.0, 0.0, -99.0, -99.0])
+    whole = words_of(generate(model, vocabulary, "a c", max_words=60, seed=1))
+    for stop in ("c", ["c"], "<eos>", ["<eos>", "b"], ("a", "b", "c")):
+        text = generate(model, vocabulary, "a c", max_words=60, seed=1, stop=stop)
+        words = [stop] if isinstance(stop, str) else stop
+        end = next(place for place in range(2, len(whole)) if whole[place] in words)
+        assert words_of(text) == whole[:end]
+        assert not text.endswith("\n") or "<eos>" not in words
+    # A word that isn't drawn ends nothing.
+    assert words_of(generate(model, vocabulary, "a c", max_words=60, seed=1, stop="e")) == whole
+
+
+def test_streams_the_text_of_generate(model, vocabulary):
+    texts = generate(model, vocabulary, PROMPTS, max_words=20, seed=1, stop="e")
+    pieces = list(stream(model, vocabulary, PROMPTS, max_words=20, seed=1, stop="e"))
+    for row, text in enumerate(texts):
+        assert "".join(piece for place, piece in pieces if place == row) == text
+    # The prompts, then each row's words in step with the others'.
+    assert pieces[:4] == list(enumerate(PROMPTS))
+    single = [piece for _, piece in stream(model, vocabulary, PROMPTS[3], max_words=20, seed=1, stop="e")]
+    assert single == [piece for row, piece in pieces if row == 3]
+
+
+def test_streams_each_word_when_it_is_drawn(model, vocabulary, monkeypatch):
+    calls = []
+    step = model.predict_on_batch
+    monkeypatch.setattr(model, "predict_on_batch", lambda inputs: calls.append(inputs.copy()) or step(inputs))
+    pieces = stream(model, vocabulary, "a b", max_words=9, seed=1)
+    assert calls == []
+    assert next(pieces) == (0, "a b")
+    assert calls == []
+    next(pieces)
+    assert [call.tolist() for call in calls] == [[[1]], [[2]]]
+    next(pieces)
+    assert len(calls) == 3
+    assert len(list(pieces)) == 7
+    assert len(calls) == 10
 
 
 def test_the_same_seed_gives_the_same_text(model, vocabulary):
@@ -72,7 +190,7 @@ def test_the_same_seed_gives_the_same_text(model, vocabulary):
 
 
 def test_leaves_training_state_alone(model, vocabulary):
-    model(np.ones((3, 4), "int32"), training=True)
+    model(np.ones((4, 4), "int32"), training=True)
     before = [keras.ops.convert_to_numpy(part) for part in model.lstms[0].training_state]
     generate(model, vocabulary, "a", max_words=3)
     after = [keras.ops.convert_to_numpy(part) for part in model.lstms[0].training_state]
@@ -95,9 +213,10 @@ def test_an_empty_prompt_is_a_new_line(model, vocabulary):
 
 def test_unknown_words(model, vocabulary):
     with pytest.raises(ValueError, match=r"`prompt` must be of words.*'zzz'"):
-        generate(model, vocabulary, "a zzz")
+        generate(model, vocabulary, ["a b", "a zzz"])
     known = Vocabulary([*WORDS[:-1], "<unk>"])
     unknown = generate(model, known, "a zzz", max_words=5, temperature=0)
+    assert unknown.startswith("a zzz ")
     same = generate(model, known, "a <unk>", max_words=5, temperature=0)
     assert unknown.split()[2:] == same.split()[2:]
 
@@ -108,8 +227,28 @@ def test_unknown_words(model, vocabulary):
         ({"temperature": -1.0}, "`temperature` must be .*-1.0"),
         ({"temperature": float("nan")}, "`temperature` must be .*nan"),
         ({"max_words": 0}, "`max_words` must be .*0"),
+        ({"top_k": 0}, "`top_k` must be a positive integer.*0"),
+        ({"top_p": 0.0}, r"`top_p` must be a number in \(0, 1\].*0.0"),
+        ({"top_p": 1.5}, "`top_p` must be .*1.5"),
+        ({"top_p": float("nan")}, "`top_p` must be .*nan"),
+        ({"seed": -1}, "`seed` must be .*-1"),
+        ({"stop": ["a", "zzz"]}, "`stop` must be of words of the vocabulary.*'zzz'"),
+        ({"stop": "a b"}, "`stop` must be .*'a b'"),
     ],
 )
 def test_bad_arguments(model, vocabulary, arguments, message):
     with pytest.raises(ValueError, match=message):
         generate(model, vocabulary, "a", **arguments)
+    # At once, not where the first piece is asked for.
+    with pytest.raises(ValueError, match=message):
+        stream(model, vocabulary, "a", **arguments)
+
+
+def test_a_vocabulary_of_another_model(model):
+    with pytest.raises(ValueError, match=r"`vocabulary` must have .* logits, 6. Received: .*5 words"):
+        generate(model, Vocabulary(WORDS[:-1]), "a")
+
+
+def test_more_prompts_than_the_model_was_built_for(model, vocabulary):
+    with pytest.raises(ValueError, match="at most the batch size that it was built for.*4. Received: 5"):
+        generate(model, vocabulary, ["a"] * 5)
