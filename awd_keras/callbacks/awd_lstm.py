@@ -6,7 +6,7 @@ from awd_keras.callbacks.scale_learning_rate import ScaleLearningRate
 from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
 
 
-def awd_lstm(dataset):
+def awd_lstm(dataset, stop_training=False):
     """The callbacks that train an AWD-LSTM as the paper does, in the right order.
 
     `ScaleLearningRate` first: others see the optimizer's own rate at a step's end. `ResetStates`
@@ -15,16 +15,18 @@ def awd_lstm(dataset):
     in the model like all later ones. Put callbacks of your own behind them, so that what
     they save has the epoch's measure in the optimizer.
 
-    Source: sections 3 and 4.1.
+    Source: sections 3 and 4.1; section 5 for fine-tuning.
 
     Args:
         dataset: the `BPTTDataset` that is passed to `fit`.
+        stop_training: boolean. True for the fine-tuning phase, which `NonMonotonicTrigger` then ends.
 
     Returns:
         List of four callbacks.
 
     Raises:
         TypeError: if `dataset` isn't like a `BPTTDataset`.
+        ValueError: if `stop_training` isn't a boolean.
 
     Example:
 
@@ -42,6 +44,6 @@ def awd_lstm(dataset):
     return [
         ScaleLearningRate(dataset),
         ResetStates(dataset),
-        NonMonotonicTrigger(),
+        NonMonotonicTrigger(stop_training=stop_training),
         SwapAveragedWeights(),
     ]

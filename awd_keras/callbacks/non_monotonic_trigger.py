@@ -8,7 +8,7 @@ from keras import ops
 from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
 from awd_keras.callbacks.reset_states import ResetStates
 from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_boolean, check_positive_integer
 
 
 class NonMonotonicTrigger(keras.callbacks.Callback):
@@ -18,17 +18,22 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     `frequency=L`, it evaluates `validation_data` of its own every L steps, counted from the
     optimizer's first one; the metrics shown during training aren't disturbed.
 
-    Source: section 3, algorithm 1, where L, the logging interval, is an epoch's number of steps.
+    With `stop_training=True`, such a measure ends training if averaging is on already. That makes the paper's
+    fine-tuning phase, if the optimizer is a new one whose `start_averaging()` has been called.
+
+    Source: section 3, algorithm 1, where L, the logging interval, is an epoch's number of steps; section 5 for
+    fine-tuning.
 
     Args:
         monitor: string, a key of the logs. Lower must be better. Take a metric of the cross-entropy
             alone: `val_loss` has the penalties in it.
         frequency: `"epoch"`, or a positive integer L, in training steps.
         validation_data: what `fit` takes by that name, for an integer `frequency` alone.
+        stop_training: boolean, whether training stops when a measure would start averaging that is on already.
 
     Raises:
-        ValueError: if `frequency` is neither, or doesn't go with `validation_data`; when training
-            starts, if the model isn't compiled with `NTASGD`.
+        ValueError: if `frequency` is neither, or doesn't go with `validation_data`, or `stop_training` isn't a boolean;
+            when training starts, if the model isn't compiled with `NTASGD`.
 
     Example:
 
@@ -44,8 +49,9 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     False
     """
 
-    def __init__(self, monitor="val_perplexity", frequency="epoch", validation_data=None):
+    def __init__(self, monitor="val_perplexity", frequency="epoch", validation_data=None, stop_training=False):
         super().__init__()
+        check_boolean("stop_training", stop_training)
         if frequency != "epoch":
             if isinstance(frequency, str):
                 raise ValueError(
@@ -61,6 +67,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self.monitor = monitor
         self.frequency = frequency
         self.validation_data = validation_data
+        self.stop_training = stop_training
         self._step = None
         self._steps_before_epoch = 0
         self._found = False
@@ -106,7 +113,11 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     def _update(self, logs, monitor):
         if monitor in logs:
             self._found = True
-            averaging_optimizer(self).update_trigger(logs[monitor])
+            optimizer = averaging_optimizer(self)
+            was_averaging = optimizer.averaging
+            is_worse = optimizer.update_trigger(logs[monitor])
+            if self.stop_training and was_averaging and is_worse:
+                self.model.stop_training = True
         else:
             self._missing = monitor, ",".join(logs)
 

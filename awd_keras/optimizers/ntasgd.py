@@ -208,8 +208,9 @@ class NTASGD(keras.optimizers.Optimizer):
             measure: number.
 
         Returns:
-            True if this measure has started averaging, else False, also when averaging was on
-            already (or is, by `start_averaging`); the measure is noted in any case.
+            Whether the measure is worse than the best of all before it but the last n. The first
+            such one starts averaging. If averaging was on from the beginning, by
+            `start_averaging`, it is where the paper's fine-tuning phase ends.
         """
         self._check_built("update_trigger")
         if isinstance(measure, bool) or not isinstance(measure, numbers.Real):
@@ -218,19 +219,19 @@ class NTASGD(keras.optimizers.Optimizer):
             measure = np.float32(math.inf if math.isnan(measure) else measure)
         last = ops.convert_to_numpy(self._last_measures)
         best = ops.convert_to_numpy(self._best_older_measure)
-        starts = not self.averaging and bool(measure > best)
+        is_worse = bool(measure > best)
         self._best_older_measure.assign(min(float(best), float(last[0])))
         self._last_measures.assign(np.append(last[1:], measure))
-        if starts:
+        if is_worse:
             self.start_averaging()
-        return starts
+        return is_worse
 
     def start_averaging(self):
         """Starts averaging from the current iterate, whatever the measures are.
 
-        Called before any step, this makes the paper's fine-tuning phase (section 5). It does
-        nothing if averaging is on already: to restart from a trained model, compile it
-        with a new optimizer.
+        Called before any step, this makes the paper's fine-tuning phase (section 5), which ends at
+        the first measure for which `update_trigger` returns True. It does nothing if averaging is
+        on already: to restart from a trained model, compile it with a new optimizer.
         """
         self._check_built("start_averaging")
         if self.averaging:

@@ -2,7 +2,7 @@
 
 
 def draw_curve(lines: list[dict], path) -> None:
-    """Draws perplexity by epoch as a PNG file; a dashed line marks where averaging began.
+    """Draws perplexity by epoch as a PNG file; a dashed line marks the epoch in which averaging began, if one did.
 
     Args:
         lines: a run's metrics, an epoch each.
@@ -17,7 +17,7 @@ def draw_curve(lines: list[dict], path) -> None:
     for name, label in (("train_perplexity", "training"), ("valid_perplexity", "validation")):
         axes.plot(epochs, [line[name] for line in lines], marker=".", label=label)
     averaged = [line["epoch"] for line in lines if line["averaging"]]
-    if averaged:
+    if 0 < len(averaged) < len(lines):
         axes.axvline(averaged[0], color="grey", linestyle="--", label="averaging begins")
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity")

@@ -4,6 +4,7 @@ import os
 
 from awd_keras.checks import check_boolean, check_positive_integer
 from awd_keras.data import Corpus
+from awd_keras.runs.corpus_of import corpus_of
 from awd_keras.runs.finish import finish
 from awd_keras.runs.run import Run
 
@@ -16,7 +17,7 @@ def resume(
     skip_nonfinite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
-    """Goes on with a run of `awd_keras.runs.train` at its last finished epoch, as if nothing had happened.
+    """Goes on with a run of `train` or `finetune` at its last finished epoch, as if nothing had happened.
 
     Losses, perplexities, the trigger, weights, averages, masks and window lengths are those of the run without the
     interruption: on the same backend of the same machine to the last bit, on another backend with masks of its own.
@@ -51,9 +52,7 @@ def resume(
     check_boolean("skip_nonfinite", skip_nonfinite)
     run = Run.open(output)
     config = run.config
-    corpus = _read_again(run) if corpus is None else corpus
-    if corpus.digest != config.get("text_digest"):
-        raise ValueError(f"The run in {run.directory} is trained on another text than this one.")
+    corpus = corpus_of(run, corpus)
     if epochs is not None and epochs != run.setting("epochs"):
         check_positive_integer("epochs", epochs)
         done = len(run.metrics())
@@ -70,15 +69,3 @@ def resume(
     if not run.path("vocabulary.json").is_file():
         run.write_vocabulary(corpus.vocabulary)
     return finish(run, corpus, verbose)
-
-
-def _read_again(run):
-    source = run.setting("text")
-    if source is None:
-        raise ValueError(
-            f"The run in {run.directory} is trained on a corpus that Python code has made: pass it to "
-            "`awd_keras.runs.resume(directory, corpus)`."
-        )
-    if source["directory"] is None:
-        return Corpus.python_docs(source["min_count"])
-    return Corpus.from_directory(source["directory"], source["min_count"])

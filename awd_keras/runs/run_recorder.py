@@ -28,19 +28,20 @@ class RunRecorder(keras.callbacks.Callback):
         run: the `awd_keras.runs.Run` to write to.
         dataset: the training `awd_keras.data.BPTTDataset`; gives the tokens of an epoch.
         lines: the metrics of the epochs that have ended already, where the run is resumed.
+        best: the validation perplexity of the `model.keras` that the run starts with, if it starts with one.
 
     Raises:
         ValueError: at an epoch's end, if the model isn't compiled with `NTASGD`.
         OSError: if a file can't be written.
     """
 
-    def __init__(self, run, dataset, lines=()):
+    def __init__(self, run, dataset, lines=(), best=None):
         super().__init__()
         self.run = run
         self.dataset = dataset
         self.lines = list(lines)
         # What wasn't finite is None in JSON.
-        perplexities = [line["valid_perplexity"] for line in self.lines]
+        perplexities = [best, *(line["valid_perplexity"] for line in self.lines)]
         self.best = min((value for value in perplexities if value is not None), default=math.inf)
         self.draws = importlib.util.find_spec("matplotlib") is not None
         self._began = self._trained = 0.0
@@ -78,7 +79,7 @@ class RunRecorder(keras.callbacks.Callback):
         )
         self.run.write_metrics(self.lines)
         # The first epoch's model is kept even where it diverged: a run always has a model.
-        if perplexity < self.best or len(self.lines) == 1:
+        if perplexity < self.best or not self.run.path("model.keras").is_file():
             self.best = perplexity if perplexity < self.best else self.best
             self.run.write_model(self.model)
         if self.draws:

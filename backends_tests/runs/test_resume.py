@@ -178,7 +178,7 @@ def test_another_text_is_refused(copy, split):
 def test_the_text_is_found_again(copy, tmp_path, monkeypatch):
     directory = copy(2)
     corpus = make_corpus()
-    with pytest.raises(ValueError, match="pass it to"):
+    with pytest.raises(ValueError, match="pass it as"):
         runs.resume(directory)
     finished = []
     # Not by its path, where the function hides its module.

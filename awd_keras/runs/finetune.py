@@ -1,0 +1,95 @@
+"""The fine-tuning of a finished run."""
+
+import os
+import pathlib
+
+import keras
+
+from awd_keras.checks import check_positive_integer
+from awd_keras.data import Corpus
+from awd_keras.models import PRESETS
+from awd_keras.runs.corpus_of import corpus_of
+from awd_keras.runs.file_digest import file_digest
+from awd_keras.runs.finish import finish, versions
+from awd_keras.runs.run import Run
+
+
+def finetune(
+    run: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    epochs: int | None = None,
+    corpus: Corpus | None = None,
+    overwrite: bool = False,
+    verbose: int | str = "auto",
+) -> dict:
+    """Trains the best model of a finished run on, averaging from the first step: the paper's fine-tuning.
+
+    A new run with the old one's settings and a new `NTASGD` whose `start_averaging()` is called at once, so that the
+    average is the mean of the model it starts with and all iterates. It ends at the first epoch whose validation
+    perplexity is worse than the best of all its own epochs but the last n, `non_monotone_interval`; the start isn't
+    one of them. Its `model.keras` is the best of the epochs and the start, and is scored like that of every run.
+
+    The new run needs the old one no more as soon as it has a checkpoint, and goes on by `awd_keras.runs.resume` as if
+    uninterrupted. Another backend than that of the old run will do. See section 5 of Merity, Keskar, Socher (2017),
+    arXiv 1708.02182.
+
+    Args:
+        run: the directory of a finished run.
+        output: the directory of the new one, made where it doesn't exist.
+        epochs: the most epochs. Defaults to the preset's.
+        corpus: the text that the run is trained on. Defaults to where `train` had it from, if that was
+            `Corpus.from_directory` or `Corpus.python_docs`.
+        overwrite: whether a run that is already in `output` is replaced.
+        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+
+    Returns:
+        What `result.json` holds: that of `train`, where `epochs` is the number of those that were trained and
+        `triggered_epoch` is 0; `finetuned_from`, a dictionary of `run` as it was given here, `model_digest`, the
+        SHA-256 of its `model.keras`, and `valid_perplexity`, its result; and `stopped_epoch`, the epoch that was
+        worse, or `None` where the epochs ran out before.
+
+    Raises:
+        FileNotFoundError: if there is no run in `run`, or its text or model is gone.
+        ValueError: if it isn't finished, can't be read or is trained on another text, `epochs` isn't a positive
+            integer, or `output` holds a run already or is `run`.
+        OSError: if the new run can't be written, for example on a full disk.
+        FloatingPointError: if the training diverges; the last checkpoint is from before.
+        Interrupted: after SIGINT or SIGTERM, when the current step is over.
+
+    Example:
+
+    ```python
+    awd_keras.runs.train("runs/first")
+    result = awd_keras.runs.finetune("runs/first", "runs/first-finetuned")
+    result["test_perplexity"], result["stopped_epoch"]
+    ```
+    """
+    old = Run.open(run)
+    result = old.result
+    if result is None:
+        raise ValueError(
+            f"The run in {old.directory} isn't finished: no result.json. To go on with it: awd-keras train --resume "
+            f"{old.directory}"
+        )
+    epochs = PRESETS[old.setting("preset")].epochs if epochs is None else epochs
+    check_positive_integer("epochs", epochs)
+    # Whatever can be wrong is found before an old run is deleted.
+    Run.check(output, overwrite)
+    if pathlib.Path(output).resolve() == old.directory.resolve():
+        raise ValueError(f"The fine-tuned run needs a directory of its own. Received: {old.directory} for both")
+    corpus = corpus_of(old, corpus)
+    config = {
+        **old.config,
+        "backend": keras.backend.backend(),
+        "model": old.model().get_config(),
+        "epochs": epochs,
+        "text": corpus.source,
+        "versions": versions(),
+        "finetuned_from": {
+            "run": os.fspath(run),
+            "model_digest": file_digest(old.path("model.keras")),
+            "valid_perplexity": result.get("valid_perplexity"),
+        },
+    }
+    return finish(Run.create(output, config, corpus.vocabulary, overwrite), corpus, verbose)
