@@ -1,0 +1,103 @@
+"""What the documentation names is there: files, classes, methods and tests."""
+
+import ast
+import pkgutil
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A page may leave these out of a path.
+BASES = (ROOT, ROOT / "awd_keras", ROOT / "backends_tests")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
+FOLDERS = ("awd_keras/", "backends_tests/", "benchmarks/", "docs/", "examples/")
+
+
+def problems(text, place):
+    """What a page in the directory `place` names, and isn't there."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    found = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    missing = [link for link in found if not (place / link).exists()]
+    for line in text.splitlines():
+        # `::name` goes on from the last file of its line.
+        last = None
+        for code in re.findall(r"`([^`]+)`", line):
+            path, _, name = code.partition("::")
+            if names_a_file(path) or (name and not path):
+                last = file_of(path) if path else last
+                if last is None or (name and name not in definitions(last)):
+                    missing.append(code)
+            elif re.match(r"awd_keras\.\w", code) and not importable(code.partition("(")[0]):
+                missing.append(code)
+    return missing
+
+
+def names_a_file(code):
+    return bool(re.fullmatch(r"[\w./-]+", code)) and (code.endswith((".py", ".md")) or code.startswith(FOLDERS))
+
+
+def file_of(path):
+    return next((base / path for base in BASES if (base / path).exists()), None)
+
+
+@cache
+def definitions(path):
+    """The names that a Python file defines: functions, classes, `Class.method`, and what it assigns."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name, body=body):
+                names.add(name)
+                names.update(f"{name}.{part.name}" for part in body if isinstance(part, ast.FunctionDef))
+            case ast.Assign(targets=targets):
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return names
+
+
+def importable(name):
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_is_there(page):
+    assert problems(page.read_text(encoding="utf-8"), page.parent) == []
+
+
+def test_pages_are_found():
+    assert {"README.md", "paper_map.md", "reliability.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`layers/no_such_file.py`",
+        "`docs/no_such_folder/`",
+        "`layers/locked_dropout.py::Locked`",
+        "`layers/locked_dropout.py::LockedDropout.no_method`",
+        "`layers/test_locked_dropout.py::test_rate`, `::test_no_such_rate`",
+        "`layers/test_locked_dropout.py`\n`::test_rate`",
+        "`awd_keras.layers.NoSuchLayer(0.5)`",
+        "[a page](no_such_page.md#part)",
+    ],
+)
+def test_what_is_not_there_is_noticed(text):
+    assert len(problems(text, ROOT / "docs")) == 1
+
+
+def test_what_is_there_passes():
+    text = (
+        "`layers/locked_dropout.py::LockedDropout.call`\n"
+        "`layers/test_locked_dropout.py::test_rate`, `::test_bad_rate`\n"
+        "`models/presets.py::PRESETS`, `awd_keras/layers`, `awd_keras.models.AWDLSTM.from_preset('ptb', 10)`, "
+        "[another](reliability.md), [elsewhere](https://example.org), `model.keras`, `runs/first`\n"
+        "```\n`no_such_file.py`\n```\n"
+    )
+    assert problems(text, ROOT / "docs") == []

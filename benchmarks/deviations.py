@@ -1,0 +1,150 @@
+"""What each deviation from the paper and its code changes that can be counted without training; docs/paper_map.md."""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import numpy as np
+import torch
+from measure import machine
+
+from awd_keras.data import BPTTDataset
+from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.write_whole import write_whole
+
+# Tokens of each split and words, with the <eos> of every line; what the original code reached, valid and test.
+TEXTS = {
+    "ptb": ((929_589, 73_760, 82_430), 10_000, (61.2, 58.8)),
+    "wikitext-2": ((2_088_628, 217_646, 245_569), 33_278, (68.7, 65.6)),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=500, metavar="N", help="of window lengths (default: %(default)s)")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures to FILE too")
+    options = parser.parse_args()
+    figures = {name: text_figures(name, options.epochs) for name in TEXTS}
+    figures["steps whose iterates torch.optim.ASGD(t0=0) leaves out of its average"] = asgd_leaves_out()
+    text = json.dumps({**figures, "epochs": options.epochs, "machine": machine()}, indent=2)
+    print(text)
+    if options.json:
+        write_whole(options.json, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+
+def text_figures(name, epochs):
+    (train, valid, test), words, perplexities = TEXTS[name]
+    preset = PRESETS[name]
+    tokens = np.zeros(train, "int32")
+    ours = BPTTDataset(tokens, preset.batch_size, length_multiple=1)
+    tens = BPTTDataset(tokens, preset.batch_size, length_multiple=10)
+    return {
+        "windows, the original's": lengths_of([original_lengths(train, preset, epoch) for epoch in range(epochs)]),
+        "windows, ours": lengths_of([ours.window_lengths(epoch) for epoch in range(epochs)]),
+        "windows, ours with length_multiple=10": {
+            **lengths_of([tens.window_lengths(epoch) for epoch in range(epochs)]),
+            "most lengths in an epoch": max(len(set(tens.window_lengths(epoch).tolist())) for epoch in range(epochs)),
+        },
+        "lengths changed by the cap": capped(ours, epochs),
+        "lengths changed for a constant number of windows": made_to_fit(ours, epochs),
+        "training targets, the original's and ours": [
+            (train // preset.batch_size - 1) * preset.batch_size,
+            (train - 1) // preset.batch_size * preset.batch_size,
+        ],
+        "perplexity, valid and test": [
+            original_count(length, rows, perplexity)
+            for length, rows, perplexity in zip(
+                (valid, test), (preset.valid_batch_size, preset.test_batch_size), perplexities, strict=True
+            )
+        ],
+        "parameters, with one bias and two": biases(name, words),
+    }
+
+
+def original_lengths(train, preset, epoch):
+    """An epoch of the original code's windows: not rounded but cut to an integer, no cap, until the text is over."""
+    rng = np.random.default_rng([1, epoch])
+    rest = train // preset.batch_size - 1
+    lengths = []
+    # It leaves a single target at the end out.
+    while rest > 1:
+        base = preset.bptt if rng.random() < 0.95 else preset.bptt / 2
+        lengths.append(min(max(5, int(rng.normal(base, 5))), rest))
+        rest -= lengths[-1]
+    return np.array(lengths)
+
+
+def lengths_of(epochs):
+    """How many windows an epoch has, and how long they are."""
+    counts = [len(lengths) for lengths in epochs]
+    lengths = np.concatenate(epochs)
+    return {
+        "an epoch": round(float(np.mean(counts)), 2),
+        "sd": round(float(np.std(counts)), 2),
+        "mean length": round(float(lengths.mean()), 3),
+        "sd of lengths": round(float(lengths.std()), 3),
+        "below 50": round(float((lengths < 50).mean()), 4),
+        "longest": int(lengths.max()),
+        "shortest": int(lengths.min()),
+    }
+
+
+def drawn(dataset, epoch):
+    """The lengths that `BPTTDataset` draws for an epoch, before the cap and before they are made to fit the text."""
+    rng = np.random.default_rng([dataset.seed, epoch])
+    base = np.where(rng.random(len(dataset)) < 0.05, dataset.bptt / 2, dataset.bptt)
+    return np.maximum(np.rint(rng.normal(base, 5)).astype("int64"), 5)
+
+
+def capped(dataset, epochs):
+    cap = dataset.bptt + 20
+    over = [length - cap for epoch in range(epochs) for length in drawn(dataset, epoch).tolist() if length > cap]
+    return {"of": epochs * len(dataset), "capped": len(over), "by at most": max(over, default=0)}
+
+
+def made_to_fit(dataset, epochs):
+    cap = dataset.bptt + 20
+    changes = [np.abs(dataset.window_lengths(e) - np.minimum(drawn(dataset, e), cap)) for e in range(epochs)]
+    # Another rule than `drawn` would change nearly all of them, by many tokens.
+    assert np.median(np.concatenate(changes)) <= 1
+    return {
+        "share": round(float(np.mean([(change > 0).mean() for change in changes])), 3),
+        "most in an epoch": round(float(max((change > 0).mean() for change in changes)), 3),
+        "by at most": int(max(change.max() for change in changes)),
+        "mean over all windows": round(float(np.mean(np.concatenate(changes))), 3),
+    }
+
+
+def original_count(tokens, rows, perplexity):
+    """The original divides the sum over a row's n - 1 targets by its n tokens: what it reports, and what it is."""
+    n = tokens // rows
+    exact = math.exp(math.log(perplexity) * n / (n - 1))
+    return {"reported": perplexity, "exact": round(exact, 4), "difference": round(exact - perplexity, 4)}
+
+
+def asgd_leaves_out():
+    """The original averages with `torch.optim.ASGD(t0=0)`: how many iterates its mean lacks, w at the trigger first."""
+    w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.ASGD([w], lr=1.0, t0=0, lambd=0.0)
+    iterates = [w.item()]
+    for k in range(1, 7):
+        w.grad = torch.full_like(w, -float(k * k))
+        optimizer.step()
+        iterates.append(w.item())
+    average = optimizer.state[w]["ax"].item()
+    return next(k for k in range(6) if math.isclose(average, sum(iterates[k:]) / len(iterates[k:]), rel_tol=1e-6))
+
+
+def biases(name, words):
+    model = AWDLSTM.from_preset(name, words)
+    model.build((1, None))
+    one = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return [one, one + sum(4 * lstm.units for lstm in model.lstms)]
+
+
+if __name__ == "__main__":
+    main()
