@@ -67,6 +67,15 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site in build/site, with every warning an error: nox -s docs, or nox -s docs -- serve"""
+    session.install("-c", "constraints.txt", "mkdocs-material", "mkdocstrings[python]", "ruff")
+    command = session.posargs or ["build"]
+    # The theme tells of its successor at each build; docs/dependencies.md does too.
+    session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
     session.install("-e", ".[jax,test]", *minimum("jax"))

@@ -1,0 +1,69 @@
+"""The code in the README and in the pages of docs/ runs as it stands on every backend, with a cut corpus and one epoch."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from awd_keras import cli, data
+
+ROOT = Path(__file__).parents[1]
+# The pages of results give the commands that made them, hours of work.
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
+SMALL = "--epochs 1 --embedding-dim 8 --hidden-units 8 --num-layers 1"
+# What a page shows in a shell and isn't awd-keras itself: installations, benchmarks, and what stands for a user's own.
+NOT_RUN = ("pip ", "python3 -m venv ", "nox ", "python benchmarks/", "KERAS_BACKEND=torch python train.py")
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    return [(match["language"], match["code"]) for match in BLOCK.finditer(text)]
+
+
+def run_shell(code):
+    for line in code.splitlines():
+        command = line.partition("#")[0].strip()
+        if not command.startswith("awd-keras "):
+            assert not command or command.startswith(NOT_RUN), f"not run by the tests: {command}"
+            continue
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "train" and "--resume" not in arguments:
+            arguments += shlex.split(SMALL)
+        if "--backend" in arguments:
+            index = arguments.index("--backend")
+            del arguments[index : index + 2]  # The suite's own is in use.
+        assert cli.main(arguments) == 0, command
+
+
+def runnable(page):
+    return any(language == "python" or (language == "sh" and "awd-keras " in code) for language, code in blocks(page))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A directory with a small text, where the pages' code runs."""
+    corpus = data.Corpus.python_docs()
+    short = data.Corpus(corpus.train[:1500], corpus.valid[:720], corpus.test[:300], corpus.vocabulary)
+    monkeypatch.setattr(data.Corpus, "python_docs", lambda **_: short)
+    monkeypatch.chdir(tmp_path)
+    Path("text").mkdir()
+    Path("DIR").symlink_to("text")  # as the README calls the reader's own
+    for split in ("train", "valid", "test"):
+        Path("text", f"{split}.txt").write_text("the cat sat on the mat\nand the <unk> ran\n" * 60, encoding="utf-8")
+    return tmp_path
+
+
+def test_there_are_pages():
+    assert sum(map(runnable, PAGES)) > 5
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if runnable(page)])
+def test_page(page, folder):
+    names: dict = {"__name__": page.stem}
+    for language, code in blocks(page):
+        if language == "python" and "--8<--" not in code:
+            exec(re.sub(r"epochs=\d+", "epochs=1", code), names)
+        elif language == "sh":
+            run_shell(code)

@@ -1,0 +1,57 @@
+"""A training loop in plain TensorFlow, with awd_keras's layers and its optimizer.
+
+    KERAS_BACKEND=tensorflow python examples/custom_training_tensorflow.py
+
+An argument gives the number of epochs; the default is 3.
+"""
+
+import sys
+
+import tensorflow as tf
+
+from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.evaluation import perplexity
+from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.optimizers import NTASGD
+
+corpus = Corpus.python_docs()
+settings = PRESETS["tiny"]
+train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt)
+
+# It is built for the largest batch that it will see.
+model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
+model.build((settings.batch_size, None))
+optimizer = NTASGD(**settings.optimizer)
+optimizer.build(model.trainable_variables)
+
+
+# One program for windows of all lengths.
+@tf.function(input_signature=[tf.TensorSpec((settings.batch_size, None), tf.int32)] * 2)
+def step(x, y):
+    with tf.GradientTape() as tape:
+        logits = model(x, training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+        loss += sum(model.losses)  # AR and TAR
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    optimizer.apply(gradients, variables)
+    return loss
+
+
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+for epoch in range(epochs):
+    train.set_epoch(epoch)
+    for lstm in model.lstms:
+        lstm.reset_training_state()  # The text begins anew.
+    for index in range(len(train)):
+        x, y = train[index]
+        # A window has a learning rate in proportion to its length.
+        optimizer.learning_rate = settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        step(x, y)
+    measure = perplexity(model, corpus.valid, settings.valid_batch_size, settings.bptt).perplexity
+    # The non-monotone criterion. To evaluate at the average: use_averages, then use_iterates.
+    begins = optimizer.update_trigger(measure)
+    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{', averaging begins' if begins else ''}")
+
+optimizer.use_averages()
+print(f"test perplexity {perplexity(model, corpus.test, bptt=settings.bptt).perplexity:.1f}")
