@@ -77,6 +77,7 @@ OTHER_CLASSES = {
     data.Corpus: lambda: data.Corpus(np.arange(2), np.arange(2), np.arange(1), vocabulary()),
     data.Vocabulary: vocabulary,
     evaluation.Score: lambda: evaluation.Score(1.0, 2.7, 1.4, 100, 0.5),
+    evaluation.Trial: lambda: evaluation.Trial({"theta": 1.0}, evaluation.Score(1.0, 2.7, 1.4, 100, 0.5)),
     models.Preset: lambda: models.Preset({"num_layers": 2}, {"learning_rate": 1.0}, batch_size=20, epochs=3),
     runs.Checkpoints: lambda: runs.Checkpoints("somewhere"),
     runs.Interrupted: lambda: runs.Interrupted(2),

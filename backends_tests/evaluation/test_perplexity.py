@@ -7,25 +7,12 @@ import pytest
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
 from awd_keras.evaluation import perplexity
-from awd_keras.models import AWDLSTM
-
-VOCABULARY_SIZE = 30
-
-
-def make_model(batch_size=4, **settings):
-    # Regularized, so that anything left on at inference shows.
-    model = AWDLSTM(VOCABULARY_SIZE, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
-    model.build((batch_size, None))
-    # Weights far from their start, where every word would be about as likely as any other.
-    rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=0.7, size=variable.shape))
-    return model
+from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model
 
 
 @pytest.fixture
 def tokens(rng):
-    return rng.integers(VOCABULARY_SIZE, size=95).astype("int32")
+    return rng.integers(WORDS, size=95).astype("int32")
 
 
 def nats(model, tokens, batch_size):
@@ -67,15 +54,9 @@ def test_leaves_the_model_as_it_is(tokens):
     model.fit(dataset, validation_data=dataset, callbacks=awd_lstm(dataset), verbose=0)
     optimizer, metrics = model.optimizer, [metric.name for metric in model.metrics]
 
-    def variables():
-        kept = [*model.trainable_variables, *model.optimizer.variables, *model.metrics_variables]
-        for lstm in model.lstms:
-            kept += lstm.training_state
-        return [keras.ops.convert_to_numpy(variable) for variable in kept]
-
-    before = variables()
+    before = everything(model)
     perplexity(model, tokens, batch_size=2, bptt=20)
-    for old, new in zip(before, variables(), strict=True):
+    for old, new in zip(before, everything(model), strict=True):
         np.testing.assert_array_equal(old, new)
     assert model.optimizer is optimizer
     assert [metric.name for metric in model.metrics] == metrics
@@ -92,6 +73,14 @@ def test_needs_no_compiled_model(tokens, tmp_path):
     assert perplexity(loaded, tokens, bptt=20).loss == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_logits_of_a_model_with_hidden_states(tokens, rng):
+    model = make_bigrams(rng)
+    logits = model.get_weights()[0][tokens[:-1]].astype("float64")
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    expected = -np.mean(log_p[np.arange(94), tokens[1:]])
+    assert perplexity(model, tokens, bptt=94).loss == pytest.approx(expected, rel=1e-5)
+
+
 def test_penalties_are_excluded(tokens):
     plain = perplexity(make_model(alpha=0.0, beta=0.0), tokens, bptt=20)
     penalized = perplexity(make_model(alpha=50.0, beta=50.0), tokens, bptt=20)
@@ -103,7 +92,7 @@ def test_penalties_are_excluded(tokens):
     [
         (np.zeros((2, 9), "int32"), r"`tokens` must be a 1-D array.*\(2, 9\)"),
         (np.zeros(9), "`tokens` must be a 1-D array.*float64"),
-        (np.array([0, VOCABULARY_SIZE] * 9), r"ids in \[0, 30\).*from 0 to 30"),
+        (np.array([0, WORDS] * 9), r"ids in \[0, 30\).*from 0 to 30"),
         (np.array([0, -1] * 9), r"ids in \[0, 30\).*from -1 to 0"),
         (np.zeros(1, "int32"), "too short"),
     ],

@@ -1,0 +1,78 @@
+"""A search for the hyperparameters of a continuous cache."""
+
+import itertools
+import time
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from awd_keras.checks import check_boolean, check_not_negative, check_positive_integer, check_rate
+from awd_keras.evaluation.cache_perplexity import mix
+from awd_keras.evaluation.continuous_cache import ContinuousCache
+from awd_keras.evaluation.read_text import read_text
+from awd_keras.evaluation.score import Score
+from awd_keras.evaluation.trial import Trial, best_first, check_values
+
+
+def tune_cache(
+    model: keras.Model,
+    tokens,
+    windows: Sequence[int] = (100, 500, 2000),
+    interpolations: Sequence[float] = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
+    thetas: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0),
+    wait_until_full: bool = False,
+    bptt: int = 70,
+    verbose: int = 0,
+) -> list[Trial]:
+    """Scores a model with every combination of a continuous cache's hyperparameters.
+
+    The model reads the text once, and its hidden states are kept: the memory this takes grows with
+    `len(tokens) * hidden`. Shares of the cache then cost nothing; each window with each theta costs a pass.
+
+    Args:
+        model: as for `cache_perplexity`.
+        tokens: 1-D integer array of token ids, of the validation set.
+        windows: sequence of positive integers.
+        interpolations: sequence of floats in [0, 1).
+        thetas: sequence of floats of at least 0.
+        wait_until_full: as for `cache_perplexity`.
+        bptt: as for `cache_perplexity`.
+        verbose: 1 shows the progress, 0 doesn't.
+
+    Returns:
+        A list of `Trial`s, the best first, whose settings are arguments of `cache_perplexity`. The seconds of their
+        scores are those of the pass, without the model.
+
+    Raises:
+        ValueError: as for `cache_perplexity`, and if a sequence is empty.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.evaluation import tune_cache
+    >>> from awd_keras.models import AWDLSTM
+    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
+    >>> trials = tune_cache(model, np.full(101, 3), windows=[5], interpolations=[0.1, 0.5], thetas=[0.0, 1.0])
+    >>> len(trials), trials[0].settings["interpolation"]
+    (4, 0.5)
+    """
+    check_values("windows", windows, check_positive_integer)
+    check_values("interpolations", interpolations, check_rate)
+    check_values("thetas", thetas, check_not_negative)
+    check_boolean("wait_until_full", wait_until_full)
+    parts = list(read_text(model, tokens, bptt))
+    log_p = np.concatenate([part.log_p for part in parts])
+    progress = keras.utils.Progbar(len(windows) * len(thetas), verbose=verbose, unit_name="pass")
+    trials = []
+    for window, theta in itertools.product(windows, thetas):
+        start = time.perf_counter()
+        cache = ContinuousCache(window, theta, parts[0].hidden_states.shape[-1])
+        cache_log_p = np.concatenate([cache.log_probabilities(part) for part in parts])
+        seconds = time.perf_counter() - start
+        for interpolation in interpolations:
+            mixed = mix(log_p, cache_log_p, interpolation, window if wait_until_full else 1)
+            settings = {"window": window, "interpolation": interpolation, "theta": theta}
+            trials.append(Trial(settings, Score.of(-float(np.mean(mixed)), len(mixed), seconds)))
+        progress.add(1)
+    return best_first(trials)

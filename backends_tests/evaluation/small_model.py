@@ -1,0 +1,47 @@
+"""What the tests of this folder score."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.models import AWDLSTM
+
+WORDS = 30
+
+
+def make_model(batch_size=4, **settings):
+    # Regularized, so that anything left on at inference shows.
+    model = AWDLSTM(WORDS, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
+    model.build((batch_size, None))
+    # Weights far from their start, where every word would be about as likely as any other.
+    rng = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=0.7, size=variable.shape))
+    return model
+
+
+def make_bigrams(rng):
+    """A user's model of two outputs: a word's row of a table is the logits of the next, and the hidden state too."""
+    ids = keras.Input((None,), dtype="int32")
+    rows = keras.layers.Embedding(WORDS, WORDS)(ids)
+    model = keras.Model(ids, [rows, rows])
+    model.set_weights([rng.normal(size=(WORDS, WORDS))])
+    return model
+
+
+def make_text(length):
+    """Words of which each is most often followed by the same one, as a cache and an adapting model can use."""
+    rng = np.random.default_rng(7)
+    text = np.tile(rng.integers(WORDS, size=9), length // 9 + 1)[:length]
+    return np.where(rng.random(length) < 0.3, rng.integers(WORDS, size=length), text).astype("int32")
+
+
+def values(variables):
+    return [ops.convert_to_numpy(variable).copy() for variable in variables]
+
+
+def everything(model):
+    """All that scoring leaves alone in a model that is trained: weights, seeds, training states, optimizer, metrics."""
+    states = [id(part) for lstm in model.lstms for part in lstm.inference_state]
+    kept = [variable for variable in model.variables if id(variable) not in states]
+    return values([*kept, *model.optimizer.variables, *model.metrics_variables])
