@@ -1,0 +1,96 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras.data import Vocabulary
+from awd_keras.evaluation import perplexity, surprisal
+from awd_keras.models import AWDLSTM
+from backends_tests import oracle
+
+WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e", "f")
+
+
+@pytest.fixture
+def vocabulary():
+    return Vocabulary(WORDS)
+
+
+@pytest.fixture
+def model():
+    model = AWDLSTM(len(WORDS), embedding_dim=6, hidden_units=10, num_layers=2, seed=3)
+    model.build((3, None))
+    rng = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=0.9, size=variable.shape))
+    return model
+
+
+def expected_bits(model, tokens, batch_size=1):
+    """NumPy's, of the whole rows at once."""
+    length = (len(tokens) - 1) // batch_size
+    x = tokens[: length * batch_size].reshape(batch_size, length)
+    y = tokens[1 : length * batch_size + 1].reshape(batch_size, length)
+    weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    log_p = oracle.log_softmax(oracle.AWDLSTM(weights, batch_size).forward(x)[0])
+    return -np.take_along_axis(log_p, y[..., None], axis=-1).reshape(-1) / math.log(2)
+
+
+# 58 targets: windows of 20 leave a short one; three rows leave a word out.
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tokens_equal_numpy_and_add_up_to_the_perplexity(model, vocabulary, rng, batch_size):
+    tokens = rng.integers(len(WORDS), size=59).astype("int32")
+    table = surprisal(model, vocabulary, tokens, batch_size=batch_size, bptt=20)
+    expected = expected_bits(model, tokens, batch_size)
+    np.testing.assert_allclose(table.bits, expected, rtol=1e-5, atol=1e-5)
+    assert table.words == tuple(vocabulary.decode(tokens[1 : len(expected) + 1]))
+    assert expected.max() - expected.min() > 5
+    score = perplexity(model, tokens, batch_size=batch_size, bptt=20)
+    assert len(table) == score.tokens
+    assert table.total_bits == pytest.approx(score.loss * score.tokens / math.log(2), rel=1e-5)
+    assert table.even_guess == 3.0
+
+
+def test_a_text_begins_on_a_new_line(model, vocabulary):
+    table = surprisal(model, vocabulary, "a  zebra\n\nc ")
+    assert table.words == ("a", "<unk>", "<eos>", "<eos>", "c")
+    np.testing.assert_allclose(table.bits, expected_bits(model, np.array([0, 2, 1, 0, 0, 4])), rtol=1e-5)
+
+
+def test_a_model_with_hidden_states_too(vocabulary):
+    ids = keras.Input((None,), dtype="int32")
+    rows = keras.layers.Embedding(len(WORDS), len(WORDS))(ids)
+    model = keras.Model(ids, [rows, rows])
+    logits = np.random.default_rng(1).normal(size=(len(WORDS), len(WORDS)))
+    model.set_weights([logits])
+    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    table = surprisal(model, vocabulary, np.array([3, 5, 2]))
+    np.testing.assert_allclose(table.bits, -np.log2([p[3, 5], p[5, 2]]), rtol=1e-5)
+
+
+def test_leaves_training_state_alone(model, vocabulary):
+    model(np.ones((3, 4), "int32"), training=True)
+    before = [keras.ops.convert_to_numpy(part).copy() for part in model.lstms[0].training_state]
+    assert np.abs(before).max() > 0
+    surprisal(model, vocabulary, "a b c")
+    after = [keras.ops.convert_to_numpy(part) for part in model.lstms[0].training_state]
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "too short"),
+        (np.zeros(9), "must be a 1-D array of integer.*float64"),
+        (np.array([0, len(WORDS)]), r"ids in \[0, 8\).*from 0 to 8"),
+    ],
+)
+def test_bad_texts(model, vocabulary, text, message):
+    with pytest.raises(ValueError, match=message):
+        surprisal(model, vocabulary, text)
+
+
+def test_unknown_words(model):
+    with pytest.raises(ValueError, match="'zebra'"):
+        surprisal(model, Vocabulary(["<eos>", *"abcdefg"]), "a zebra")
