@@ -36,7 +36,8 @@ def generate(
 
     Args:
         model: a model with carried state, from integer ids `(batch, time)` to logits
-            `(batch, time, vocabulary)`, of which a call sees `(number of prompts, 1)`.
+            `(batch, time, vocabulary)`, or to several outputs, of which the logits are the first. A
+            call sees ids `(number of prompts, 1)`.
         vocabulary: the `Vocabulary` of the model.
         prompt: words with whitespace between. A newline is `<eos>`, a word that the vocabulary
             lacks is `<unk>`. An empty prompt stands for a new line. Or a list of prompts, of any

@@ -98,7 +98,8 @@ def _write(model, vocabulary, prompts, ids, next_id, max_words, stop):
     for step in itertools.count(1):
         if not writing:
             return
-        logits = np.asarray(model.predict_on_batch(inputs))[:, -1]
+        outputs = model.predict_on_batch(inputs)
+        logits = np.asarray(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)[:, -1]
         if logits.shape[-1] != len(vocabulary):
             raise ValueError(
                 f"Argument `vocabulary` must have as many words as the model has logits, {logits.shape[-1]}. "

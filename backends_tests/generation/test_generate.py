@@ -244,6 +244,17 @@ def test_bad_arguments(model, vocabulary, arguments, message):
         stream(model, vocabulary, "a", **arguments)
 
 
+def test_a_model_with_hidden_states_too(vocabulary):
+    ids = keras.Input((None,), dtype="int32")
+    hidden_states = keras.layers.Embedding(len(WORDS), 4, embeddings_initializer="normal")(ids)
+    logits = keras.layers.Dense(len(WORDS), kernel_initializer="normal")(hidden_states)
+    texts = [
+        generate(keras.Model(ids, outputs), vocabulary, ["a", "b c"], max_words=9, seed=1)
+        for outputs in (logits, [logits, hidden_states])
+    ]
+    assert texts[0] == texts[1]
+
+
 def test_a_vocabulary_of_another_model(model):
     with pytest.raises(ValueError, match=r"`vocabulary` must have .* logits, 6. Received: .*5 words"):
         generate(model, Vocabulary(WORDS[:-1]), "a")
