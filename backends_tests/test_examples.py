@@ -14,6 +14,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # What an example is given to be short, and what it must print.
 EXPECTED = {
     "language_model": (["1"], ["test perplexity", "The value of"]),
+    # test_ablation.py runs what it does.
+    "ablation": (["--help"], ["Table 4", "--finetune-epochs"]),
     "custom_training_torch": (["1"], ["test perplexity"]),
     "custom_training_jax": (["1"], ["test perplexity"]),
     "custom_training_tensorflow": (["1"], ["test perplexity"]),

@@ -1,0 +1,299 @@
+"""What each part of AWD-LSTM is worth: the paper's Table 4 as one command, on any text and at any size.
+
+    KERAS_BACKEND=torch python examples/ablation.py --data DIR --preset ptb --seeds 0 1 --output runs/ablation
+
+trains the full model and, for each of its eight parts, the model without that part, all else equal; then fine-tunes
+them. The output directory gets a table (`ablation.md`, `ablation.json`) and a picture (`ablation.png`), written anew
+after each run of all that is finished by then: every variant with the first seed, then with the next. Killed at any
+moment, the same command goes on where it was. A run is in VARIANT/seed-N, its fine-tuning in VARIANT/seed-N-finetuned.
+
+What the variants leave out:
+
+    fine-tuning        the second training, which averages from its first step; this is the full model before it
+    nt-asgd            averaging: plain SGD at a constant rate (the paper's goes down), and no fine-tuning
+    variable-length    windows of random lengths: each has `bptt` tokens
+    embedding-dropout  dropped words
+    weight-decay       weight decay
+    ar-tar             both penalties of activations
+    weight-drop        dropped recurrent weights
+    small-embedding    embeddings smaller than the layers: they get --hidden-units, and so does the last layer
+
+A run keeps the model of its best epoch in validation, and a fine-tuning the model that it starts with, if none is
+better: in validation, fine-tuning never does harm. Averaging begins when validation is worse than in all but the last
+--non-monotone-interval epochs, which few epochs may not come to: the table says in which epoch it began.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from awd_keras import runs
+from awd_keras.data import Corpus
+from awd_keras.models import PRESETS
+
+# The paper's perplexities on Penn Treebank, validation and test.
+PAPER = {
+    "full": (60.0, 57.3),
+    "fine-tuning": (60.7, 58.8),
+    "nt-asgd": (66.3, 63.7),
+    "variable-length": (61.3, 58.9),
+    "embedding-dropout": (65.1, 62.7),
+    "weight-decay": (63.7, 61.0),
+    "ar-tar": (62.7, 60.3),
+    "weight-drop": (71.1, 68.9),
+    "small-embedding": (68.0, 65.6),
+}
+SIZES = ("embedding_dim", "hidden_units", "num_layers")
+SPLITS = ("valid_perplexity", "test_perplexity")
+WORSE, BETTER = "#0072b2", "#e69f00"
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where runs, table and picture go")
+    parser.add_argument("--data", metavar="DIR", help="the text (default: Python's documentation)")
+    parser.add_argument("--min-count", type=int, metavar="N", help="words that are seen less often become <unk>")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="(default: tiny)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(default: 0)")
+    variants = {"nargs": "+", "choices": PAPER, "default": list(PAPER), "metavar": "VARIANT"}
+    parser.add_argument("--only", help="train no others; full is the whole model", **variants)
+    for name in (*SIZES, "batch_size", "epochs", "non_monotone_interval"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="in place of the preset's")
+    parser.add_argument("--finetune-epochs", type=int, metavar="N", help="at most (default: as many); 0 for none")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    try:
+        counts = {} if options.min_count is None else {"min_count": options.min_count}
+        corpus = Corpus.from_directory(options.data, **counts) if options.data else Corpus.python_docs(**counts)
+        settings = settings_of(options, corpus)
+        check_settings(options.output, settings)
+        report(options.output, settings, options.seeds)
+        for seed in options.seeds:
+            for variant in options.only:
+                print(f"{variant}, seed {seed}", flush=True)
+                train(options.output, variant, seed, settings, corpus)
+                report(options.output, settings, options.seeds)
+    except runs.Interrupted as stop:
+        print(f"ablation: {stop}; the same command goes on", file=sys.stderr)
+        return 128 + stop.number
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return 2
+    print((options.output / "ablation.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def settings_of(options, corpus):
+    """All that decides what a run comes to, but its variant and seed."""
+    preset = PRESETS[options.preset]
+    own = {name: preset.model[name] for name in SIZES}
+    own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
+    own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=preset.epochs)
+    given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
+    return {"preset": options.preset, **own, **given, **text}
+
+
+def check_settings(output, settings):
+    """Raises a ValueError where `output` has runs with other settings: they don't belong in the same table."""
+    if not any(output.glob("*/seed-*/config.json")):
+        return
+    before = json.loads((output / "ablation.json").read_text(encoding="utf-8"))["settings"]
+    # Fine-tuning may be added to runs that have had none yet.
+    before = {**before, "finetune_epochs": before["finetune_epochs"] or settings["finetune_epochs"]}
+    others = [f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]]
+    if others:
+        raise ValueError(f"{output} holds an ablation with {', '.join(others)}: choose another --output")
+
+
+def arguments_of(variant, settings):
+    """The arguments of `awd_keras.runs.train` that make a variant."""
+    model = {name: settings[name] for name in SIZES}
+    optimizer = {"non_monotone_interval": settings["non_monotone_interval"]}
+    if variant == "nt-asgd":
+        # The trigger waits for more measures than there are epochs.
+        optimizer["non_monotone_interval"] = settings["epochs"]
+    elif variant == "embedding-dropout":
+        model["embedding_dropout"] = 0.0
+    elif variant == "weight-decay":
+        optimizer["weight_decay"] = 0.0
+    elif variant == "ar-tar":
+        model.update(alpha=0.0, beta=0.0)
+    elif variant == "weight-drop":
+        model["weight_drop"] = 0.0
+    elif variant == "small-embedding":
+        model["embedding_dim"] = settings["hidden_units"]
+    same = {name: settings[name] for name in ("preset", "epochs", "batch_size")}
+    return {**same, "model": model, "optimizer": optimizer, "variable": variant != "variable-length"}
+
+
+def directories(output, variant, seed, settings):
+    """Where a variant is trained, and where fine-tuned; the second is None if it isn't."""
+    trained = output / ("full" if variant == "fine-tuning" else variant) / f"seed-{seed}"
+    if settings["finetune_epochs"] == 0 or variant in ("fine-tuning", "nt-asgd"):
+        return trained, None
+    return trained, trained.with_name(f"{trained.name}-finetuned")
+
+
+def train(output, variant, seed, settings, corpus):
+    """Trains a variant and fine-tunes it, as far as that isn't done yet."""
+    trained, finetuned = directories(output, variant, seed, settings)
+    if not resumed(trained, corpus):
+        runs.train(trained, corpus, seed=seed, verbose=2, **arguments_of(variant, settings))
+    if finetuned and not resumed(finetuned, corpus):
+        runs.finetune(trained, finetuned, epochs=settings["finetune_epochs"], corpus=corpus, verbose=2)
+
+
+def resumed(directory, corpus):
+    """Whether a run has been begun in the directory; it is finished now."""
+    if begun := (directory / "config.json").is_file():
+        runs.resume(directory, corpus, verbose=2)
+    return begun
+
+
+def collect(output, settings, seeds):
+    """The results that there are, of each variant by seed."""
+    found = {}
+    for variant in PAPER:
+        found[variant] = {}
+        for seed in seeds:
+            trained, finetuned = directories(output, variant, seed, settings)
+            first, last = runs.Run(trained).result, runs.Run(finetuned or trained).result
+            if first and last:
+                found[variant][seed] = {**last, "triggered_epoch": first["triggered_epoch"]}
+    if settings["finetune_epochs"] == 0:
+        del found["fine-tuning"]  # Nothing to leave out.
+    return found
+
+
+def summarize(found):
+    """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
+    rows = []
+    for variant, results in found.items():
+        both = [seed for seed in results if seed in found["full"]]
+        row = {"variant": variant, "seeds": list(results)}
+        for split, paper, full in zip(SPLITS, PAPER[variant], PAPER["full"], strict=True):
+            # Of the same seed each, which sets the windows and most of the weights of both.
+            pairs = [(results[seed][split], found["full"][seed][split]) for seed in both]
+            row[split] = spread([result[split] for result in results.values()])
+            row[f"{split}_change"] = spread([without - with_all for without, with_all in pairs])
+            row[f"paper_{split}_change"] = round(paper - full, 1)
+        # What the picture shows is of the last split, the test.
+        row["percents"] = [100 * (without / with_all - 1) for without, with_all in pairs]
+        row["paper_percent"] = 100 * (paper / full - 1)
+        row["agrees"] = agreement(row["test_perplexity_change"]) if variant != "full" else None
+        row["averaged_from"] = [result["triggered_epoch"] for result in results.values()]
+        rows.append(row)
+    return rows
+
+
+def spread(values):
+    return [mean(values), min(values), max(values)] if values else None
+
+
+def agreement(change):
+    """Whether leaving the part out makes the test perplexity worse, as it does in the paper for every part."""
+    if change is None:
+        return None
+    _, least, greatest = change
+    return "yes" if least > 0 else "no" if greatest < 0 else "unclear"
+
+
+def report(output, settings, seeds):
+    """Writes the table and the picture of all that is finished."""
+    results = collect(output, settings, seeds)
+    rows = summarize(results)
+    figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
+    output.mkdir(parents=True, exist_ok=True)
+    for name, write in (
+        ("ablation.json", lambda path: path.write_text(figures, encoding="utf-8")),
+        ("ablation.md", lambda path: path.write_text(table(rows, settings), encoding="utf-8")),
+        ("ablation.png", lambda path: draw(rows, settings, path)),
+    ):
+        # Beside its place first, so that whoever looks meets a whole one.
+        beside = output / f".writing-{name}"
+        write(beside)
+        beside.replace(output / name)
+
+
+def title(settings):
+    sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
+    text = "{epochs} epochs and at most {finetune_epochs} of fine-tuning, {train_tokens:,} tokens, {words:,} words"
+    return f"{sizes}\n{text}".format(**settings)
+
+
+def table(rows, settings):
+    names = ("left out", "seeds", "valid", "test", "valid, change", "test, change", "the paper's", "agree", "averaged")
+    lines = [
+        f"{title(settings)}.\n",
+        "Perplexities: the mean of the seeds, the least and the greatest. A change is to the full model of the same "
+        "seed; the paper's is on Penn Treebank, valid / test. They agree where leaving the part out makes the test "
+        "perplexity worse with every seed, and don't where it makes it better with every one. The last column has the "
+        "epochs in which averaging began.\n",
+        f"| {' | '.join(names)} |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    for row in rows:
+        cells = [
+            "nothing" if row["variant"] == "full" else row["variant"],
+            ", ".join(map(str, row["seeds"])),
+            *(figure(row[split], ".1f") for split in SPLITS),
+            *(figure(row[f"{split}_change"], "+.1f") for split in SPLITS),
+            " / ".join(f"{row[f'paper_{split}_change']:+.1f}" for split in SPLITS),
+            row["agrees"] or "",
+            ", ".join("never" if epoch is None else str(epoch) for epoch in row["averaged_from"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(spread, form):
+    if spread is None:
+        return ""
+    middle, least, greatest = (format(value, form) for value in spread)
+    return middle if least == greatest else f"{middle} ({least} to {greatest})"
+
+
+def draw(rows, settings, path):
+    """Draws the test perplexity's changes in percent, as the paper's perplexities are of another size."""
+    full, *others = rows
+    others = [row for row in others if row["percents"]]
+    picture = Figure(figsize=(9, 2.4 + 0.45 * len(others)), layout="constrained")
+    axes = picture.add_subplot()
+    if full["test_perplexity"]:
+        middle, *ends = full["test_perplexity"]
+        axes.axvspan(*(100 * (end / middle - 1) for end in ends), color="0.85")
+    for y, row in enumerate(others):
+        percents = row["percents"]
+        axes.barh(y, mean(percents), height=0.6, color=WORSE if mean(percents) > 0 else BETTER)
+        axes.plot(percents, [y] * len(percents), "|-", color="black", markersize=10)
+        axes.plot(row["paper_percent"], y, "D", markerfacecolor="white", markeredgecolor="black")
+    axes.set_yticks(range(len(others)), [f"no {row['variant']}" for row in others])
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("change of the test perplexity, percent")
+    axes.set_title(title(settings), fontsize="small")
+    legend = [
+        Patch(color=WORSE, label="worse without it, as in the paper"),
+        Patch(color=BETTER, label="better without it"),
+        Line2D([], [], color="black", marker="|", markersize=10, label="the seeds"),
+        Line2D([], [], color="white", marker="D", markeredgecolor="black", label="the paper's, Penn Treebank"),
+        Patch(color="0.85", label="the full model's seeds"),
+    ]
+    picture.legend(handles=legend, loc="outside lower center", ncols=3, fontsize="small")
+    picture.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
