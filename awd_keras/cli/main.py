@@ -4,7 +4,7 @@ import sys
 
 from awd_keras import __version__
 from awd_keras.choose_backend import BACKENDS, choose_backend
-from awd_keras.cli import evaluate, generate, train, verify
+from awd_keras.cli import evaluate, finetune, generate, train, verify
 from awd_keras.cli.parser import Parser
 
 
@@ -44,6 +44,6 @@ def _parser():
         metavar="NAME",
         help=f"{', '.join(BACKENDS)}; without it, KERAS_BACKEND or the first that is installed",
     )
-    for command in (train, evaluate, generate, verify):
+    for command in (train, finetune, evaluate, generate, verify):
         command.add(commands, common)
     return parser

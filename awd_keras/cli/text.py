@@ -1,12 +1,12 @@
 """The text that a command works on."""
 
 
-def add_data(parser):
+def add_data(parser, otherwise="the language reference that Python carries"):
     """Declares `--data`."""
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="directory with train.txt, valid.txt and test.txt; without it, the language reference that Python carries",
+        help=f"directory with train.txt, valid.txt and test.txt; without it, {otherwise}",
     )
 
 
@@ -18,6 +18,16 @@ def read_corpus(directory, min_count):
     if directory is None:
         return Corpus.python_docs(**counts)
     return Corpus.from_directory(directory, **counts)
+
+
+def read_corpus_again(directory, run):
+    """The corpus of `--data`, read as the run in the directory `run` had it; None without `--data`."""
+    from awd_keras import runs
+
+    if directory is None:
+        return None
+    source = runs.Run.open(run).setting("text") or {}
+    return read_corpus(directory, source.get("min_count"))
 
 
 def read_corpus_in(vocabulary, directory):

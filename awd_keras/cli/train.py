@@ -1,8 +1,7 @@
 """`awd-keras train`."""
 
-import sys
-
-from awd_keras.cli.text import add_data, read_corpus
+from awd_keras.cli.report import report
+from awd_keras.cli.text import add_data, read_corpus, read_corpus_again
 
 # Option, type, metavar, help; each overrides the preset's argument of that name.
 _MODEL_OPTIONS = (
@@ -71,30 +70,9 @@ def add(commands, common):
 
 def main(options):
     """Trains, and prints what came of it."""
-    from awd_keras import runs
-
-    resumed = options.resume is not None
-    directory = options.resume if resumed else options.output
-    try:
-        result = _resume(options) if resumed else _start(options)
-    except runs.Interrupted as stop:
-        print()  # Keras's progress bar has left its line open.
-        checkpoints = runs.Checkpoints(directory).paths()
-        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
-        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
-        return 128 + stop.number
-    except FloatingPointError:
-        print()
-        raise
-    epoch = result["triggered_epoch"]
-    print(f"backend           {result['backend']}")
-    print(f"averaging since   {'-' if epoch is None else f'the end of epoch {epoch}'}")
-    print(f"skipped steps     {result['skipped_steps']}")
-    print(f"tokens a second   {result['tokens_per_second']:.0f}")
-    print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
-    print(f"test perplexity   {_figure(result['test_perplexity'])}")
-    print(f"run directory     {directory}")
-    return 0
+    if options.resume is not None:
+        return report(options.resume, lambda: _resume(options))
+    return report(options.output, lambda: _start(options))
 
 
 def _start(options):
@@ -128,17 +106,10 @@ def _resume(options):
     if own:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
-    corpus = None
-    if options.data is not None:
-        source = runs.Run.open(options.resume).setting("text") or {}
-        corpus = read_corpus(options.data, source.get("min_count"))
+    corpus = read_corpus_again(options.data, options.resume)
     return runs.resume(options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite)
 
 
 def _given(options, table):
     names = [option.replace("-", "_") for option, *_ in table]
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _figure(value):
-    return "not finite: the training diverged" if value is None else f"{value:.2f}"

@@ -41,8 +41,8 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     """
     try:
         with StopOnSignal() as stop:
-            lines, skipped_steps = _fit(run, corpus, verbose, stop)
-            return _score(run, corpus, lines, skipped_steps)
+            lines, optimizer = _fit(run, corpus, verbose, stop)
+            return _score(run, corpus, lines, optimizer)
     except FileNotFoundError:
         raise  # What is lost doesn't come back by going on.
     except OSError as error:
@@ -74,11 +74,33 @@ def _fit(run, corpus, verbose, stop):
     train_set = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
     valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
     keras.utils.set_random_seed(seed)
-    network = _configured(AWDLSTM, run, "model")
     # The carried state is built for the largest batch that it will see.
-    network.build((max(batch_size, preset.valid_batch_size, preset.test_batch_size), None))
+    rows = max(batch_size, preset.valid_batch_size, preset.test_batch_size)
+    network, optimizer, lines = _restored(run, rows)
     start = run.setting("finetuned_from")
-    if start and not run.checkpoints.paths():
+    is_over = start and stopped_epoch(lines, optimizer.non_monotone_interval)
+    recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
+    catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
+    if len(lines) < epochs and not is_over:
+        network.fit(
+            train_set,
+            epochs=epochs,
+            initial_epoch=len(lines),
+            validation_data=valid_set,
+            callbacks=[*callbacks.awd_lstm(train_set, stop_training=bool(start)), catch, recorder, stop],
+            verbose=verbose,
+        )
+    return recorder.lines, optimizer
+
+
+def _restored(run, batch_size):
+    """The compiled model where the run goes on, its optimizer, and the metrics of the epochs so far."""
+    start = run.setting("finetuned_from")
+    lines = run.metrics()
+    check_metrics(lines, run.path("metrics.jsonl"))
+    network = _configured(AWDLSTM, run, "model")
+    network.build((batch_size, None))
+    if start and not lines and not run.checkpoints.paths():
         load_start(run, network)
     network.compile(optimizer=_configured(NTASGD, run, "optimizer"))
     network.optimizer.build(network.trainable_variables)
@@ -86,8 +108,6 @@ def _fit(run, corpus, verbose, stop):
     optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
     if start:
         optimizer.start_averaging()
-    lines = run.metrics()
-    check_metrics(lines, run.path("metrics.jsonl"))
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
         found = ", ".join(path.name for path in run.checkpoints.paths())
@@ -97,24 +117,9 @@ def _fit(run, corpus, verbose, stop):
                 f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
                 "options."
             )
-        epoch = 0
     elif epoch or start:
         run.model()  # That the best one is there and whole is better known now than after hours of training.
-    lines = lines[:epoch]
-    stopped = stopped_epoch(lines, optimizer.non_monotone_interval) if start else None
-    best = start["valid_perplexity"] if start else None
-    recorder = RunRecorder(run, train_set, lines, best)
-    catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
-    if epoch < epochs and stopped is None:
-        network.fit(
-            train_set,
-            epochs=epochs,
-            initial_epoch=epoch,
-            validation_data=valid_set,
-            callbacks=[*callbacks.awd_lstm(train_set, stop_training=bool(start)), catch, recorder, stop],
-            verbose=verbose,
-        )
-    return recorder.lines, optimizer.skipped_steps
+    return network, optimizer, lines[: epoch or 0]
 
 
 def _configured(kind, run, name):
@@ -127,7 +132,7 @@ def _configured(kind, run, name):
         raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
 
 
-def _score(run, corpus, lines, skipped_steps):
+def _score(run, corpus, lines, optimizer):
     preset, bptt = PRESETS[run.setting("preset")], run.setting("bptt")
     best = run.model()
     valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
@@ -140,13 +145,12 @@ def _score(run, corpus, lines, skipped_steps):
         "valid_perplexity": valid.perplexity,
         "test_perplexity": test.perplexity,
         "triggered_epoch": triggered[0] if triggered else None,
-        "skipped_steps": skipped_steps,
+        "skipped_steps": optimizer.skipped_steps,
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "versions": versions(),
     }
     start = run.setting("finetuned_from")
     if start:
-        interval = run.setting("optimizer")["non_monotone_interval"]
-        stopped = stopped_epoch(lines, interval)
+        stopped = stopped_epoch(lines, optimizer.non_monotone_interval)
         result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
     return run.write_result(result)

@@ -58,6 +58,9 @@ def test_the_list():
     callbacks = awd_lstm(dataset)
     types = [ScaleLearningRate, ResetStates, NonMonotonicTrigger, SwapAveragedWeights]
     assert [type(callback) for callback in callbacks] == types
+    for stop in (False, True):
+        assert awd_lstm(dataset, stop_training=stop)[2].stop_training is stop
+    assert callbacks[2].stop_training is False
     assert callbacks[0].dataset is dataset
 
 

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights
+from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights, awd_lstm
+from awd_keras.data import BPTTDataset
 from awd_keras.optimizers import NTASGD
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype("float32")
 Y = RNG.normal(size=(40, 2)).astype("float32")
 VALIDATION = X[:8], Y[:8]
+DATASET = BPTTDataset(np.arange(100), 2)
 
 
 class Listening(NTASGD):
@@ -61,6 +63,36 @@ def test_averaging_starts_at_the_epoch_s_end():
     history = fit(model, [NonMonotonicTrigger("val_loss"), look], epochs=4, **data)
     assert history["val_loss"][2] > history["val_loss"][0]
     assert averaging == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("averaging", "stop_training", "epochs"),
+    [
+        (True, True, 3),  # worse than the first
+        (True, False, 6),
+        (False, False, 6),
+        (False, True, 4),  # The third starts it, the next one is worse too.
+    ],
+)
+def test_stops_training(averaging, stop_training, epochs):
+    model = new_model(NTASGD(learning_rate=0.1, non_monotone_interval=1))
+    # What the untrained model says, so that training makes it worse.
+    data = {"validation_data": (X, model.predict(X, verbose=0))}
+    if averaging:
+        model.optimizer.start_averaging()
+    trigger = NonMonotonicTrigger("val_loss", stop_training=stop_training)
+    history = fit(model, [trigger, SwapAveragedWeights()], epochs=6, **data)
+    assert history["val_loss"] == sorted(history["val_loss"])
+    assert len(history["val_loss"]) == epochs
+
+
+def test_stops_training_in_the_middle_of_an_epoch():
+    model = new_model(Listening(learning_rate=0.1, non_monotone_interval=1))
+    worse = X, model.predict(X, verbose=0)
+    model.optimizer.start_averaging()
+    fit(model, [NonMonotonicTrigger("val_loss", 2, worse, stop_training=True), SwapAveragedWeights()], epochs=6)
+    assert [step for step, _ in model.optimizer.heard] == [2, 4, 6]
+    assert int(model.optimizer.iterations) == 6
 
 
 @pytest.mark.parametrize("logs", [{}, {"validation_data": VALIDATION}])
@@ -204,6 +236,12 @@ def test_bad_frequency(frequency):
 def test_validation_data_goes_with_a_frequency(arguments):
     with pytest.raises(ValueError, match="Argument `validation_data` must be given if .* Received"):
         NonMonotonicTrigger(**arguments)
+
+
+@pytest.mark.parametrize("make", [NonMonotonicTrigger, lambda **arguments: awd_lstm(DATASET, **arguments)])
+def test_bad_stop_training(make):
+    with pytest.raises(ValueError, match="Argument `stop_training` must be a boolean. Received: stop_training=1"):
+        make(stop_training=1)
 
 
 def test_needs_ntasgd():
