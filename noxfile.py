@@ -19,6 +19,13 @@ INSTALL = {
     "tensorflow": ["-e", ".[test]", TENSORFLOW, "tensorboard"],
 }
 
+# What others' programs read, and the schema that it is held against.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "citation-file-format": "CITATION.cff",
+}
+
 
 def environment(backend: str) -> dict[str, str]:
     """What the suite needs to know; conftest.py fails the run when the backend is another."""
@@ -76,6 +83,34 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("extra", [nox.param(name, id=name) for name in ("torch", "jax", "tensorflow")])
+def package(session: nox.Session, extra: str) -> None:
+    """Build wheel and sdist, check them, and use the wheel with one extra where nothing else is installed."""
+    session.install("-c", "constraints.txt", "build", "twine")
+    session.run("python", "-m", "build", "--outdir", session.create_tmp())
+    sdist, wheel = sorted(
+        map(str, Path(session.create_tmp()).glob("awd_keras-*")), key=lambda name: name.endswith("whl")
+    )
+    session.run("twine", "check", "--strict", sdist, wheel)
+    session.run("python", "-m", "venv", "--clear", "build/package")
+    python = "build/package/bin/python"
+    session.run(python, "-m", "pip", "install", "-c", "constraints.txt", f"{wheel}[{extra}]", external=True)
+    with session.chdir(session.create_tmp()):  # not beside the sources
+        session.run(str(Path(session.invoked_from, python)), "-m", "awd_keras", "verify", external=True)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Say how much of the code the suite runs, over the three backends: at least 95% of its lines."""
+    session.install("-c", "constraints.txt", "-e", ".[torch,jax,test]", TENSORFLOW, "tensorboard", "coverage")
+    session.run("coverage", "erase")
+    for backend in INSTALL:
+        session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs, env=environment(backend))
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
 def minimums(session: nox.Session) -> None:
     """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
     session.install("-e", ".[jax,test]", *minimum("jax"))
@@ -85,8 +120,11 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types, and that no framework is imported outside awd_keras/backend."""
-    session.install("-c", "constraints.txt", "ruff", "mypy", "numpy")
+    """Check style, types, spelling, and that no framework is imported outside awd_keras/backend."""
+    session.install("-c", "constraints.txt", "ruff", "mypy", "numpy", "codespell", "check-jsonschema")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("codespell")
+    for schema, files in SCHEMAS.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, Path().glob(files)))
