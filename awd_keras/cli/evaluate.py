@@ -1,5 +1,7 @@
 """`awd-keras evaluate`."""
 
+from awd_keras.cli.adaptive import add_adaptive, check_adaptive, report_adaptive
+from awd_keras.cli.score_line import score_line
 from awd_keras.cli.text import add_data, read_corpus_in
 
 
@@ -11,12 +13,18 @@ def add(commands, common):
     evaluate.set_defaults(command=main)
     evaluate.add_argument("run", metavar="RUN", help="directory of the run")
     add_data(evaluate)
+    add_adaptive(evaluate)
+    evaluate.add_argument("--worst", type=int, metavar="N", help="list the N words that cost most in valid.txt too")
 
 
 def main(options):
     """Prints perplexities."""
     from awd_keras import evaluation, models, runs
+    from awd_keras.checks import check_positive_integer
 
+    if options.worst is not None:
+        check_positive_integer("worst", options.worst)
+    check_adaptive(options)
     run = runs.Run.open(options.run)
     preset = models.PRESETS[run.setting("preset")]
     corpus = read_corpus_in(run.vocabulary(), options.data)
@@ -27,9 +35,6 @@ def main(options):
         ("test", corpus.test, preset.test_batch_size),
     ):
         score = evaluation.perplexity(model, tokens, batch_size=batch_size, bptt=bptt)
-        print(
-            f"{name:5} perplexity {score.perplexity:.2f}  loss {score.loss:.4f}  "
-            f"bits/token {score.bits_per_token:.4f}  tokens {score.tokens}  "
-            f"batch size {batch_size}  seconds {score.seconds:.1f}"
-        )
+        print(score_line(name, score, batch_size))
+    report_adaptive(options, model, corpus, run)
     return 0

@@ -1,0 +1,121 @@
+"""`awd-keras generate`."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from awd_keras import cli, generation, runs
+from awd_keras.data import Vocabulary
+from awd_keras.models import AWDLSTM
+
+WORDS = ["<eos>", "<unk>", "the", "cat", "sat", "on", "mat"]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    model = AWDLSTM(len(WORDS), embedding_dim=4, hidden_units=4, num_layers=1, seed=1)
+    model.build((3, None))
+    run = runs.Run.create(tmp_path_factory.mktemp("run"), {}, Vocabulary(WORDS))
+    run.write_model(model)
+    return str(run.directory)
+
+
+def test_every_option_reaches_the_writing(directory, monkeypatch):
+    called = {}
+
+    def stream(model, vocabulary, prompt, **settings):
+        called.update(settings, words=vocabulary.words, prompt=prompt, model=type(model))
+        return iter(())
+
+    monkeypatch.setattr(generation, "stream", stream)
+    assert cli.main(["generate", directory]) == 0
+    assert called == {
+        "model": AWDLSTM,
+        "words": tuple(WORDS),
+        "prompt": [""],
+        "max_words": 50,
+        "temperature": 1.0,
+        "top_k": None,
+        "top_p": None,
+        "seed": None,
+        "stop": (),
+    }
+    options = "--words 9 --temperature 0.5 --top-k 3 --top-p 0.8 --seed 7 --stop <eos> --stop cat --prompt a --prompt"
+    assert cli.main(["generate", directory, *options.split(), "b c"]) == 0
+    assert called == {
+        "model": AWDLSTM,
+        "words": tuple(WORDS),
+        "prompt": ["a", "b c"],
+        "max_words": 9,
+        "temperature": 0.5,
+        "top_k": 3,
+        "top_p": 0.8,
+        "seed": 7,
+        "stop": ["<eos>", "cat"],
+    }
+
+
+def test_prints_the_texts_of_generate(directory, capsys):
+    run = runs.Run.open(directory)
+    prompts = ["the cat", "", "on\nthe zebra"]
+    texts = generation.generate(run.model(), run.vocabulary(), prompts, max_words=6, top_p=0.9, seed=4, stop="mat")
+    arguments = ["--words", "6", "--top-p", "0.9", "--seed", "4", "--stop", "mat"]
+    command = ["generate", directory, *arguments, *(part for prompt in prompts for part in ("--prompt", prompt))]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == "\n\n".join(texts) + "\n"
+    assert cli.main(["generate", directory, *arguments, "--prompt", "the cat"]) == 0
+    assert capsys.readouterr().out == texts[0] + "\n"
+
+
+def test_words_appear_as_they_are_drawn(directory, monkeypatch):
+    """Each is printed, and the buffer emptied, before the model is run for the next."""
+    seen = []
+    run_model = AWDLSTM.predict_on_batch
+
+    def predict_on_batch(self, inputs):
+        seen.append("run")
+        return run_model(self, inputs)
+
+    def printed(*text, end="\n", flush=False):
+        seen.append((text, end, flush))
+
+    monkeypatch.setattr(AWDLSTM, "predict_on_batch", predict_on_batch)
+    monkeypatch.setattr(builtins, "print", printed)
+    assert cli.main(["generate", directory, "--prompt", "the", "--words", "3", "--seed", "1"]) == 0
+    assert seen[0] == (("the",), "", True)
+    assert [entry == "run" for entry in seen] == [False, *[True, False] * 3, False]
+    assert all(entry == "run" or entry[1:] == ("", True) for entry in seen[:-1])
+    assert seen[-1] == ((), "\n", False)
+
+
+def test_a_model_that_diverged(directory, tmp_path, capsys):
+    run = runs.Run.open(directory)
+    model = run.model()
+    model.embedding.bias.assign(np.full(len(WORDS), np.nan))
+    broken = runs.Run.create(tmp_path / "broken", {}, run.vocabulary())
+    broken.write_model(model)
+    assert cli.main(["generate", str(tmp_path / "broken"), "--prompt", "the cat"]) == 2
+    captured = capsys.readouterr()
+    # The line that the text had begun is ended.
+    assert captured.out == "the cat\n"
+    assert captured.err.startswith("awd-keras: error: Argument `model` must give finite logits")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--top-k", "0"], "`top_k`"),
+        (["--top-p", "1.5"], "`top_p`"),
+        (["--words", "0"], "`max_words`"),
+        (["--stop", "zebra"], "'zebra'"),
+        (["--prompt", "the"] * 4, "at most the batch size that it was built for"),
+    ],
+)
+def test_bad_options(directory, capsys, options, named):
+    assert cli.main(["generate", directory, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("awd-keras: error: ")
+    assert named in error
+    assert error.count("\n") == 1
