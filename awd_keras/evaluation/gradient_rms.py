@@ -65,6 +65,6 @@ def gradient_rms(
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("bptt", bptt)
     dataset = BPTTDataset(check_tokens(tokens, model), batch_size, bptt=bptt, variable=False)
-    optimizer = _SquaredGradients(learning_rate=1.0)
+    optimizer = _SquaredGradients(learning_rate=1.0, name="squared_gradients")
     Adapter(model, optimizer).read(dataset, verbose)
     return [np.sqrt(ops.convert_to_numpy(total) / len(dataset)) for total in optimizer.sums]
