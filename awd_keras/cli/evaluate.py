@@ -37,4 +37,11 @@ def main(options):
         score = evaluation.perplexity(model, tokens, batch_size=batch_size, bptt=bptt)
         print(score_line(name, score, batch_size))
     report_adaptive(options, model, corpus, run)
+    if options.worst is not None:
+        table = evaluation.surprisal(
+            model, corpus.vocabulary, corpus.valid, batch_size=preset.valid_batch_size, bptt=bptt
+        )
+        print("\n  total bits  occurrences  mean bits  word")
+        for cost in table.worst(options.worst):
+            print(f"{cost.total_bits:12.1f}  {cost.occurrences:11}  {cost.mean_bits:9.2f}  {cost.word}")
     return 0
