@@ -6,10 +6,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from awd_keras import runs
 from awd_keras.data import Corpus
 from awd_keras.evaluation import perplexity
+from awd_keras.models import PRESETS
+from awd_keras.runs.curve import draw_curve
+from awd_keras.runs.stopped_epoch import stopped_epoch
 from backends_tests.runs.numpy_run import SAVED, go_on, optimizer_variables
 from backends_tests.runs.small_run import SETTINGS, arrays, contents, differences, make_corpus
 from backends_tests.runs.test_faults import copies
@@ -163,9 +167,37 @@ def test_more_epochs_change_nothing_where_it_has_stopped(folder, tmp_path, no_fi
     assert (result["epochs"], result["stopped_epoch"]) == (last_epoch(folder),) * 2
 
 
-def test_epochs_run_out(folder, tmp_path):
-    result = finetune(folder, tmp_path / "new", epochs=1)
-    assert (result["epochs"], result["stopped_epoch"]) == (1, None)
+def test_as_many_epochs_as_the_preset_has(folder, tmp_path, no_fit):
+    with pytest.raises(AssertionError, match="trained"):
+        finetune(folder, tmp_path / "new", epochs=None)
+    assert runs.Run.open(tmp_path / "new").config["epochs"] == PRESETS["tiny"].epochs
+
+
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        ([5.0, 6.0], None),
+        ([5.0, 6.0, 5.5], 3),
+        # What overflowed is as bad as can be, but not worse than itself.
+        ([5.0, None, 4.0, None], 4),
+        ([None, None, None, None], None),
+    ],
+)
+def test_where_the_metrics_say_that_it_is_over(measures, expected):
+    lines = [{"epoch": k + 1, "valid_perplexity": measure} for k, measure in enumerate(measures)]
+    assert stopped_epoch(lines, 1) == expected
+
+
+@pytest.mark.parametrize(("averaging", "marked"), [([True, True], []), ([False, True], [2]), ([False, False], [])])
+def test_the_curve_marks_no_epoch_if_all_are_averaged(tmp_path, monkeypatch, averaging, marked):
+    found = []
+    monkeypatch.setattr(Axes, "axvline", lambda axes, x, **kwargs: found.append(x))
+    lines = [
+        {"epoch": k + 1, "train_perplexity": 9.0, "valid_perplexity": 9.0, "averaging": value}
+        for k, value in enumerate(averaging)
+    ]
+    draw_curve(lines, tmp_path / "curve.png")
+    assert found == marked
 
 
 def test_killed_before_the_first_checkpoint(folder, tmp_path, monkeypatch):
