@@ -1,0 +1,232 @@
+"""The scripts for a GPU that is lent for minutes: what they write, that they stop in time, go on, and repeat nothing."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from awd_keras import runs
+from awd_keras.models import AWDLSTM
+from backends_tests.runs.small_run import SETTINGS, make_corpus
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks" / "gpu"
+NAMES = ("prepare", "train_minutes", "collect_run", "score_half", "all")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """The scripts find each other beside themselves, and the benchmarks one folder up."""
+    monkeypatch.syspath_prepend(str(SCRIPTS.parent))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return make_corpus()
+
+
+@pytest.fixture(scope="module")
+def directory(corpus, tmp_path_factory):
+    """A run of two epochs, which has ended."""
+    directory = tmp_path_factory.mktemp("run") / "small"
+    runs.train(directory, corpus, "tiny", **{**SETTINGS, "epochs": 2})
+    return directory
+
+
+def small_model(units=6):
+    model = AWDLSTM(9, embedding_dim=units, hidden_units=8, num_layers=2, seed=3)
+    model.build((1, None))
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_it_does(name, monkeypatch, capsys):
+    script = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as end:
+        script.main()
+    assert end.value.code == 0
+    assert " ".join(script.__doc__.split())[:60] in " ".join(capsys.readouterr().out.split())
+
+
+# What is carried
+
+
+def test_what_the_machine_has_is_left_alone(tmp_path, monkeypatch):
+    import prepare
+
+    monkeypatch.setattr(prepare, "SITE", tmp_path)
+    (tmp_path / "optree-0.20.0.dist-info").mkdir()
+    names = ("keras-3.15.1-py3-none-any.whl", "ml_dtypes-0.6.0-cp312-cp312-x.whl", "optree-0.20.0-cp312-cp312-x.whl")
+    keras, ml_dtypes, optree = (Path(name) for name in names)
+    assert prepare.lacking([keras, ml_dtypes], {"ml-dtypes", "torch"}) == [keras]
+    assert prepare.lacking([ml_dtypes, optree], set()) == [ml_dtypes]
+    assert {"keras", "numpy"} <= prepare.installed()
+
+
+def test_versions_are_those_of_the_project():
+    import prepare
+
+    pins = prepare.pinned((SCRIPTS.parents[1] / "constraints.txt").read_text(encoding="utf-8"))
+    assert pins["keras"].startswith("keras==3.")
+    assert all(pin.startswith(f"{name}==") for name, pin in pins.items())
+
+
+# What is brought back
+
+
+def test_half_precision_goes_there_and_back(tmp_path, monkeypatch):
+    import half_weights
+
+    monkeypatch.setattr(half_weights, "VALUES", 100)
+    model, other = small_model(), small_model()
+    for variable in other.trainable_variables:
+        variable.assign(0 * variable.numpy())
+    paths = half_weights.write_half(model, "small", tmp_path)
+    count = sum(np.prod(v.shape) for v in model.trainable_variables)
+    assert len(paths) == -(-count // 100) > 9
+    half_weights.read_half(other, "small", tmp_path)
+    for ours, theirs in zip(model.trainable_variables, other.trainable_variables, strict=True):
+        np.testing.assert_array_equal(theirs.numpy(), ours.numpy().astype("float16").astype("float32"))
+    with pytest.raises(ValueError, match="values"):
+        half_weights.read_half(small_model(units=5), "small", tmp_path)
+    paths[3].unlink()
+    with pytest.raises(ValueError, match="all parts"):
+        half_weights.read_half(other, "small", tmp_path)
+    # Parts of an earlier, larger file don't stay.
+    monkeypatch.setattr(half_weights, "VALUES", 10**6)
+    assert half_weights.write_half(model, "small", tmp_path) == list(tmp_path.iterdir())
+
+
+def test_a_run_becomes_a_file_and_a_picture(directory, tmp_path):
+    from collect_run import collect
+
+    run = runs.Run.open(directory)
+    paths = collect(run, "small", tmp_path / "new")
+    assert sorted(paths) == sorted((tmp_path / "new").iterdir())
+    assert paths[1].read_bytes().startswith(b"\x89PNG")
+    collected = json.loads(paths[0].read_text(encoding="utf-8"))
+    assert collected["finished"] is True
+    for name in ("valid_perplexity", "test_perplexity", "triggered_epoch"):
+        assert collected[name] == run.result[name]
+    assert collected["metrics"] == run.metrics()
+    assert collected["epochs"] == 2
+    assert collected["seconds_an_epoch"] == np.median([line["seconds"] for line in run.metrics()])
+    assert collected["versions"]["keras"] == run.config["versions"]["keras"]
+    assert collected["settings"]["model"] == run.config["model"]
+    assert "text" not in collected["settings"]
+    assert collected["hardware"]["device"]
+
+
+def test_a_run_that_is_not_finished(directory, tmp_path, monkeypatch):
+    from collect_run import summary
+
+    run = runs.Run.open(directory)
+    lines = [{**line, "valid_perplexity": value} for line, value in zip(run.metrics(), (7.0, None), strict=True)]
+    monkeypatch.setattr(runs.Run, "result", None)
+    monkeypatch.setattr(runs.Run, "metrics", lambda self: lines)
+    monkeypatch.setattr(runs.Run, "config", {**run.config, "preset": "ptb"})
+    collected = summary(run)
+    assert collected["finished"] is False
+    assert (collected["valid_perplexity"], collected["test_perplexity"]) == (7.0, None)
+    assert collected["published"]["original code"]["before fine-tuning"] == [61.2, 58.8]
+
+
+def test_half_and_full_precision_are_scored(directory, corpus, tmp_path):
+    from score_half import scores
+    from train_minutes import bring_back
+
+    paths = bring_back(directory, "small", tmp_path)
+    assert [path.name for path in paths] == ["small.json", "small.png", "small-half-1-of-1.npz"]
+    collected = json.loads(paths[0].read_text(encoding="utf-8"))
+    options = argparse.Namespace(folder=tmp_path, name="small", run=directory)
+    found = scores(collected, corpus, options)
+    assert found["full"]["valid"] == pytest.approx(collected["valid_perplexity"], rel=1e-6)
+    assert found["full"]["test"] == pytest.approx(collected["test_perplexity"], rel=1e-6)
+    for split in ("valid", "test"):
+        assert found["half"][split] != found["full"][split]
+        assert found["half"][split] == pytest.approx(found["full"][split], rel=1e-2)
+
+
+def test_nothing_is_brought_back_of_no_epoch(directory, tmp_path, monkeypatch, capsys):
+    from train_minutes import bring_back
+
+    run = runs.Run.open(directory)
+    empty = runs.Run.create(tmp_path / "run", run.config, run.vocabulary())
+    assert bring_back(empty.directory, "small", tmp_path) == []
+    assert "No epoch" in capsys.readouterr().err
+
+
+# Time
+
+
+def test_training_stops_in_time_and_the_next_call_resumes(tmp_path, monkeypatch, capsys):
+    from train_minutes import train
+
+    calls = []
+
+    def endless(name):
+        def call(directory, *_, **__):
+            calls.append(name)
+            directory.mkdir(exist_ok=True)
+            (directory / "config.json").write_text("{}", encoding="utf-8")
+            with runs.StopOnSignal():
+                time.sleep(20)
+
+        return call
+
+    monkeypatch.setattr(runs, "train", endless("train"))
+    monkeypatch.setattr(runs, "resume", endless("resume"))
+    options = argparse.Namespace(run=tmp_path / "run", preset="tiny", epochs=None, seed=0, minutes=0.005)
+    began = time.monotonic()
+    train(options, None, 0.3)
+    train(options, None, 0.3)
+    assert calls == ["train", "resume"]
+    assert 0.5 < time.monotonic() - began < 15
+    assert capsys.readouterr().out.count("stopped by SIGTERM") == 2
+
+
+def test_a_run_that_ends_by_itself_is_not_stopped_later(tmp_path, monkeypatch):
+    from train_minutes import train
+
+    monkeypatch.setattr(runs, "train", lambda *_, **__: None)
+    options = argparse.Namespace(run=tmp_path / "run", preset="tiny", epochs=None, seed=0, minutes=0.005)
+    with runs.StopOnSignal():
+        train(options, None, 0.2)
+        time.sleep(0.4)
+
+
+def test_stages_are_run_once_and_those_that_are_cut_again(tmp_path, monkeypatch, capsys):
+    script = importlib.import_module("all")
+    monkeypatch.setattr(script, "STAGES", tmp_path)
+    count = f"open({str(tmp_path / 'count')!r}, 'a').write('x'); print('said')"
+    for _ in range(2):
+        script.run("quick", "torch", [sys.executable, "-c", count], 60)
+        script.run("failing", "torch", [sys.executable, "-c", "raise SystemExit(3)"], 60)
+        script.run("slow", "torch", [sys.executable, "-c", "import time; time.sleep(60)"], 0.5)
+    assert (tmp_path / "count").read_text(encoding="utf-8") == "x"
+    assert (tmp_path / "quick.log").read_text(encoding="utf-8") == "said\n"
+    assert (tmp_path / "failing.status").read_text(encoding="utf-8") == "3\n"
+    assert not (tmp_path / "slow.status").exists()
+    assert capsys.readouterr().out.count("begun again") == 2
+
+
+def test_what_the_stages_run_is_there(monkeypatch):
+    script = importlib.import_module("all")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "tensorfloat32")
+    paths = [argument for _, _, command in script.stages() for argument in command if "/" in argument]
+    paths = [path for path in paths if not path.endswith(".json")]
+    assert len(paths) > 10
+    assert [path for path in paths if not (SCRIPTS.parents[1] / path).exists()] == []
+    environment = script.environment("jax")
+    assert environment["KERAS_BACKEND"] == "jax"
+    assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert environment["JAX_DEFAULT_MATMUL_PRECISION"] == "tensorfloat32"
+    assert environment["PYTHONPATH"].split(os.pathsep)[1] == str(SCRIPTS.parents[1])

@@ -1,0 +1,101 @@
+"""A training run as one JSON file and one picture, beside the figures of the paper and of its code."""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from common import FLOAT32, ROOT
+from measure import machine
+from worker import device_name
+
+# Perplexity on valid and test.
+PUBLISHED = {
+    "ptb": {
+        "paper": {"before fine-tuning": [60.7, 58.8], "fine-tuned": [60.0, 57.3], "with cache": [53.9, 52.8]},
+        "original code": {"before fine-tuning": [61.2, 58.8], "fine-tuned": [58.8, 56.5], "with cache": [53.2, 52.5]},
+    },
+    "wikitext-2": {
+        "paper": {"before fine-tuning": [69.1, 66.0], "fine-tuned": [68.6, 65.8], "with cache": [None, 52.0]},
+        "original code": {"before fine-tuning": [68.7, 65.6], "fine-tuned": [67.4, 64.7], "with cache": [52.2, 50.6]},
+    },
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", metavar="RUN", help="directory of a run, on the machine that trained it")
+    parser.add_argument("name", metavar="NAME", help="of the files")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=ROOT / "docs" / "results" / "runs",
+        metavar="DIR",
+        help="(default: docs/results/runs)",
+    )
+    options = parser.parse_args()
+    from awd_keras.runs import Run
+
+    run = Run.open(options.run)
+    # For what the device is, which its framework says.
+    os.environ.setdefault("KERAS_BACKEND", run.config["backend"])
+    for path in collect(run, options.name, options.output):
+        print(path)
+
+
+def collect(run, name, folder):
+    """Writes NAME.json and NAME.png of a run into a folder.
+
+    Args:
+        run: a `Run` with an epoch or more.
+        name: string.
+        folder: path.
+
+    Returns:
+        List of the files' paths.
+    """
+    # Here, as they import Keras, for which others set the backend first.
+    from awd_keras.runs.curve import draw_curve
+    from awd_keras.write_whole import write_whole
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(summary(run), indent=2) + "\n"
+    paths = [folder / f"{name}.json"]
+    write_whole(paths[0], lambda path: path.write_text(text, encoding="utf-8"))
+    if importlib.util.find_spec("matplotlib"):
+        paths.append(folder / f"{name}.png")
+        write_whole(paths[1], lambda path: draw_curve(run.metrics(), path))
+    return paths
+
+
+def summary(run):
+    """What the JSON file holds. A run that isn't finished has the best validation perplexity so far, and no test's."""
+    config, lines, result = run.config, run.metrics(), run.result or {}
+    # Where the text lay on some machine says nothing; which it was, its checksum does.
+    settings = {name: value for name, value in config.items() if name not in ("text", "versions", "format")}
+    measured = [line["valid_perplexity"] for line in lines if line["valid_perplexity"] is not None]
+    averaged = [line["epoch"] for line in lines if line["averaging"]]
+    return {
+        "preset": config["preset"],
+        "finished": bool(result),
+        "epochs": len(lines),
+        "valid_perplexity": result.get("valid_perplexity", min(measured, default=None)),
+        "test_perplexity": result.get("test_perplexity"),
+        "triggered_epoch": averaged[0] if averaged else None,
+        "seconds_an_epoch": statistics.median(line["seconds"] for line in lines),
+        "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
+        "published": PUBLISHED.get(config["preset"]),
+        "settings": settings,
+        "versions": config["versions"],
+        "hardware": {**machine(), "device": device_name(), "environment": {n: os.environ.get(n) for n in FLOAT32}},
+        "metrics": lines,
+    }
+
+
+if __name__ == "__main__":
+    main()

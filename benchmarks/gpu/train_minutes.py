@@ -1,0 +1,91 @@
+"""Trains for so many minutes, from the beginning or from where the last call stopped, and brings the results back.
+
+Into --out go NAME.json and NAME.png (settings, metrics, curve) and the best model's weights, the averaged ones once
+averaging has begun, in half precision. The run itself, with its checkpoints, stays in RUN, where the next call goes on.
+"""
+
+import argparse
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+from common import FLOAT32, HERE, TEXT
+
+
+def main():
+    began = time.monotonic()
+    options = parse()
+    os.environ["KERAS_BACKEND"] = options.backend
+    for name, value in FLOAT32.items():
+        os.environ.setdefault(name, value)
+    # JAX compiles a program for each window length: once a machine, not once a call.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(HERE / "compiled"))
+    from awd_keras import data
+
+    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
+    train(options, corpus, 60 * options.minutes - (time.monotonic() - began))
+    for path in bring_back(options.run, options.name, options.out):
+        print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, required=True, metavar="M", help="of training, start-up included")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="what is brought back")
+    parser.add_argument("--preset", default="ptb", help="(default: %(default)s)")
+    parser.add_argument("--backend", default="torch", help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in all (default: the preset's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        default=str(TEXT) if TEXT.is_dir() else None,
+        help="directory with train.txt, valid.txt and test.txt (default: what prepare.py has brought, else the text "
+        "that Python carries)",
+    )
+    parser.add_argument("--run", type=pathlib.Path, metavar="RUN", help="(default: build/gpu/PRESET-BACKEND)")
+    options = parser.parse_args()
+    options.name = f"{options.preset}-{options.backend}"
+    options.run = options.run or HERE / options.name
+    return options
+
+
+def train(options, corpus, seconds):
+    """Starts or resumes the run, and ends it after so many seconds; the epoch that is running then is lost."""
+    from awd_keras import runs
+
+    stop = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    stop.daemon = True
+    stop.start()
+    try:
+        if (options.run / "config.json").is_file():
+            runs.resume(options.run, corpus, epochs=options.epochs, verbose=2)
+        else:
+            runs.train(
+                options.run, corpus, options.preset, epochs=options.epochs, seed=options.seed, overwrite=True, verbose=2
+            )
+    except runs.Interrupted as interrupted:
+        print(f"{interrupted} after {options.minutes:g} minutes, {len(runs.Run(options.run).metrics())} epochs in all")
+    finally:
+        stop.cancel()
+
+
+def bring_back(directory, name, out):
+    """Writes what is brought back of a run, and returns the paths; none of a run without an epoch."""
+    from collect_run import collect
+    from half_weights import write_half
+
+    from awd_keras.runs import Run
+
+    run = Run.open(directory)
+    if not run.path("model.keras").is_file():
+        print("No epoch has ended yet.", file=sys.stderr)
+        return []
+    return [*collect(run, name, out), *write_half(run.model(), name, out)]
+
+
+if __name__ == "__main__":
+    main()
