@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts", "learning_curves")
+SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts", "learning_curves", "cache")
 TINY = {
     "vocabulary_size": 12,
     "embedding_dim": 4,
@@ -24,6 +25,7 @@ SUBJECTS = [
     ("ours", "training", {"steps": 1, "averaging": True}),
     ("ours", "evaluation", {"batch_size": 2, "windows": 2}),
     ("ours", "generation", {"words": 2}),
+    ("ours", "cache", {"tokens": 20, "window": 7}),
     ("stock_keras", "training", {"steps": 2}),
     ("products", "training", {"steps": 2}),
 ]
@@ -32,6 +34,7 @@ if keras.backend.backend() == "torch":
         ("reference_torch", "training", {"steps": 2, "averaging": True}),
         ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
         ("reference_torch", "generation", {"words": 2}),
+        ("reference_torch", "cache", {"tokens": 20, "window": 7}),
     ]
 
 
@@ -49,6 +52,19 @@ def test_says_what_it_does(name, monkeypatch, capsys):
         script.main()
     assert end.value.code == 0
     assert " ".join(script.__doc__.split())[:60] in " ".join(capsys.readouterr().out.split())
+
+
+if keras.backend.backend() == "torch":
+
+    def test_both_caches_compute_the_same():
+        import ours
+        import reference_torch
+        from shapes import Shape
+
+        shape = Shape(**TINY)
+        whole = 27 * ours.cache(shape, tokens=27, window=7)()
+        scored = 20 * reference_torch.cache(shape, tokens=20, window=7)()
+        assert whole == pytest.approx(scored + 7 * np.log(shape.vocabulary_size), rel=1e-5)
 
 
 @pytest.mark.parametrize(("module", "function", "arguments"), SUBJECTS)

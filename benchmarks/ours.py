@@ -1,8 +1,11 @@
 """awd_keras, as its users run it."""
 
 import numpy as np
+from cache_text import draw
 
 from awd_keras import callbacks, data, models, optimizers
+from awd_keras.evaluation.cache_perplexity import cache_loss
+from awd_keras.evaluation.read_text import Window
 from awd_keras.generation import generate
 
 
@@ -62,5 +65,27 @@ def generation(shape, words):
 
     def run():
         generate(model, vocabulary, "", max_words=words, seed=0)
+
+    return run
+
+
+def cache(shape, tokens, window):
+    """What `cache_perplexity` does beside the model's work, of which the results are drawn at random.
+
+    Args:
+        shape: a `Shape`.
+        tokens: the tokens of the text.
+        window: the words that the cache holds.
+
+    Returns:
+        A function that scores the text, and returns the mean cross-entropy.
+    """
+    states, words = draw(shape, tokens)
+    log_p = np.full(tokens, -np.log(shape.vocabulary_size), "float32")
+    edges = range(shape.bptt, tokens, shape.bptt)
+    parts = [Window(*part) for part in zip(*(np.split(array, edges) for array in (words, log_p, states)), strict=True)]
+
+    def run():
+        return cache_loss(parts, window, interpolation=0.1, theta=1.0, wait_until_full=True)[0]
 
     return run

@@ -76,15 +76,21 @@ def cache_perplexity(
     check_not_negative("theta", theta)
     check_boolean("wait_until_full", wait_until_full)
     start = time.perf_counter()
+    loss, count = cache_loss(read_text(model, tokens, bptt), window, interpolation, theta, wait_until_full)
+    return Score.of(loss, count, time.perf_counter() - start)
+
+
+def cache_loss(parts, window, interpolation, theta, wait_until_full):
+    """The mean cross-entropy with a cache of what `read_text` gives, and the number of tokens."""
     unmixed = window if wait_until_full else 1
     nats, count, cache = 0.0, 0, None
-    for part in read_text(model, tokens, bptt):
+    for part in parts:
         if cache is None:
             cache = ContinuousCache(window, theta, part.hidden_states.shape[-1])
         log_p = mix(part.log_p, cache.log_probabilities(part), interpolation, max(0, unmixed - count))
         nats -= float(np.sum(log_p))
         count += len(log_p)
-    return Score.of(nats / count, count, time.perf_counter() - start)
+    return nats / count, count
 
 
 def mix(log_p, cache_log_p, interpolation, unmixed):

@@ -33,7 +33,7 @@ def gradient_rms(
 
         rms = sqrt(1/N * sum_k g_k^2)
 
-    The model stays as it is. Half of the training set says as much as all of it, in half of the time.
+    The model stays as it is.
 
     Source: Krause, Kahembwe, Murray, Renals (2017), arXiv 1709.07432, section 5, with 100 rows.
 
