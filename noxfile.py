@@ -59,6 +59,14 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def parity(session: nox.Session, backend: str) -> None:
+    """Follow a training made of PyTorch's own modules step by step, and say how far apart the two are."""
+    session.install("-c", "constraints.txt", *INSTALL[backend], "torch")
+    session.run("pytest", "-rP", "backends_tests/parity/step_parity.py", *session.posargs, env=environment(backend))
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def faults(session: nox.Session, backend: str) -> None:
     """Kill 32 training runs at random moments, stop some by signals and a full disk, and let each go on."""
     session.install("-c", "constraints.txt", *INSTALL[backend])

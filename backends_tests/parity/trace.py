@@ -1,0 +1,58 @@
+"""What a training leaves behind to be compared, and how far two of them are apart."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Trace:
+    """A whole training.
+
+    Attributes:
+        losses: of each step, penalties included.
+        cross_entropies: of each step, the loss without them.
+        perplexities: on the validation text, after each epoch, by the average once there is one.
+        averaging_from: the number of epochs before averaging.
+        iterate: the last weights by name, in Keras's layout.
+        average: their average, in the same way.
+    """
+
+    losses: list[float] = dataclasses.field(default_factory=list)
+    cross_entropies: list[float] = dataclasses.field(default_factory=list)
+    perplexities: list[float] = dataclasses.field(default_factory=list)
+    averaging_from: int | None = None
+    iterate: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    average: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+# By how much may differ what, relatively.
+TOLERANCES = {"loss": 1e-4, "cross-entropy": 1e-4, "perplexity": 1e-4, "iterate": 1e-3, "average": 1e-3}
+
+
+def deviations(trace, reference, initial) -> dict[str, float]:
+    """The largest relative differences.
+
+    Of numbers: |a - b| / |b|, the largest of all steps or epochs. Of weights: ||a - b|| over ||b|| or over the norm of
+    b's way from the initial weights, whichever is smaller, so that a variable which hardly moved can't pass by that;
+    the largest of all variables.
+    """
+    return {
+        "loss": _of_numbers(trace.losses, reference.losses),
+        "cross-entropy": _of_numbers(trace.cross_entropies, reference.cross_entropies),
+        "perplexity": _of_numbers(trace.perplexities, reference.perplexities),
+        "iterate": _of_weights(trace.iterate, reference.iterate, initial),
+        "average": _of_weights(trace.average, reference.average, initial),
+    }
+
+
+def _of_numbers(a, b):
+    a, b = np.array(a, "float64"), np.array(b, "float64")
+    assert a.shape == b.shape
+    return float(np.max(np.abs(a - b) / np.abs(b)))
+
+
+def _of_weights(a, b, initial):
+    assert a.keys() == b.keys() == initial.keys()
+    norm = np.linalg.norm
+    return max(float(norm(a[name] - b[name]) / min(norm(b[name]), norm(b[name] - initial[name]))) for name in b)
