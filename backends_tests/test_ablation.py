@@ -171,6 +171,8 @@ def test_trains_fine_tunes_and_reports(ablation, output, command):
     ):
         result = runs.Run.open(output / name).result
         assert found[variant]["0"]["test_perplexity"] == result["test_perplexity"]
+        # So short a fine-tuning may well leave the model as it is.
+        assert ("finetuned_from" in found[variant]["0"]) is name.endswith("finetuned")
         assert f"| {result['valid_perplexity']:.1f} |" in (output / "ablation.md").read_text(encoding="utf-8")
     assert [variant for variant in found if not found[variant]] == [
         name for name in ablation.PAPER if name not in ("full", "fine-tuning", "variable-length")
