@@ -1,6 +1,7 @@
-"""The whole model, and the settings it was published with."""
+"""The whole model, its step at inference, and the settings it was published with."""
 
 from awd_keras.models.awd_lstm import AWDLSTM
+from awd_keras.models.inference_step import inference_step
 from awd_keras.models.presets import PRESETS, Preset
 
-__all__ = ["AWDLSTM", "PRESETS", "Preset"]
+__all__ = ["AWDLSTM", "PRESETS", "Preset", "inference_step"]

@@ -1,0 +1,77 @@
+"""A model's inference as a function of its state, to be exported."""
+
+import keras
+import numpy as np
+
+from awd_keras.layers import WeightDropLSTM
+from awd_keras.models.awd_lstm import AWDLSTM
+
+
+def inference_step(model: AWDLSTM) -> keras.Model:
+    """One step of a model at inference: a token and the state before it, to logits and the state after it.
+
+    A functional model with the weights of `model`, that carries nothing from call to call. Its
+    inputs are `[tokens, h_0, c_0, h_1, c_1, ...]`, an h and a c for each LSTM, of these names; its outputs are
+    `[logits, h_0, c_0, h_1, c_1, ...]`, to be handed on to the next call. The state of a text that begins is zeros.
+
+    It is what `export` writes in most formats, for programs without Keras: of any batch size, and of one token a
+    call, as a loop over time is what exporters stumble on. docs/guides/export.md has the formats of each backend.
+
+    Args:
+        model: a built `AWDLSTM`.
+
+    Returns:
+        A `keras.Model` from ids `(batch, 1)` and states `(batch, units)` to logits `(batch, 1, vocabulary_size)`
+        and states `(batch, units)`.
+
+    Raises:
+        ValueError: if `model` isn't an `AWDLSTM`, or isn't built.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.models import AWDLSTM, inference_step
+    >>> model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2)
+    >>> model.build((1, None))
+    >>> step = inference_step(model)
+    >>> [tensor.name for tensor in step.inputs]
+    ['tokens', 'h_0', 'c_0', 'h_1', 'c_1']
+    >>> state = [np.zeros((3, units), "float32") for units in (8, 8, 4, 4)]
+    >>> logits, *state = step([np.array([[1], [5], [2]]), *state])
+    >>> tuple(logits.shape), [tuple(part.shape) for part in state]
+    ((3, 1, 9), [(3, 8), (3, 8), (3, 4), (3, 4)])
+    """
+    if not isinstance(model, AWDLSTM):
+        raise ValueError(f"Argument `model` must be an AWDLSTM. Received: model={model!r}")
+    if not model.built:
+        raise ValueError("Argument `model` must be built: call it on data, or `model.build((1, None))`.")
+    tokens = keras.Input((1,), dtype="int32", name="tokens")
+    inputs, states = [tokens], []
+    x = model.embedding(tokens, training=False)
+    for index, lstm in enumerate(model.lstms):
+        state = [keras.Input((lstm.units,), dtype=lstm.compute_dtype, name=f"{part}_{index}") for part in "hc"]
+        x, *new_state = _stateless(lstm)(x, initial_state=state, training=False)
+        inputs += state
+        states += new_state
+    step = keras.Model(inputs, [model.embedding(x, reverse=True), *states], name="inference_step")
+    # Keras exports to ONNX only what has been called.
+    step([np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in inputs])
+    return step
+
+
+def _stateless(lstm):
+    """A layer with the weights of `lstm`, which takes its state and gives it back."""
+    layer = WeightDropLSTM.from_config(
+        {
+            **lstm.get_config(),
+            "stateful": False,
+            "return_state": True,
+            # One time step, written out: no loop.
+            "unroll": True,
+            "use_cudnn": False,
+            "activity_regularizer": None,
+        }
+    )
+    del layer.cell  # Or Keras would go on to track it.
+    layer.cell = lstm.cell
+    return layer
