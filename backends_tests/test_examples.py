@@ -16,6 +16,9 @@ EXPECTED = {
     "language_model": (["1"], ["test perplexity", "The value of"]),
     # test_ablation.py runs what it does.
     "ablation": (["--help"], ["Table 4", "--finetune-epochs"]),
+    "functional_model": (["1"], ["test accuracy", "says the same"]),
+    "text_classification": (["1", "4000"], ["naive Bayes", "from the language model"]),
+    "time_series": (["1", "1"], ["WeightDropLSTM, AR, TAR"]),
     "custom_training_torch": (["1"], ["test perplexity"]),
     "custom_training_jax": (["1"], ["test perplexity"]),
     "custom_training_tensorflow": (["1"], ["test perplexity"]),
