@@ -1,13 +1,14 @@
 """All that differs between frameworks, under the same few names in each file.
 
 The functions are taken from the file of the framework that Keras runs on, and from `generic` for any other. The masks
-of tensors are Keras's own, the same everywhere, but not public.
+of tensors, and the mean of a loss, are Keras's own, the same everywhere, but not public.
 """
 
 import importlib
 
 import keras
 from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.losses.loss import reduce_weighted_values
 
 from awd_keras.backend.generic import lstm as generic_lstm
 
@@ -16,27 +17,38 @@ framework = importlib.import_module(
     f"awd_keras.backend.{_name if _name in ('jax', 'tensorflow', 'torch') else 'generic'}"
 )
 
+affine = framework.affine
 average = framework.average
 compiles_each_length = framework.compiles_each_length
+cross_entropy = framework.cross_entropy
 descend = framework.descend
+exporting = framework.exporting
 global_norm = framework.global_norm
 jit_compile = framework.jit_compile
+keep_by_columns = framework.keep_by_columns
+keep_losses = framework.keep_losses
 keep_mask = framework.keep_mask
+kept_losses = framework.kept_losses
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
-no_gradients = framework.no_gradients
 
 __all__ = [
+    "affine",
     "average",
     "compiles_each_length",
+    "cross_entropy",
     "descend",
+    "exporting",
     "generic_lstm",
     "get_keras_mask",
     "global_norm",
     "jit_compile",
+    "keep_by_columns",
+    "keep_losses",
     "keep_mask",
+    "kept_losses",
     "lstm",
     "lstm_supports_jit",
-    "no_gradients",
+    "reduce_weighted_values",
     "set_keras_mask",
 ]

@@ -5,6 +5,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from keras.src import activations
 from keras.src import backend as keras_backend
 
@@ -41,9 +42,8 @@ def lstm(
         if not on_gpu or sequences.dtype != jnp.float32 or bias is None:
             # A row a token, for whose products Eigen need not copy.
             by_time = jnp.swapaxes(sequences, 0, 1)
-            projections = by_time.reshape(-1, by_time.shape[-1]) @ kernel
-            if bias is not None:
-                projections = projections + bias
+            rows = by_time.reshape(-1, by_time.shape[-1])
+            projections = rows @ kernel if bias is None else affine(rows, kernel, bias)
             projections = projections.reshape(*by_time.shape[:2], kernel.shape[-1])
             outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)
             return jnp.swapaxes(outputs, 0, 1), [h, c], "fused"
@@ -95,11 +95,14 @@ def _recurrence_forward(projections, h, c, recurrent_kernel):
     def step(carry, projection):
         h, c = carry
         z = projection + h @ recurrent_kernel
-        i, f, content, o = jnp.split(z, 4, axis=-1)
-        i, f, content, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(content), jax.nn.sigmoid(o)
+        # All in one pass, 2 times faster, as sigmoid(x) is tanh(x / 2) / 2 + 1 / 2.
+        gates = jnp.tanh(z * scales) * scales + (1 - scales)
+        i, f, content, o = jnp.split(gates, 4, axis=-1)
         c = f * c + i * content
         h = o * jnp.tanh(c)
-        return (h, c), (h, c, jnp.concatenate([i, f, content, o], axis=-1))
+        return (h, c), (h, c, gates)
+
+    scales = np.repeat(np.array([0.5, 0.5, 1, 0.5], projections.dtype), h.shape[-1])
 
     (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), projections)
     return (hs, last_h, last_c), (h, c, hs, cs, gates, recurrent_kernel)
@@ -141,8 +144,31 @@ def _recurrence_backward(saved, gradients):
 _recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
-def no_gradients():
-    """As `generic.no_gradients`."""
+def cross_entropy(ids, rows):
+    """As `generic.cross_entropy`."""
+    return generic.cross_entropy(ids, rows)
+
+
+def keep_losses(targets, logits, losses):
+    """As `generic.keep_losses`."""
+
+
+def kept_losses(targets, logits):
+    """As `generic.kept_losses`."""
+    return
+
+
+def affine(rows, kernel, bias):
+    """As `generic.affine`."""
+    return generic.affine(rows, kernel, bias)
+
+
+def keep_by_columns(variable):
+    """As `generic.keep_by_columns`: XLA lays out all arrays itself."""
+
+
+def exporting(variables):
+    """As `generic.exporting`."""
     return contextlib.nullcontext()
 
 

@@ -41,9 +41,7 @@ def lstm(
             # A row a token: of three axes, the kernel's gradient would be a product for each time step, and a sum.
             time, batch_size = tf.shape(sequences)[1], tf.shape(sequences)[0]
             rows = tf.reshape(tf.transpose(sequences, [1, 0, 2]), (-1, sequences.shape[-1]))
-            projections = tf.matmul(rows, kernel)
-            if bias is not None:
-                projections = tf.nn.bias_add(projections, bias)
+            projections = tf.matmul(rows, kernel) if bias is None else affine(rows, kernel, bias)
             projections = tf.reshape(projections, (time, batch_size, kernel.shape[-1]))
             projections = tf.ensure_shape(projections, (sequences.shape[1], sequences.shape[0], kernel.shape[-1]))
             # A tensor, as a function with its own gradient takes no variables.
@@ -152,8 +150,40 @@ def _recurrence(projections, h, c, recurrent_kernel):
     return (hs, last_h, last_c), backward
 
 
-def no_gradients():
-    """As `generic.no_gradients`."""
+@tf.custom_gradient
+def cross_entropy(ids, rows):
+    """As `generic.cross_entropy`: TensorFlow's own takes the gradient along, whether or not it's asked for."""
+
+    def backward(d_losses):
+        d_rows = tf.nn.softmax(rows) * d_losses[:, None]
+        indices = tf.stack([tf.range(tf.size(ids)), ids], axis=1)
+        return None, tf.tensor_scatter_nd_sub(d_rows, indices, d_losses)
+
+    return tf.reduce_logsumexp(rows, axis=-1) - tf.gather(rows, ids, axis=1, batch_dims=1), backward
+
+
+def keep_losses(targets, logits, losses):
+    """As `generic.keep_losses`."""
+    logits._awd_keras_losses = targets, tf.stop_gradient(losses)
+
+
+def kept_losses(targets, logits):
+    """As `generic.kept_losses`."""
+    of_targets, losses = getattr(logits, "_awd_keras_losses", (None, None))
+    return losses if of_targets is targets else None
+
+
+def affine(rows, kernel, bias):
+    """As `generic.affine`, by a sum whose gradient needs no look at the shapes."""
+    return tf.nn.bias_add(tf.matmul(rows, kernel), bias)
+
+
+def keep_by_columns(variable):
+    """As `generic.keep_by_columns`: all of TensorFlow's arrays lie row by row."""
+
+
+def exporting(variables):
+    """As `generic.exporting`."""
     return contextlib.nullcontext()
 
 

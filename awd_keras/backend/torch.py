@@ -1,13 +1,15 @@
 """PyTorch."""
 
 import collections
+import contextlib
 import functools
 import math
 
 import numpy as np
 import torch
 from keras.src import activations
-from keras.src.backend.torch.core import get_device
+from keras.src.backend.torch.core import convert_to_tensor, get_device
+from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from awd_keras.backend import generic
@@ -44,7 +46,8 @@ def lstm(
             return h.unsqueeze(1), [h, c], "torch.lstm"
         if go_backwards:
             sequences = torch.flip(sequences, dims=[1])
-        # Contiguous here, or `torch.lstm` would copy them for the forward pass and again for the backward one.
+        # No copies where `keep_by_columns` has been. Others made here, as `torch.lstm` would copy once for the forward
+        # pass and once for the backward one.
         weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *_biases(bias)]
         outputs, h, c = torch.lstm(
             sequences,
@@ -74,14 +77,61 @@ def lstm(
     )
 
 
+def cross_entropy(ids, rows):
+    """As `generic.cross_entropy`."""
+    return functional.cross_entropy(rows, ids.long(), reduction="none")
+
+
+def keep_losses(targets, logits, losses):
+    """As `generic.keep_losses`."""
+    if not (targets.is_inference() or logits.is_inference()):  # whose changes aren't counted
+        logits._awd_keras_losses = targets, targets._version, logits._version, losses.detach()
+
+
+def kept_losses(targets, logits):
+    """As `generic.kept_losses`; None if either has been changed in place since."""
+    of_targets, *versions, losses = getattr(logits, "_awd_keras_losses", (None, None))
+    return losses if of_targets is targets and versions == [targets._version, logits._version] else None
+
+
+def affine(rows, kernel, bias):
+    """As `generic.affine`, in one pass over the results."""
+    return torch.addmm(bias, rows, kernel)
+
+
+def keep_by_columns(variable):
+    """As `generic.keep_by_columns`: a transposed view of it is what `torch.lstm` wants, and needs no copy."""
+
+    def by_columns(tensor):
+        return tensor.T.contiguous().T
+
+    initializer = variable._initializer
+    if initializer is None:
+        variable._value.data = by_columns(variable._value.data)
+    else:  # Keras draws the value later
+        variable._initializer = lambda *shape, **dtype: by_columns(convert_to_tensor(initializer(*shape, **dtype)))
+
+
 def _biases(bias):
     """PyTorch has two bias vectors; Keras's one is their sum."""
     return [] if bias is None else [bias, torch.zeros_like(bias)]
 
 
-def no_gradients():
-    """As `generic.no_gradients`: a program that switches them off for itself, to assign a state, can't be loaded."""
-    return torch.no_grad()
+@contextlib.contextmanager
+def exporting(variables):
+    """As `generic.exporting`: a program that switches gradients off for itself, to assign a state, can't be loaded.
+
+    And PyTorch warns of weights that don't lie row by row.
+    """
+    by_columns = [variable for variable in variables if not variable.value.is_contiguous()]
+    for variable in by_columns:
+        variable.value.data = variable.value.data.contiguous()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for variable in by_columns:
+            keep_by_columns(variable)
 
 
 def lstm_supports_jit() -> bool:
@@ -103,7 +153,9 @@ def keep_mask(shape, rate, seed_generator):
     count = math.prod(shape)
     words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
-    values = words.view(torch.int8 if bits == 8 else torch.int16)[:count].view(shape)
+    values = words.view(torch.int8 if bits == 8 else torch.int16)[:count]
+    # A matrix by columns, like the kernels that it is for.
+    values = values.view(shape[::-1]).T if len(shape) == 2 else values.view(shape)
     return values >= threshold - 2 ** (bits - 1)
 
 
@@ -119,6 +171,8 @@ def descend(variables, gradients, learning_rate, scale, decays, finite):
     """As `generic.descend`, by the one pass over the weights that PyTorch has for a step with a loss scale."""
     groups = collections.defaultdict(list)
     for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
+        if gradient.stride() != variable.value.stride():  # which PyTorch's pass takes for granted
+            gradient = torch.empty_like(variable.value).copy_(gradient)
         groups[decay].append((variable.value, gradient))
     for decay, pairs in groups.items():
         parameters, gradients = zip(*pairs, strict=True)

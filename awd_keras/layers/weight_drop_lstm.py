@@ -97,6 +97,8 @@ class WeightDropLSTM(keras.layers.LSTM):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         if not self.cell.built:
             self.cell.build((batch_size, features))
+            backend.keep_by_columns(self.cell.kernel)
+            backend.keep_by_columns(self.cell.recurrent_kernel)
         if self.stateful:
             if batch_size is None:
                 raise ValueError(

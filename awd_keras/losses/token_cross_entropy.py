@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.cross_entropy import check_targets, cross_entropy
 
 
@@ -40,9 +41,13 @@ class TokenCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        # Here, as Keras makes floats of the targets before `call`.
-        check_targets(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
-        return super().__call__(y_true, y_pred, sample_weight)
+        # Without Keras's `__call__`, which makes floats of the targets: the metrics know them as they come.
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        check_targets(y_true, y_pred)
+        losses = self.call(y_true, y_pred)
+        backend.keep_losses(y_true, y_pred, losses)
+        mask = backend.get_keras_mask(y_pred)
+        return backend.reduce_weighted_values(losses, sample_weight, mask, self.reduction, self.dtype)
 
     def call(self, y_true, y_pred):
-        return cross_entropy(y_true, y_pred)
+        return cross_entropy(y_true, ops.cast(y_pred, self.dtype))

@@ -49,7 +49,9 @@ class MeanCrossEntropy(keras.metrics.Mean):
         """
         y_true = ops.convert_to_tensor(y_true)
         check_targets(y_true, y_pred)
-        losses = cross_entropy(y_true, ops.cast(y_pred, self.dtype))
+        losses = backend.kept_losses(y_true, y_pred)
+        if losses is None or keras.backend.standardize_dtype(losses.dtype) != self.dtype:
+            losses = cross_entropy(y_true, ops.cast(y_pred, self.dtype))
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:
             mask = ops.cast(mask, self.dtype)

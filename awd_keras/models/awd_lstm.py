@@ -227,7 +227,7 @@ class AWDLSTM(keras.Model):
 
     def export(self, *args, **kwargs):
         """As `keras.Model.export`, for inference: what is exported carries its state from call to call."""
-        with backend.no_gradients():
+        with backend.exporting(self.variables):
             return super().export(*args, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):

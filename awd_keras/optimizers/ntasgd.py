@@ -1,5 +1,6 @@
 """Stochastic gradient descent that averages its iterates once validation stops improving."""
 
+import functools
 import math
 import numbers
 import warnings
@@ -138,12 +139,14 @@ class NTASGD(keras.optimizers.Optimizer):
         # but whoever then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
         self._iterates = []
         for variable in variables:
+            # Laid out in memory as the variable is, so that a pass over both is one in order.
+            zeros = functools.partial(_zeros, variable)
             if keras.backend.standardize_dtype(variable.dtype) in _HALF:
-                average = self.add_variable(variable.shape, dtype="float32", name=f"{variable.name}_average")
+                average = self.add_variable(variable.shape, zeros, dtype="float32", name=f"{variable.name}_average")
             else:
-                average = self.add_variable_from_reference(variable, name="average")
+                average = self.add_variable_from_reference(variable, name="average", initializer=zeros)
             self._averages.append(average)
-            self._iterates.append(self.add_variable_from_reference(variable, name="iterate"))
+            self._iterates.append(self.add_variable_from_reference(variable, name="iterate", initializer=zeros))
 
     def apply(self, grads, trainable_variables=None):
         """Makes one step, then takes the new iterate into the average if averaging has started.
@@ -310,6 +313,10 @@ class NTASGD(keras.optimizers.Optimizer):
                 "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before.",
                 stacklevel=3,
             )
+
+
+def _zeros(variable, shape, dtype):
+    return ops.zeros_like(variable, dtype=dtype)
 
 
 def _copy(source, target):

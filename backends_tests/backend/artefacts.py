@@ -1,0 +1,65 @@
+"""An exported step in the hands of a program without Keras: each class loads a file, and runs [tokens, *state]."""
+
+
+class Onnx:
+    def __init__(self, path):
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.inputs = [tensor.name for tensor in self.session.get_inputs()]
+
+    def __call__(self, inputs):
+        return self.session.run(None, dict(zip(self.inputs, inputs, strict=True)))
+
+
+class SavedModel:
+    def __init__(self, path):
+        import tensorflow as tf
+
+        self.loaded = tf.saved_model.load(path)
+        self.inputs = sorted(self.loaded.signatures["serving_default"].structured_input_signature[1])
+
+    def __call__(self, inputs):
+        return [part.numpy() for part in self.loaded.serve(inputs)]
+
+
+class LiteRT:
+    def __init__(self, path):
+        import tensorflow as tf
+
+        self.run = tf.lite.Interpreter(model_path=path).get_signature_runner()
+        self.inputs = sorted(self.run.get_input_details())
+
+    def __call__(self, inputs):
+        # By name, as LiteRT has an order of its own.
+        states = [f"{part}_{layer}" for layer in range(len(inputs) // 2) for part in "hc"]
+        outputs = self.run(**dict(zip(["tokens", *states], inputs, strict=True)))
+        return [outputs[f"output_{index}"] for index in range(len(inputs))]
+
+
+class Torch:
+    def __init__(self, path):
+        import torch
+
+        self.run = torch.export.load(path).module()
+        self.tensor = torch.from_numpy
+        self.inputs = None
+
+    def __call__(self, inputs):
+        return [part.detach().numpy() for part in self.run([self.tensor(part) for part in inputs])]
+
+
+class OpenVINO:
+    def __init__(self, path):
+        import openvino
+
+        # By default it computes in bfloat16 where the processor can.
+        self.run = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self.inputs = None
+
+    def __call__(self, inputs):
+        return list(self.run(inputs).values())
+
+
+ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "openvino": ".xml", "litert": ".tflite", "torch": ".pt2"}
+RUNTIMES = {"tf_saved_model": SavedModel, "onnx": Onnx, "openvino": OpenVINO, "litert": LiteRT, "torch": Torch}
