@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# A page may leave these out of a path.
+# A page may leave these out of a path, and its own folder.
 BASES = (ROOT, ROOT / "awd_keras", ROOT / "backends_tests")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
 FOLDERS = ("awd_keras/", "backends_tests/", "benchmarks/", "docs/", "examples/")
@@ -26,7 +26,7 @@ def problems(text, place):
         for code in re.findall(r"`([^`]+)`", line):
             path, _, name = code.partition("::")
             if names_a_file(path) or (name and not path):
-                last = file_of(path) if path else last
+                last = file_of(path, place) if path else last
                 if last is None or (name and name not in definitions(last)):
                     missing.append(code)
             elif re.match(r"awd_keras\.\w", code) and not importable(code.partition("(")[0]):
@@ -35,11 +35,17 @@ def problems(text, place):
 
 
 def names_a_file(code):
-    return bool(re.fullmatch(r"[\w./-]+", code)) and (code.endswith((".py", ".md")) or code.startswith(FOLDERS))
+    # `my_layer.py` and `NAME.py` are the reader's.
+    is_path = re.fullmatch(r"[\w./-]+", code) and not re.search(r"my_|NAME", code)
+    return bool(is_path) and (code.endswith((".py", ".md")) or code.startswith(FOLDERS))
 
 
-def file_of(path):
-    return next((base / path for base in BASES if (base / path).exists()), None)
+def file_of(path, place):
+    found = [base / path for base in (*BASES, place) if (base / path).exists()]
+    if not found and "/" not in path:
+        # A name alone, where the text says in which folders.
+        found = [file for folder in FOLDERS for file in (ROOT / folder).rglob(path)]
+    return found[0] if found else None
 
 
 @cache
@@ -98,6 +104,7 @@ def test_what_is_there_passes():
         "`layers/test_locked_dropout.py::test_rate`, `::test_bad_rate`\n"
         "`models/presets.py::PRESETS`, `awd_keras/layers`, `awd_keras.models.AWDLSTM.from_preset('ptb', 10)`, "
         "[another](reliability.md), [elsewhere](https://example.org), `model.keras`, `runs/first`\n"
+        "`test_locked_dropout.py`, `performance.md`, `awd_keras/layers/my_layer.py`, `docs/NAME.md`\n"
         "```\n`no_such_file.py`\n```\n"
     )
     assert problems(text, ROOT / "docs") == []

@@ -1,4 +1,4 @@
-"""The scripts for a GPU that is lent for minutes: what they write, that they stop in time, go on, and repeat nothing."""
+"""The scripts for a GPU that is lent for minutes: what they write, that they stop in time, go on and repeat nothing."""
 
 import argparse
 import importlib
