@@ -10,7 +10,7 @@ import pytest
 from awd_keras import runs
 from awd_keras.models import PRESETS
 from awd_keras.optimizers import NTASGD
-from backends_tests.runs.small_run import write_text
+from backends_tests.runs.small_run import make_corpus, write_text
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "ablation.py"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
@@ -54,6 +54,29 @@ def test_a_variant_differs_from_the_full_model_in_its_own_part_alone(ablation, v
     for preset in PRESETS.values():
         assert all(preset.model[name] > 0 for name in model)
         assert all(preset.optimizer[name] > 0 for name in optimizer)
+
+
+def test_the_settings_are_the_preset_s_own_but_for_those_given(ablation):
+    corpus = make_corpus()
+    own = ablation.settings_of(ablation.parse(["--output", "x", "--preset", "ptb"]), corpus)
+    assert {name: own[name] for name in SETTINGS} == {
+        "preset": "ptb",
+        "embedding_dim": 400,
+        "hidden_units": 1150,
+        "num_layers": 3,
+        "batch_size": 20,
+        "epochs": 500,
+        "finetune_epochs": 500,
+        "non_monotone_interval": 5,
+    }
+    assert (own["train_tokens"], own["words"], own["text_digest"]) == (65, 9, corpus.digest)
+    given = ["--epochs", "4", "--hidden-units", "7", "--non-monotone-interval", "2"]
+    changed = ablation.settings_of(ablation.parse(["--output", "x", "--preset", "ptb", *given]), corpus)
+    # No more epochs of fine-tuning than of training, unless asked for.
+    expected = {**own, "epochs": 4, "finetune_epochs": 4, "hidden_units": 7, "non_monotone_interval": 2}
+    assert changed == expected
+    none = ablation.parse(["--output", "x", "--preset", "ptb", *given, "--finetune-epochs", "0"])
+    assert ablation.settings_of(none, corpus) == {**expected, "finetune_epochs": 0}
 
 
 def test_without_nt_asgd_averaging_never_begins(ablation):

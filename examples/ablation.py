@@ -65,7 +65,7 @@ def parse(arguments):
     parser.add_argument("--only", help="train no others; full is the whole model", **variants)
     for name in (*SIZES, "batch_size", "epochs", "non_monotone_interval"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="in place of the preset's")
-    parser.add_argument("--finetune-epochs", type=int, metavar="N", help="at most (default: as many); 0 for none")
+    parser.add_argument("--finetune-epochs", type=int, metavar="N", help="at most (default: --epochs); 0 for none")
     return parser.parse_args(arguments)
 
 
@@ -97,7 +97,7 @@ def settings_of(options, corpus):
     preset = PRESETS[options.preset]
     own = {name: preset.model[name] for name in SIZES}
     own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
-    own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=preset.epochs)
+    own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=options.epochs or preset.epochs)
     given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
     return {"preset": options.preset, **own, **given, **text}
