@@ -55,4 +55,6 @@ def _of_numbers(a, b):
 def _of_weights(a, b, initial):
     assert a.keys() == b.keys() == initial.keys()
     norm = np.linalg.norm
-    return max(float(norm(a[name] - b[name]) / min(norm(b[name]), norm(b[name] - initial[name]))) for name in b)
+    scales = {name: min(norm(b[name]), norm(b[name] - initial[name])) for name in b}
+    # Not Python's `max`, which may pass over NaN.
+    return float(np.max([norm(a[name] - b[name]) / scales[name] for name in b]))
