@@ -9,7 +9,6 @@ import pathlib
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import numpy as np
-import torch
 from measure import machine
 
 from awd_keras.data import BPTTDataset
@@ -128,6 +127,8 @@ def original_count(tokens, rows, perplexity):
 
 def asgd_leaves_out():
     """The original averages with `torch.optim.ASGD(t0=0)`: how many iterates its mean lacks, w at the trigger first."""
+    import torch
+
     w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     optimizer = torch.optim.ASGD([w], lr=1.0, t0=0, lambd=0.0)
     iterates = [w.item()]
