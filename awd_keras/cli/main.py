@@ -20,8 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
         130, after SIGTERM 143.
     """
     options = _parser().parse_args(arguments)
+    trains = options.command not in (evaluate.main, generate.main) or vars(options).get("dynamic", False)
     try:
-        choose_backend(options.backend)
+        choose_backend(options.backend, trains)
         return options.command(options)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -42,7 +43,8 @@ def _parser():
     common.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"{', '.join(BACKENDS)}; without it, KERAS_BACKEND or the first that is installed",
+        help=f"{', '.join(BACKENDS)}, or for evaluate and generate numpy; without it, KERAS_BACKEND or the first that "
+        "is installed",
     )
     for command in (train, finetune, evaluate, generate, verify):
         command.add(commands, common)

@@ -16,6 +16,8 @@ class Scorer(keras.Model):
     def __init__(self, model):
         super().__init__(name="scorer")  # TensorFlow takes no name with a leading underscore.
         self.scored = model
+        # Nothing is left to build. Keras's NumPy backend would do it by a call on ids that are no ids.
+        self.built = True
 
     def call(self, inputs):
         outputs = self.scored(inputs, training=False)

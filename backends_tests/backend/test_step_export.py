@@ -1,0 +1,121 @@
+"""The step that `inference_step` gives, exported to every format of every backend, and run there without Keras.
+
+A format takes tools of its own: those of MODULES. The environments of the tests hold some of them; `nox -s exports`
+runs these tests where nearly all are installed. What a backend can't export, and what lacks its tools, raises what
+docs/guides/export.md says.
+"""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras.data import Vocabulary
+from awd_keras.generation import generate
+from awd_keras.models import AWDLSTM, inference_step
+from backends_tests import oracle
+from backends_tests.backend.artefacts import ENDINGS, RUNTIMES
+
+BACKEND = keras.backend.backend()
+WORDS = 9
+NAMES = ["tokens", "h_0", "c_0", "h_1", "c_1"]
+# What a backend needs for a format beside itself, and what it raises without.
+MODULES = {
+    ("torch", "tf_saved_model"): ("torch_xla", ImportError, "requires the tensorflow module"),
+    ("torch", "openvino"): ("openvino", ImportError, "openvino"),
+    ("torch", "litert"): ("litert_torch", ImportError, "you must install the `litert-torch` package"),
+    ("jax", "tf_saved_model"): ("tensorflow", ImportError, "requires the tensorflow module"),
+    ("jax", "onnx"): ("jax2onnx", ImportError, "requires the jax2onnx module"),
+    ("tensorflow", "openvino"): ("openvino", ImportError, "openvino"),
+}
+# What it can't do at all.
+REFUSED = {
+    ("jax", "openvino"): (ImportError, "openvino"),
+    ("jax", "litert"): (ValueError, "requires TensorFlow or PyTorch backend"),
+    ("jax", "torch"): (ValueError, "requires PyTorch backend"),
+    ("tensorflow", "torch"): (ValueError, "requires PyTorch backend"),
+}
+
+pytestmark = [
+    # On PyTorch, Keras exports through two things that it deprecates itself, if the batch size is to be any.
+    pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning"),
+    # These trace Python's integers: all of them are sizes that don't change.
+    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python (boolean|integer):Warning"),
+    # It tells of matrices that lie in memory column by column, and would matter on a GPU.
+    pytest.mark.filterwarnings("ignore:No complete tensor found in the group:UserWarning"),
+    # Keras has tf2onnx make do with NumPy 2.
+    pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),
+    # The newer package for the same files is for Linux on few versions of Python.
+    pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning"),
+    # Of Keras's call of jax2tf.
+    pytest.mark.filterwarnings("ignore:The `native_serialization` parameter is deprecated:DeprecationWarning"),
+]
+
+
+def trained(batch_size=1):
+    model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1)
+    model.build((batch_size, None))
+    # Of these weights the words drawn are many, and the likeliest is never a close call.
+    rng = np.random.default_rng(86)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    model.embedding.bias.assign(np.zeros(WORDS))
+    return model
+
+
+def exported(model, format, folder):
+    """What runs the file of that format."""
+    path = str(folder / f"step{ENDINGS[format]}")
+    inference_step(model).export(path, format=format, verbose=False)
+    return RUNTIMES[format](path)
+
+
+def check_values(run, model, batch_size):
+    """Logits and states of three words are NumPy's."""
+    state = [np.zeros((batch_size, units), "float32") for units in (5, 5, 4, 4)]
+    reference = oracle.AWDLSTM([v.numpy() for v in model.trainable_variables], batch_size)
+    for tokens in np.random.default_rng(0).integers(0, WORDS, (3, batch_size, 1)).astype("int32"):
+        logits, *state = run([tokens, *state])
+        np.testing.assert_allclose(logits, reference.forward(tokens)[0], atol=1e-5)
+        expected = [part for pair in reference.state for part in pair]
+        for part, other in zip(state, expected, strict=True):
+            np.testing.assert_allclose(part, other, atol=1e-5)
+
+
+def check_text(run, model):
+    """Words drawn from the file, by NumPy alone, are those that `generate` writes."""
+    vocabulary = Vocabulary([*"abcdefg", "<unk>", "<eos>"])
+    state = [np.zeros((1, units), "float32") for units in (5, 5, 4, 4)]
+    words = ["b", "e"]
+    for word in words:
+        logits, *state = run([vocabulary.encode([word])[None].astype("int32"), *state])
+    for _ in range(8):
+        token = np.argmax(logits[:, -1:], axis=-1)
+        words += vocabulary.decode(token[0])
+        logits, *state = run([token.astype("int32"), *state])
+    text = generate(model, vocabulary, "b e", max_words=8, temperature=0)
+    assert words == text.replace("\n", " <eos> ").split()
+    assert len(set(words)) > 3
+
+
+@pytest.mark.parametrize("format", ENDINGS)
+def test_step(format, tmp_path):
+    missing = REFUSED.get((BACKEND, format))
+    if (BACKEND, format) in MODULES:
+        module, *error = MODULES[BACKEND, format]
+        missing = None if importlib.util.find_spec(module) else error
+    model = trained()
+    if missing:
+        kind, message = missing
+        with pytest.raises(kind, match=message):
+            exported(model, format, tmp_path)
+        return
+    run = exported(model, format, tmp_path)
+    assert run.inputs in (None, NAMES, sorted(NAMES))
+    # torch.export fixes the batch size where it isn't told otherwise.
+    for batch_size in (1,) if format == "torch" else (1, 3):
+        check_values(run, model, batch_size)
+    check_text(run, model)
