@@ -310,6 +310,13 @@ def test_lost_checkpoints_do_not_cost_the_best_model(folder, tmp_path, no_fit):
     assert files(directory) == before
 
 
+def test_the_start_is_lost_before_the_first_epoch(folder, tmp_path, no_fit):
+    directory = shutil.copytree(folder / "after-0", tmp_path / "new")
+    (directory / "model.keras").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no model\.keras\.$"):
+        runs.resume(directory, make_text())
+
+
 @pytest.mark.parametrize("wrong", [3, {}, {"run": "a", "model_digest": None}, {"run": "a", "model_digest": "b"}])
 def test_a_bad_config(folder, tmp_path, wrong):
     run = runs.Run(shutil.copytree(folder / "after-0", tmp_path / "new"))
