@@ -12,11 +12,19 @@ nox.options.sessions = ["tests", "lint"]
 
 # On Linux the CPU build of TensorFlow is enough for the tests and half the download.
 TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
+# What exported models are run by, and what Keras's NumPy backend computes with (JAX brings it).
+RUNTIMES = ["onnx", "onnxruntime", "scipy"]
 INSTALL = {
-    "torch": ["-e", ".[torch,test]"],
+    "torch": ["-e", ".[torch,test]", *RUNTIMES],
     "jax": ["-e", ".[jax,test]"],
     # Keras's TensorBoard callback takes TensorFlow on any backend: it is tested where there is one.
-    "tensorflow": ["-e", ".[test]", TENSORFLOW, "tensorboard"],
+    "tensorflow": ["-e", ".[test]", TENSORFLOW, "tensorboard", "tf2onnx", *RUNTIMES],
+}
+# Formats of export whose tools are too large for the tests: jax2onnx brings fifty packages.
+EXPORTERS = {
+    "torch": ["openvino"],
+    "jax": ["jax2onnx", TENSORFLOW, *RUNTIMES],
+    "tensorflow": ["openvino"],
 }
 
 # What others' programs read, and the schema that it is held against.
@@ -74,6 +82,14 @@ def faults(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def exports(session: nox.Session, backend: str) -> None:
+    """Export a model's step to every format that Keras has on a backend, and run it in the format's own runtime."""
+    session.install("-c", "constraints.txt", *INSTALL[backend], *EXPORTERS[backend])
+    session.run("pytest", "backends_tests/backend/test_step_export.py", *session.posargs, env=environment(backend))
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run a benchmark with all backends at hand: nox -s benchmarks -- training_step --json figures.json"""
     session.install("-c", "constraints.txt", "-e", ".[torch,jax]", TENSORFLOW)
@@ -110,7 +126,9 @@ def package(session: nox.Session, extra: str) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Say how much of the code the suite runs, over the three backends: at least 95% of its lines."""
-    session.install("-c", "constraints.txt", "-e", ".[torch,jax,test]", TENSORFLOW, "tensorboard", "coverage")
+    session.install(
+        "-c", "constraints.txt", "-e", ".[torch,jax,test]", TENSORFLOW, "tensorboard", "tf2onnx", *RUNTIMES, "coverage"
+    )
     session.run("coverage", "erase")
     for backend in INSTALL:
         session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs, env=environment(backend))

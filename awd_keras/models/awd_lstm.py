@@ -226,7 +226,10 @@ class AWDLSTM(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def export(self, *args, **kwargs):
-        """As `keras.Model.export`, for inference: what is exported carries its state from call to call."""
+        """As `keras.Model.export`, for inference: what is exported carries its state from call to call.
+
+        Formats that can't are for `awd_keras.models.inference_step`, whose state goes in and out.
+        """
         with backend.exporting(self.variables):
             return super().export(*args, **kwargs)
 
