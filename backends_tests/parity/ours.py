@@ -75,7 +75,7 @@ class Recorder(keras.callbacks.Callback):
 def train(recipe, model) -> Trace:
     dataset = train_dataset(recipe)
     _, tokens = recipe.texts()
-    valid = data.BPTTDataset(tokens, recipe.valid_batch_size, bptt=recipe.bptt, variable=False)
+    valid = data.BPTTDataset(tokens, recipe.valid_batch_size, bptt=recipe.valid_bptt, variable=False)
     model.compile(
         optimizers.NTASGD(
             learning_rate=recipe.learning_rate,
