@@ -1,4 +1,4 @@
-"""The code in the README and in the pages of docs/ runs as it stands on every backend, on little text and for one epoch."""
+"""The code in the README and in docs/ runs as it stands on every backend, on little text and for one epoch."""
 
 import re
 import shlex
