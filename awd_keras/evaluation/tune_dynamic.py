@@ -15,7 +15,7 @@ def tune_dynamic(
     model: keras.Model,
     tokens,
     learning_rates: Sequence[float] = (3e-5, 5e-5, 1e-4),
-    decays: Sequence[float] = (0.001, 0.002, 0.005),
+    decays: Sequence[float] = (0.0005, 0.001, 0.002),
     *,
     rms: list[np.ndarray],
     epsilon: float = 2e-5,

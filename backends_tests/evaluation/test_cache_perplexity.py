@@ -34,7 +34,6 @@ def slow_nats(logits, hidden_states, words, window, interpolation, theta, wait_u
         (7, 0.3, 0.5, False, 25),  # an entry is forgotten within a window of the text
         (37, 0.3, 1.0, False, 20),  # and lives for more than one of them
         (37, 0.3, 1.0, True, 20),
-        (7, 0.3, 0.0, True, 60),
         (200, 0.9, 2.0, False, 20),  # longer than the text
     ],
 )

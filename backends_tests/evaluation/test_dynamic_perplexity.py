@@ -47,9 +47,7 @@ def test_statistics_equal_numpy():
 
 
 # The greatest rms is 11 times the mean: a decay of 0.4 takes such weights all the way back, and no further.
-@pytest.mark.parametrize(
-    ("learning_rate", "decay", "epsilon"), [(3e-3, 0.0, 2e-5), (3e-3, 0.1, 2e-5), (3e-2, 0.4, 1e-2)]
-)
+@pytest.mark.parametrize(("learning_rate", "decay", "epsilon"), [(3e-3, 0.0, 2e-5), (3e-2, 0.4, 1e-2)])
 def test_equals_numpy(learning_rate, decay, epsilon):
     model, text = make_model(), make_text(73)
     weights = values(model.trainable_variables)
@@ -117,8 +115,7 @@ def test_leaves_the_model_as_it_is():
     model.train_on_batch(text[None, :20], text[None, 1:21])
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interruption_leaves_the_model_as_it_is(error, monkeypatch):
+def test_an_interruption_leaves_the_model_as_it_is(monkeypatch):
     model, text = trained_model()
     before = [*values(model.variables), *everything(model)]
     rms = [np.ones_like(value) for value in values(model.trainable_variables)]
@@ -129,11 +126,11 @@ def test_an_interruption_leaves_the_model_as_it_is(error, monkeypatch):
             if batch == 3:
                 now = values(self.model.trainable_variables)
                 changed.extend(not np.array_equal(a, b) for a, b in zip(now, before, strict=False))
-                raise error("stop")
+                raise KeyboardInterrupt("stop")
 
     fit = Adapter.fit
     monkeypatch.setattr(Adapter, "fit", lambda self, *a, **k: fit(self, *a, **k, callbacks=[Interrupt()]))
-    with pytest.raises(error, match="stop"):
+    with pytest.raises(KeyboardInterrupt, match="stop"):
         dynamic_perplexity(model, text, 1e-3, rms=rms, bptt=BPTT)
     assert changed
     assert all(changed)
