@@ -90,7 +90,10 @@ def keep_losses(targets, logits, losses):
 
 def kept_losses(targets, logits):
     """As `generic.kept_losses`; None if either has been changed in place since."""
-    of_targets, *versions, losses = getattr(logits, "_awd_keras_losses", (None, None))
+    kept = getattr(logits, "_awd_keras_losses", None)
+    if kept is None:
+        return None
+    of_targets, *versions, losses = kept
     return losses if of_targets is targets and versions == [targets._version, logits._version] else None
 
 
