@@ -58,7 +58,9 @@ class OpenVINO:
         self.inputs = None
 
     def __call__(self, inputs):
-        return list(self.run(inputs).values())
+        results = self.run(inputs)
+        # From TensorFlow's graph, OpenVINO makes outputs of sizes that nothing else reads, behind the others.
+        return [results[output] for output in self.run.outputs[: len(inputs)]]
 
 
 ENDINGS = {"tf_saved_model": "", "onnx": ".onnx", "openvino": ".xml", "litert": ".tflite", "torch": ".pt2"}
