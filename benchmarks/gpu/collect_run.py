@@ -92,7 +92,11 @@ def summary(run):
         "published": PUBLISHED.get(config["preset"]),
         "settings": settings,
         "versions": config["versions"],
-        "hardware": {**machine(), "device": device_name(), "environment": {n: os.environ.get(n) for n in FLOAT32}},
+        "hardware": {
+            **{name: value for name, value in machine().items() if name != "command"},
+            "device": device_name(),
+            "environment": {name: os.environ.get(name) for name in FLOAT32},
+        },
         "metrics": lines,
     }
 
