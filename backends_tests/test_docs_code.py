@@ -31,6 +31,8 @@ def run_shell(code):
         arguments = shlex.split(command)[1:]
         if arguments[0] == "train" and "--resume" not in arguments:
             arguments += shlex.split(SMALL)
+        if arguments[0] == "finetune":
+            arguments += ["--epochs", "1"]
         if "--backend" in arguments:
             index = arguments.index("--backend")
             del arguments[index : index + 2]  # The suite's own is in use.
