@@ -124,15 +124,21 @@ def package(session: nox.Session, extra: str) -> None:
 
 
 @nox.session
-def coverage(session: nox.Session) -> None:
-    """Say how much of the code the suite runs, over the three backends: at least 95% of its lines."""
-    session.install(
-        "-c", "constraints.txt", "-e", ".[torch,jax,test]", TENSORFLOW, "tensorboard", "tf2onnx", *RUNTIMES, "coverage"
-    )
-    session.run("coverage", "erase")
-    for backend in INSTALL:
-        session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs, env=environment(backend))
-    session.run("coverage", "combine")
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def coverage(session: nox.Session, backend: str) -> None:
+    """Say how much of the code the suites of the three backends run together: at least 95% of its lines."""
+    session.install("-c", "constraints.txt", *INSTALL[backend], "coverage")
+    own = {**environment(backend), "COVERAGE_FILE": str(Path("build/coverage", backend).absolute())}
+    session.run("coverage", "erase", env=own)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=own)
+    session.notify("coverage_report")
+
+
+@nox.session(default=False)
+def coverage_report(session: nox.Session) -> None:
+    """What the sessions of `coverage` that have been run say together."""
+    session.install("-c", "constraints.txt", "coverage")
+    session.run("coverage", "combine", "--keep", "build/coverage")
     session.run("coverage", "report")
 
 

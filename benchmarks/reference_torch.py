@@ -28,6 +28,9 @@ class Reference(nn.Module):
         self.table = nn.Parameter(torch.empty(shape.vocabulary_size, shape.embedding_dim).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary_size))
         self.lstms = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in shape.layers)
+        for lstm in self.lstms:
+            # Keras has one bias vector. With PyTorch's two, their sum would make steps twice as long.
+            lstm.bias_hh_l0.requires_grad_(False).zero_()
         self.state = None
 
     def forward(self, tokens):
@@ -57,7 +60,7 @@ class Trainer:
 
     def __init__(self, model, learning_rate):
         self.model = model
-        self.parameters = list(model.parameters())
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(self.parameters, lr=learning_rate, weight_decay=1.2e-6, foreach=True)
         self.averages = None
         self.num_averaged = 0
