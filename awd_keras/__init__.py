@@ -8,10 +8,12 @@ __version__ = "0.1.0"
 
 def _is_command_line() -> bool:
     """Whether this process is `awd-keras` or `python -m awd_keras`."""
-    if Path(sys.argv[0]).stem == "awd-keras":
-        return True
-    arguments = sys.orig_argv
-    return "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] == ["awd_keras"]
+    # `python -m` has "-m" in place of the program's name while it looks for the module.
+    name = sys.argv[0] if sys.argv else ""
+    if name == "-m":
+        arguments = sys.orig_argv
+        return arguments[arguments.index("-m") + 1 :][:1] == ["awd_keras"]
+    return Path(name).name in ("awd-keras", "awd-keras.exe")
 
 
 # In Python, `import awd_keras` makes every class known to `keras.saving.load_model`. The command line must

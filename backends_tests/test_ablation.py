@@ -135,13 +135,13 @@ def test_the_figures_of_the_table(ablation, tmp_path):
         "fine-tuning": "yes",
         "nt-asgd": "no",
         "weight-drop": "unclear",
-        "ar-tar": "yes",
+        "ar-tar": "one seed",
         "weight-decay": None,
     }
     lines = ablation.table(list(rows.values()), TITLE).splitlines()
     assert lines[-6].startswith("| nothing | 0, 1, 2 | 200.0 (180.0 to 220.0) | 100.0 (90.0 to 110.0) |")
     assert lines[-3].endswith("| -0.3 (-2.0 to +1.0) | +11.1 / +11.6 | unclear | 5, never, 6 |")
-    assert lines[-2] == "| ar-tar | 0 | 240.0 | 120.0 | +40.0 | +20.0 | +2.7 / +3.0 | yes | 5 |"
+    assert lines[-2] == "| ar-tar | 0 | 240.0 | 120.0 | +40.0 | +20.0 | +2.7 / +3.0 | one seed | 5 |"
     assert lines[-1] == "| weight-decay |  |  |  |  |  | +3.7 / +3.7 |  |  |"
 
 

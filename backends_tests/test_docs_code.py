@@ -57,6 +57,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_snippets_are_there():
+    """What looks like a marker of a snippet is one: the site shows any other as it stands."""
+    markers = [line.strip() for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if "8<" in line]
+    assert len(markers) >= 5
+    for marker in markers:
+        found = re.fullmatch(r'--8<-- "(.+)"', marker)
+        assert found, marker
+        assert (ROOT / found[1]).is_file(), marker
+
+
 def test_there_are_pages():
     assert sum(map(runnable, PAGES)) > 5
 

@@ -190,7 +190,7 @@ def summarize(found):
         # What the picture shows is of the last split, the test.
         row["percents"] = [100 * (without / with_all - 1) for without, with_all in pairs]
         row["paper_percent"] = 100 * (paper / full - 1)
-        row["agrees"] = agreement(row["test_perplexity_change"]) if variant != "full" else None
+        row["agrees"] = agreement(row["test_perplexity_change"], len(both)) if variant != "full" else None
         row["averaged_from"] = [result["triggered_epoch"] for result in results.values()]
         rows.append(row)
     return rows
@@ -200,10 +200,12 @@ def spread(values):
     return [mean(values), min(values), max(values)] if values else None
 
 
-def agreement(change):
+def agreement(change, seeds):
     """Whether leaving the part out makes the test perplexity worse, as it does in the paper for every part."""
     if change is None:
         return None
+    if seeds < 2:
+        return "one seed"
     _, least, greatest = change
     return "yes" if least > 0 else "no" if greatest < 0 else "unclear"
 

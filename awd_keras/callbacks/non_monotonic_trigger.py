@@ -70,11 +70,11 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self.stop_training = stop_training
         self._step = None
         self._steps_before_epoch = 0
-        self._found = False
+        self._settled = False
         self._missing = None
 
     def on_train_begin(self, logs=None):
-        self._found, self._missing = False, None
+        self._settled, self._missing = False, None
         averaging_optimizer(self)
         self._step = None
 
@@ -101,25 +101,31 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
             self._update(logs or {}, self.monitor)
 
     def on_train_end(self, logs=None):
-        # Not at each epoch's end: with `validation_freq`, most epochs have no measure.
-        if self._missing and not self._found:
-            monitor, available = self._missing
-            warnings.warn(
-                f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available. "
-                f"Available metrics are: {available}",
-                stacklevel=2,
-            )
+        # With `validation_freq`, an epoch may have no measure without fault.
+        if self._missing and not self._settled:
+            self._warn(*self._missing)
 
     def _update(self, logs, monitor):
         if monitor in logs:
-            self._found = True
+            self._settled = True
             optimizer = averaging_optimizer(self)
             was_averaging = optimizer.averaging
             is_worse = optimizer.update_trigger(logs[monitor])
             if self.stop_training and was_averaging and is_worse:
                 self.model.stop_training = True
-        else:
-            self._missing = monitor, ",".join(logs)
+            return
+        self._missing = monitor, ",".join(logs)
+        validated = self.frequency != "epoch" or any(name.startswith("val_") for name in logs)
+        if validated and not self._settled:
+            self._settled = True  # It is said once, and now, not after a long training that never averages.
+            self._warn(*self._missing)
+
+    def _warn(self, monitor, available):
+        warnings.warn(
+            f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available, so that averaging won't "
+            f"begin. Pass another `monitor`. Available metrics are: {available}",
+            stacklevel=3,
+        )
 
     def _evaluate(self):
         model = self.model

@@ -64,7 +64,9 @@ class ScaleLearningRate(keras.callbacks.Callback):
             if not hasattr(dataset, name):
                 raise TypeError(
                     "Argument `dataset` must be an `awd_keras.data.BPTTDataset` or have its "
-                    f"`bptt`, `in_epoch`, `set_epoch` and `window_lengths`. Received: dataset={dataset!r}"
+                    f"`bptt`, `in_epoch`, `set_epoch` and `window_lengths`. Without one, take the "
+                    "callbacks that you need, NonMonotonicTrigger(monitor) and SwapAveragedWeights() for NT-ASGD. "
+                    f"Received: {type(dataset).__name__}"
                 )
         self.dataset = dataset
         self._passes = Passes(1, 1)

@@ -2,7 +2,7 @@
 
 from awd_keras.cli.adaptive import add_adaptive, check_adaptive, report_adaptive
 from awd_keras.cli.score_line import score_line
-from awd_keras.cli.text import add_data, read_corpus_in
+from awd_keras.cli.text import add_data, read_corpus_of
 
 
 def add(commands, common):
@@ -12,7 +12,7 @@ def add(commands, common):
     )
     evaluate.set_defaults(command=main)
     evaluate.add_argument("run", metavar="RUN", help="directory of the run")
-    add_data(evaluate)
+    add_data(evaluate, "the text that the run is trained on")
     add_adaptive(evaluate)
     evaluate.add_argument("--worst", type=int, metavar="N", help="list the N words that cost most in valid.txt too")
 
@@ -27,7 +27,7 @@ def main(options):
     check_adaptive(options)
     run = runs.Run.open(options.run)
     preset = models.PRESETS[run.setting("preset")]
-    corpus = read_corpus_in(run.vocabulary(), options.data)
+    corpus = read_corpus_of(run, options.data)
     model = run.model()
     bptt = run.setting("bptt")
     for name, tokens, batch_size in (

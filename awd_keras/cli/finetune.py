@@ -2,7 +2,7 @@
 
 import pathlib
 
-from awd_keras.cli.report import report
+from awd_keras.cli.report import report, verbosity
 from awd_keras.cli.text import add_data, read_corpus_again
 
 
@@ -38,6 +38,7 @@ def main(options):
             epochs=options.epochs,
             corpus=read_corpus_again(options.data, options.run),
             overwrite=options.overwrite,
+            verbose=verbosity(),
         ),
     )
 

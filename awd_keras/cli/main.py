@@ -1,5 +1,6 @@
 """The program `awd-keras`."""
 
+import os
 import sys
 
 from awd_keras import __version__
@@ -24,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         choose_backend(options.backend, trains)
         return options.command(options)
+    except BrokenPipeError:
+        # Whoever read has had enough, as `head` has. What is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -33,6 +33,11 @@ def report(directory, run):
     return 0
 
 
+def verbosity():
+    """Keras's progress bar in a terminal; elsewhere, in a log for example, a line an epoch."""
+    return 1 if sys.stdout.isatty() else 2
+
+
 def _since(epoch):
     return "-" if epoch is None else f"the end of epoch {epoch}"
 

@@ -30,14 +30,11 @@ def read_corpus_again(directory, run):
     return read_corpus(directory, source.get("min_count"))
 
 
-def read_corpus_in(vocabulary, directory):
-    """The corpus of `--data`, in the words of a trained model."""
+def read_corpus_of(run, directory):
+    """The corpus of `--data`, in the words of a `Run`; without it, the run's own."""
+    from awd_keras import runs
     from awd_keras.data import Corpus
 
-    if directory is not None:
-        return Corpus.from_directory(directory, vocabulary=vocabulary)
-    corpus = Corpus.python_docs(min_count=1)
-    train, valid, test = (
-        vocabulary.encode(corpus.vocabulary.decode(split)) for split in (corpus.train, corpus.valid, corpus.test)
-    )
-    return Corpus(train, valid, test, vocabulary)
+    if directory is None:
+        return runs.corpus_of(run)
+    return Corpus.from_directory(directory, vocabulary=run.vocabulary())

@@ -1,6 +1,6 @@
 """`awd-keras train`."""
 
-from awd_keras.cli.report import report
+from awd_keras.cli.report import report, verbosity
 from awd_keras.cli.text import add_data, read_corpus, read_corpus_again
 
 # Option, type, metavar, help; each overrides the preset's argument of that name.
@@ -95,6 +95,7 @@ def _start(options):
         seed=options.seed or 0,
         skip_nonfinite=options.skip_nonfinite,
         overwrite=options.overwrite,
+        verbose=verbosity(),
     )
 
 
@@ -107,7 +108,9 @@ def _resume(options):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
     corpus = read_corpus_again(options.data, options.resume)
-    return runs.resume(options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite)
+    return runs.resume(
+        options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite, verbose=verbosity()
+    )
 
 
 def _given(options, table):

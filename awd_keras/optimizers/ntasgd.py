@@ -32,10 +32,10 @@ class NTASGD(keras.optimizers.Optimizer):
     the average is `w` itself; from then on it is the plain mean of `w[T], ..., w[k]`, updated in
     each step. The learning rate stays as it is.
 
-    The optimizer holds the averages beside the model's variables, the raw iterate, and exchanges
-    them on request. `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and
-    `SwapAveragedWeights`) does all this in `fit`. Measures, counters and averages are variables of
-    the optimizer, so that a saved model goes on where it stopped.
+    The optimizer holds the averages beside the model's variables, the raw iterate, and exchanges them on request.
+    `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and `SwapAveragedWeights`) does all this in
+    `fit`; without these callbacks, it is SGD and no more. Measures, counters and averages are variables of the
+    optimizer, so that a saved model goes on where it stopped.
 
     A step whose gradients have no finite norm changes neither weights nor averages: `skipped_steps` counts it.
 
@@ -45,7 +45,8 @@ class NTASGD(keras.optimizers.Optimizer):
     Source: section 3, algorithm 1; section 5 for the numbers.
 
     Args:
-        learning_rate: float, 0 or more.
+        learning_rate: float, 0 or more. The default of 30 is for the mean cross-entropy of a language model's tokens;
+            for another model, start with the rate that plain SGD takes there.
         non_monotone_interval: positive integer, n above, in measures.
         weight_decay: float of at least 0, or None.
         clipnorm: float or None, clips the norm of each variable's gradient. At most one of the

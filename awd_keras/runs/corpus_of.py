@@ -26,7 +26,7 @@ def _read_again(run):
     if source is None:
         raise ValueError(
             f"The run in {run.directory} is trained on a corpus that Python code has made: pass it as the argument "
-            "`corpus`."
+            "`corpus`, or on the command line --data."
         )
     if source["directory"] is None:
         return Corpus.python_docs(source["min_count"])

@@ -1,5 +1,7 @@
 """What reaches the optimizer, and when."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -103,6 +105,24 @@ def test_a_missing_monitor_warns(logs):
     with pytest.warns(UserWarning, match="`perplexity` which is not available.*: loss,mae"):
         fit(model, [NonMonotonicTrigger(frequency=4, validation_data=VALIDATION)], epochs=1)
     assert not hasattr(model.optimizer, "heard")
+
+
+def of_the_trigger(caught):
+    return [warning for warning in caught if "NT-ASGD" in str(warning.message)]
+
+
+def test_a_missing_monitor_is_told_of_when_it_is_first_missed_and_once():
+    told = []
+
+    class Tell(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            told.append(len(of_the_trigger(caught)))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(new_model(), [NonMonotonicTrigger(), Tell()], epochs=3, validation_data=VALIDATION)
+    assert told == [1, 1, 1]
+    assert len(of_the_trigger(caught)) == 1
 
 
 # frequency=L

@@ -123,6 +123,7 @@ def test_every_option_reaches_train(monkeypatch, data, capsys):
         "optimizer": {**optimizer, "global_clipnorm": 0.9},
         "overwrite": True,
         "skip_nonfinite": True,
+        "verbose": 2,  # a line an epoch, as this is no terminal
         **others,
     }
     printed = capsys.readouterr().out
@@ -141,14 +142,29 @@ def test_evaluate(run, data, capsys):
         assert line.startswith(f"{split:5} perplexity {result[f'{split}_perplexity']:.2f} ")
 
 
-def test_evaluate_on_the_embedded_corpus(run, monkeypatch, capsys):
-    from awd_keras.data import Corpus, Vocabulary
+def test_evaluate_takes_the_run_s_own_text(run, data, capsys):
+    def scores():
+        return [line.partition("seconds")[0] for line in capsys.readouterr().out.splitlines()]
 
-    other = Vocabulary(["<eos>", "a", "cat", "flew"])
-    splits = [np.arange(n, dtype="int32") % 4 for n in (50, 90, 30)]
-    monkeypatch.setattr(Corpus, "python_docs", lambda min_count: Corpus(*splits, other))
+    assert run_main("evaluate", run, "--data", data) == 0
+    given = scores()
     assert run_main("evaluate", run) == 0
-    assert "tokens 29 " in capsys.readouterr().out
+    assert scores() == given
+
+
+def test_an_option_is_no_other_that_begins_alike(run, capsys):
+    assert "--word" in error_of(capsys, "generate", run, "--word", "3")
+
+
+def test_whoever_reads_may_have_enough(run):
+    """As `head` has."""
+    command = [sys.executable, "-m", "awd_keras", "generate", run, "--words", "20000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(5)
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert "Broken pipe" not in said
 
 
 def test_generate(run, capsys):

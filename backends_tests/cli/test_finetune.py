@@ -92,11 +92,11 @@ def test_every_option_reaches_finetune(folder, monkeypatch, capsys):
         assert "enough" in said(capsys, "finetune", *command)
     monkeypatch.chdir(folder / "run")
     assert "enough" in said(capsys, "finetune", ".")
-    default = {"epochs": None, "overwrite": False}
+    default = {"epochs": None, "overwrite": False, "verbose": 2}
     digest = runs.Run.open(".").config["text_digest"]
     assert called == [
         ("run", "run-finetuned", None, default),
         ("run/", "run-finetuned", None, default),
-        ("run", "new", digest, {"epochs": 7, "overwrite": True}),
+        ("run", "new", digest, {"epochs": 7, "overwrite": True, "verbose": 2}),
         (".", str(folder / "run-finetuned"), None, default),
     ]
