@@ -37,7 +37,8 @@ SCHEMAS = {
 
 def environment(backend: str) -> dict[str, str]:
     """What the suite needs to know; conftest.py fails the run when the backend is another."""
-    return {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "agg"}
+    # One thread: the arrays are small, and on a busy machine PyTorch's threads wait for each other most of the time.
+    return {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
 
 
 def minimum(extra: str) -> list[str]:
