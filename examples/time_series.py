@@ -5,7 +5,11 @@ clean one 6 steps ahead. There are 250 windows to learn from, so that an LSTM of
 
     KERAS_BACKEND=jax python examples/time_series.py
 
-Arguments: the number of epochs (default 60) and of seeds (default 3).
+Arguments: the number of epochs (default 40) and of seeds (default 3).
+
+What came of it (PyTorch on a CPU, 40 epochs, 3 seeds; errors of a series of unit deviation): the LSTM alone 0.098, from
+0.089 to 0.107; with Keras's dropouts 0.136, from 0.128 to 0.142; with these strategies 0.137, from 0.115 to 0.153. Here
+they don't help: with noisy inputs, and the best epoch kept, there is little left to regularize.
 """
 
 import itertools
@@ -77,7 +81,7 @@ def error(layers, seed, epochs):
     return np.sqrt(np.mean((model.predict(test[0], verbose=0) - test[1]) ** 2))
 
 
-epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 40
 seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 print(f"last value as the forecast      {np.sqrt(np.mean((test[0][:, -1] - test[1]) ** 2)):.3f}")
 for name, layers in (
