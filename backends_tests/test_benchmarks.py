@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from backends_tests.runs.small_run import make_corpus, write_text
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = ("training_step", "inference", "memory", "scaling", "parts", "learning_curves", "cache")
 TINY = {
@@ -30,6 +32,7 @@ SUBJECTS = [
     ("products", "training", {"steps": 2}),
 ]
 if keras.backend.backend() == "torch":
+    SCRIPTS += ("two_biases",)
     SUBJECTS += [
         ("reference_torch", "training", {"steps": 2, "averaging": True}),
         ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
@@ -65,6 +68,30 @@ if keras.backend.backend() == "torch":
         whole = 27 * ours.cache(shape, tokens=27, window=7)()
         scored = 20 * reference_torch.cache(shape, tokens=20, window=7)()
         assert whole == pytest.approx(scored + 7 * np.log(shape.vocabulary_size), rel=1e-5)
+
+    def test_one_bias_or_two():
+        import two_biases
+
+        one, two = (two_biases.train(make_corpus(), count, seed=0, epochs=1) for count in (1, 2))
+        # Both vectors have the gradient of the one.
+        assert two["share of the gradient's norm"] > 1.1 * one["share of the gradient's norm"]
+        assert two["valid perplexity"] != one["valid perplexity"]
+
+    def test_the_reference_s_curve(monkeypatch, tmp_path):
+        import learning_curves
+        from shapes import Shape
+
+        write_text(tmp_path / "text")
+        monkeypatch.setitem(learning_curves.SHAPES, "small", Shape(**TINY))
+        arguments = ["--data", "text", "--output", "curves", "--preset", "tiny", "--epochs", "2", "--seeds", "3"]
+        monkeypatch.setattr(sys, "argv", ["learning_curves", *arguments, "--subjects", "reference"])
+        monkeypatch.chdir(tmp_path)
+        learning_curves.main()
+        written = json.loads((tmp_path / "curves" / "curves.json").read_text(encoding="utf-8"))
+        curve = written["valid_perplexity"]["reference"]["3"]
+        assert len(curve) == 2
+        assert curve[1] != curve[0]
+        assert (tmp_path / "curves" / "curves.png").is_file()
 
 
 @pytest.mark.parametrize(("module", "function", "arguments"), SUBJECTS)

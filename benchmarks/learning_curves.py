@@ -47,29 +47,20 @@ def ours(options, backend, seed, directory):
 def reference(options, _, seed, directory):
     """The same by reference_torch.py; of awd_keras it takes the text, its windows, and the preset's figures."""
     os.environ["KERAS_BACKEND"] = "torch"
-    from reference_torch import learning_curve
+    import torch
+    from reference_torch import Reference, Trainer, device, learning_curve
 
     from awd_keras.data import BPTTDataset, Corpus
     from awd_keras.models import PRESETS
-
-    def windows(dataset, epoch=0):
-        dataset.set_epoch(epoch)
-        for index in range(len(dataset)):
-            yield dataset[index]
 
     corpus, preset = Corpus.from_directory(options.data), PRESETS[options.preset]
     shape = dataclasses.replace(SHAPES[options.shape], vocabulary_size=len(corpus.vocabulary))
     train = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt, seed=seed)
     valid = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=shape.bptt, variable=False)
+    torch.manual_seed(seed)
+    trainer = Trainer(Reference(shape).to(device()), preset.optimizer["learning_rate"])
     lines = []
-    for line in learning_curve(
-        shape,
-        lambda epoch: windows(train, epoch),
-        lambda: windows(valid),
-        preset.optimizer["learning_rate"],
-        options.epochs,
-        seed,
-    ):
+    for line in learning_curve(trainer, train, valid, options.epochs):
         print(f"{REFERENCE}, seed {seed}: {line}", flush=True)
         lines.append(line)
     directory.mkdir(exist_ok=True)

@@ -20,16 +20,18 @@ def locked_dropout(x, rate):
 
 
 class Reference(nn.Module):
-    """Token ids (time, batch) to logits (time * batch, vocabulary)."""
+    """Token ids (time, batch) to logits (time * batch, vocabulary).
 
-    def __init__(self, shape):
+    A layer has one bias vector, as in Keras. `biases=2` trains both of PyTorch's, whose sum makes steps twice as long.
+    """
+
+    def __init__(self, shape, biases=1):
         super().__init__()
         self.shape = shape
         self.table = nn.Parameter(torch.empty(shape.vocabulary_size, shape.embedding_dim).uniform_(-0.1, 0.1))
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary_size))
         self.lstms = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in shape.layers)
-        for lstm in self.lstms:
-            # Keras has one bias vector. With PyTorch's two, their sum would make steps twice as long.
+        for lstm in self.lstms if biases == 1 else ():
             lstm.bias_hh_l0.requires_grad_(False).zero_()
         self.state = None
 
@@ -56,10 +58,14 @@ class Reference(nn.Module):
 
 
 class Trainer:
-    """The paper's training step: the loss with its penalties, clipping, SGD with weight decay, and the average."""
+    """The paper's training step: the loss with its penalties, clipping, SGD with weight decay, and the average.
+
+    `learning_rate` is that of a window of mean length.
+    """
 
     def __init__(self, model, learning_rate):
         self.model = model
+        self.learning_rate = learning_rate
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(self.parameters, lr=learning_rate, weight_decay=1.2e-6, foreach=True)
         self.averages = None
@@ -106,57 +112,55 @@ def training(shape, steps, averaging=False):
     return run
 
 
-def learning_curve(shape, train, valid, learning_rate, epochs, seed):
+def learning_curve(trainer, train, valid, epochs):
     """The recipe on a real text.
 
     Args:
-        shape: a `Shape`.
-        train: function of the epoch's index that yields its windows, as arrays (batch, time) of tokens and of those
-            that follow them.
-        valid: function that yields those of the validation text.
-        learning_rate: that of a window of mean length.
+        trainer: the `Trainer` of a new model.
+        train: the training windows, a `BPTTDataset`.
+        valid: those of the validation text.
         epochs: the epochs to train for.
-        seed: seed of weights and masks.
 
     Yields:
         What `metrics.jsonl` says of an epoch.
     """
-    torch.manual_seed(seed)
-    model = Reference(shape).to(device())
-    trainer = Trainer(model, learning_rate)
+    model = trainer.model
     for epoch in range(epochs):
         began = time.perf_counter()
+        train.set_epoch(epoch)
         model.train()
         model.state = None
         loss = tokens = 0
-        for x, y in train(epoch):
-            trainer.optimizer.param_groups[0]["lr"] = learning_rate * x.shape[1] / shape.bptt
-            loss += y.size * trainer.step(_time_first(x), _time_first(y)).item()
-            tokens += y.size
+        for x, y in _windows(train):
+            trainer.optimizer.param_groups[0]["lr"] = trainer.learning_rate * len(x) / model.shape.bptt
+            loss += y.numel() * trainer.step(x, y).item()
+            tokens += y.numel()
         seconds = time.perf_counter() - began
         yield {
             "epoch": epoch + 1,
             "train_perplexity": math.exp(loss / tokens),
-            "valid_perplexity": perplexity(model, valid()),
+            "valid_perplexity": perplexity(model, valid),
             "tokens_per_second": tokens / seconds,
         }
 
 
 @torch.inference_mode()
-def perplexity(model, windows):
-    """Perplexity on windows, as those of `learning_curve`."""
+def perplexity(model, dataset):
+    """Perplexity on the windows of a `BPTTDataset`."""
     model.eval()
     model.state = None
     loss = tokens = 0
-    for x, y in windows:
-        logits, _, _ = model(_time_first(x))
-        loss += functional.cross_entropy(logits, _time_first(y).flatten(), reduction="sum").item()
-        tokens += y.size
+    for x, y in _windows(dataset):
+        logits, _, _ = model(x)
+        loss += functional.cross_entropy(logits, y.flatten(), reduction="sum").item()
+        tokens += y.numel()
     return math.exp(loss / tokens)
 
 
-def _time_first(window):
-    return torch.as_tensor(window.T, dtype=torch.int64, device=device())
+def _windows(dataset):
+    """Each window's tokens and those that follow them, both (time, batch)."""
+    for index in range(len(dataset)):
+        yield [torch.as_tensor(part.T, dtype=torch.int64, device=device()) for part in dataset[index]]
 
 
 def evaluation(shape, batch_size, windows):
