@@ -58,7 +58,9 @@ for epoch in range(epochs):
                 variable.assign(value)
     measure = perplexity(model, corpus.valid, settings.valid_batch_size, settings.bptt).perplexity
     # The non-monotone criterion. To evaluate at the average: use_averages, then use_iterates.
-    begins = optimizer.update_trigger(measure)
+    was_averaging = optimizer.averaging
+    optimizer.update_trigger(measure)
+    begins = optimizer.averaging and not was_averaging
     print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{', averaging begins' if begins else ''}")
 
 optimizer.use_averages()
