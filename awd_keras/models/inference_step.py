@@ -14,8 +14,9 @@ def inference_step(model: AWDLSTM) -> keras.Model:
     inputs are `[tokens, h_0, c_0, h_1, c_1, ...]`, an h and a c for each LSTM, of these names; its outputs are
     `[logits, h_0, c_0, h_1, c_1, ...]`, to be handed on to the next call. The state of a text that begins is zeros.
 
-    It is what `export` writes in most formats, for programs without Keras: of any batch size, and of one token a
-    call, as a loop over time is what exporters stumble on. docs/guides/export.md has the formats of each backend.
+    It is made to be exported: `inference_step(model).export(path, format)` writes it for programs without Keras, also
+    in formats that `model.export` can't write, as they have no place for carried state. It takes one token a call, as a
+    loop over time is what exporters stumble on. docs/guides/export.md has the formats of each backend.
 
     Args:
         model: a built `AWDLSTM`.
