@@ -2,6 +2,7 @@
 
 from awd_keras.data.bptt import BPTTDataset
 from awd_keras.data.corpus import Corpus
-from awd_keras.data.vocabulary import EOS, UNK, Vocabulary
+from awd_keras.data.vocabulary import Vocabulary
+from awd_keras.data.words import EOS, UNK
 
 __all__ = ["EOS", "UNK", "BPTTDataset", "Corpus", "Vocabulary"]

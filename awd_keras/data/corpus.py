@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from awd_keras.data.vocabulary import EOS, Vocabulary
+from awd_keras.data.vocabulary import Vocabulary
+from awd_keras.data.words import EOS
 
 SPLITS = ("train", "valid", "test")
 
@@ -28,7 +29,7 @@ class Corpus:
 
     Attributes:
         source: where the text can be read again, a dictionary that JSON can hold: the absolute `directory`, or None for
-            Python's documentation, and the `min_count`. None for a corpus of other arrays.
+            Python's documentation, the `min_count`, and the `cache` if there is one. None for a corpus of other arrays.
 
     Example:
 
@@ -57,8 +58,15 @@ class Corpus:
         path: str | os.PathLike,
         min_count: int = 1,
         vocabulary: Vocabulary | None = None,
+        *,
+        cache: str | os.PathLike | None = None,
+        verbose: int = 1,
     ) -> "Corpus":
         """Reads `train.txt`, `valid.txt` and `test.txt`, in UTF-8.
+
+        A text larger than memory wants a `cache`: the ids are then written to files there, once, and the corpus's
+        arrays are views of these files (read-only), of which the system holds in memory what it likes. The files are
+        used again as long as the texts have the same bytes, by their sizes and SHA-256.
 
         Args:
             path: the directory that holds the three files.
@@ -67,11 +75,15 @@ class Corpus:
             vocabulary: `Vocabulary` to encode the text in, as one does to evaluate a model that
                 was trained before. By default it is made of the words of the three splits, as in
                 the paper.
+            cache: directory for the files of ids, made where it doesn't exist; by default the ids are kept in memory.
+                Each text, `min_count` and `vocabulary` has a directory of its own in it.
+            verbose: 1 for Keras's progress bar while a cache is written, 0 for silence.
 
         Raises:
             FileNotFoundError: if the directory or one of the files is missing.
             ValueError: if a file is empty or isn't UTF-8, or a word is unknown to a `vocabulary`
                 without `<unk>`.
+            OSError: if the cache can't be written, for example on a full disk.
         """
         path = Path(path)
         if not path.is_dir():
@@ -79,10 +91,21 @@ class Corpus:
                 "Argument `path` must be a directory with train.txt, valid.txt and test.txt. "
                 f"Received: path={os.fspath(path)!r}, which is no directory"
             )
-        texts = [_read(path / f"{split}.txt") for split in SPLITS]
-        corpus = cls._from_texts(texts, min_count, vocabulary)
+        paths = [path / f"{split}.txt" for split in SPLITS]
+        for file in paths:
+            if not file.is_file():
+                raise FileNotFoundError(f"Argument `path` must be a directory with {file.name}: {file} is missing")
+        if cache is None:
+            with contextlib.ExitStack() as stack:
+                texts = {str(file): stack.enter_context(file.open("rb")) for file in paths}
+                splits, words = encode_texts(texts, min_count, vocabulary)
+        else:
+            splits, words = CorpusCache(cache).encode(paths, min_count, vocabulary, verbose)
+        corpus = cls(*splits, words)
         if vocabulary is None:
             corpus.source = {"directory": str(path.resolve()), "min_count": min_count}
+            if cache is not None:
+                corpus.source["cache"] = str(Path(cache).resolve())
         return corpus
 
     @classmethod
@@ -108,7 +131,9 @@ class Corpus:
                 "`Corpus.python_docs()` reads. Install the whole standard library, or use "
                 "`Corpus.from_directory()`."
             ) from error
-        corpus = cls._from_texts(_split_topics(topics), min_count, None)
+        texts = {split: io.BytesIO(text.encode()) for split, text in zip(SPLITS, _split_topics(topics), strict=True)}
+        splits, vocabulary = encode_texts(texts, min_count)
+        corpus = cls(*splits, vocabulary)
         corpus.source = {"directory": None, "min_count": min_count}
         return corpus
 
@@ -117,36 +142,11 @@ class Corpus:
         """What tells one corpus from another: a checksum of its words and of the ids in each split."""
         checksum = hashlib.sha256("\n".join(self.vocabulary).encode("utf-8", "surrogatepass"))
         for split in SPLITS:
-            ids = np.asarray(getattr(self, split), "<i4")
-            checksum.update(b"\n%d\n" % len(ids) + ids.tobytes())
+            ids = getattr(self, split)
+            checksum.update(b"\n%d\n" % len(ids))
+            for start in range(0, len(ids), _PIECE):
+                checksum.update(np.ascontiguousarray(ids[start : start + _PIECE], "<i4"))
         return checksum.hexdigest()
-
-    @classmethod
-    def _from_texts(cls, texts: list[str], min_count: int, vocabulary: Vocabulary | None) -> "Corpus":
-        if vocabulary is None:
-            vocabulary = Vocabulary.from_words(chain.from_iterable(map(_words, texts)), min_count)
-        train, valid, test = (vocabulary.encode(_words(text)) for text in texts)
-        return cls(train, valid, test, vocabulary)
-
-
-def _words(text: str) -> Iterator[str]:
-    """The words of a text, each line ended by `<eos>`."""
-    # Not str.splitlines(), which takes a dozen other characters for the end of a line.
-    lines = text.removesuffix("\n").split("\n")
-    return chain.from_iterable((*line.split(), EOS) for line in lines)
-
-
-def _read(path: Path) -> str:
-    """The text of one of a corpus's files."""
-    if not path.is_file():
-        raise FileNotFoundError(f"Argument `path` must be a directory with {path.name}: {path} is missing")
-    content = path.read_bytes()
-    if not content:
-        raise ValueError(f"{path} is empty: a split must hold at least one line")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} isn't UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _split_topics(topics: dict[str, str]) -> list[str]:

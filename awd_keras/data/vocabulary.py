@@ -3,16 +3,14 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
+from awd_keras.data.words import EOS, UNK
 from awd_keras.write_whole import write_whole
-
-EOS = "<eos>"
-UNK = "<unk>"
 
 
 class Vocabulary:
@@ -70,13 +68,26 @@ class Vocabulary:
             TypeError: if `words` isn't an iterable of strings.
             ValueError: if `words` is empty or `min_count` isn't a positive integer.
         """
-        check_positive_integer("min_count", min_count)
         if isinstance(words, str):
             raise TypeError(
                 f"Argument `words` must be an iterable of strings, not one string. Received: words={words[:40]!r}"
             )
+        return cls.from_counts(Counter(words), min_count)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> "Vocabulary":
+        """As `from_words`, of a text whose words have been counted.
+
+        Args:
+            counts: how often each word comes, in the order in which they first came.
+            min_count: positive integer, as in `from_words`.
+
+        Raises:
+            ValueError: if there are no words or `min_count` isn't a positive integer.
+        """
+        check_positive_integer("min_count", min_count)
         kept: Counter[str] = Counter()
-        for word, count in Counter(words).items():
+        for word, count in counts.items():
             kept[word if count >= min_count or word in (EOS, UNK) else UNK] += count
         # most_common() leaves equally frequent words in the order in which they came.
         return cls(word for word, _ in kept.most_common())

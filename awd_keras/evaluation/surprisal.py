@@ -9,6 +9,7 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.cross_entropy import cross_entropy
 from awd_keras.data import EOS, BPTTDataset, Vocabulary
+from awd_keras.data.words import split_words
 from awd_keras.evaluation.check_tokens import check_tokens
 from awd_keras.evaluation.scorer import Scorer
 from awd_keras.evaluation.surprisal_table import SurprisalTable
@@ -67,7 +68,7 @@ def surprisal(model: keras.Model, vocabulary: Vocabulary, text, batch_size: int 
        2.00  sat
     """
     if isinstance(text, str):
-        text = vocabulary.encode([EOS, *text.replace("\n", f" {EOS} ").split()])
+        text = vocabulary.encode([EOS, *split_words(text)])
     tokens = check_tokens(text, model)
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=False)
     scorer = _Surprisal(model)

@@ -10,6 +10,7 @@ import numpy as np
 from awd_keras.callbacks import ResetStates
 from awd_keras.checks import check_not_negative, check_not_negative_integer, check_positive_integer
 from awd_keras.data import EOS, UNK, Vocabulary
+from awd_keras.data.words import split_words
 from awd_keras.generation.sampling import draw
 
 
@@ -72,7 +73,7 @@ def stream(
     unknown = [word for word in stop if word not in vocabulary]
     if unknown:
         raise ValueError(f"Argument `stop` must be of words of the vocabulary. Received: {_listed(unknown)}")
-    prompts = [text.replace("\n", f" {EOS} ").split() for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
     ids = [_encode(words or [EOS], vocabulary) for words in prompts]
     # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
     rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]

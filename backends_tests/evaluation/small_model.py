@@ -1,4 +1,4 @@
-"""What the tests of this folder score."""
+"""What the tests of this folder score, and those of generation write with."""
 
 import keras
 import numpy as np
@@ -9,9 +9,9 @@ from awd_keras.models import AWDLSTM
 WORDS = 30
 
 
-def make_model(batch_size=4, **settings):
+def make_model(batch_size=4, vocabulary_size=WORDS, **settings):
     # Regularized, so that anything left on at inference shows.
-    model = AWDLSTM(WORDS, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
+    model = AWDLSTM(vocabulary_size, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
     model.build((batch_size, None))
     # Weights far from their start, where every word would be about as likely as any other.
     rng = np.random.default_rng(5)

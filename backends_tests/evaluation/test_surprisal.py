@@ -6,8 +6,8 @@ import pytest
 
 from awd_keras.data import Vocabulary
 from awd_keras.evaluation import perplexity, surprisal
-from awd_keras.models import AWDLSTM
 from backends_tests import oracle
+from backends_tests.evaluation.small_model import make_model
 
 WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e", "f")
 
@@ -19,12 +19,7 @@ def vocabulary():
 
 @pytest.fixture
 def model():
-    model = AWDLSTM(len(WORDS), embedding_dim=6, hidden_units=10, num_layers=2, seed=3)
-    model.build((3, None))
-    rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=0.9, size=variable.shape))
-    return model
+    return make_model(3, len(WORDS))
 
 
 def expected_bits(model, tokens, batch_size=1):

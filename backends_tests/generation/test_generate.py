@@ -8,6 +8,7 @@ from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
+from backends_tests.evaluation.small_model import make_model
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
 PROMPTS = ["a c b", "", "d", "a\nb e e"]
@@ -21,12 +22,7 @@ def vocabulary():
 
 @pytest.fixture
 def model():
-    model = AWDLSTM(len(WORDS), embedding_dim=8, hidden_units=12, num_layers=1, seed=3)
-    model.build((4, None))
-    rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=1.0, size=variable.shape))
-    return model
+    return make_model(4, len(WORDS))
 
 
 def logits_of(model, words):
