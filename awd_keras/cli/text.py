@@ -1,5 +1,7 @@
 """The text that a command works on."""
 
+import sys
+
 
 def add_data(parser, otherwise="the language reference that Python carries"):
     """Declares `--data`."""
@@ -10,14 +12,14 @@ def add_data(parser, otherwise="the language reference that Python carries"):
     )
 
 
-def read_corpus(directory, min_count):
+def read_corpus(directory, min_count, cache=None):
     """The corpus of `--data`, with a vocabulary of its own."""
     from awd_keras.data import Corpus
 
     counts = {} if min_count is None else {"min_count": min_count}
     if directory is None:
         return Corpus.python_docs(**counts)
-    return Corpus.from_directory(directory, **counts)
+    return Corpus.from_directory(directory, **counts, cache=cache, verbose=int(sys.stdout.isatty()))
 
 
 def read_corpus_again(directory, run):
@@ -27,7 +29,7 @@ def read_corpus_again(directory, run):
     if directory is None:
         return None
     source = runs.Run.open(run).setting("text") or {}
-    return read_corpus(directory, source.get("min_count"))
+    return read_corpus(directory, source.get("min_count"), source.get("cache"))
 
 
 def read_corpus_of(run, directory):

@@ -40,6 +40,12 @@ def add(commands, common):
         "--data the place that its text has been moved to",
     )
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    train.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
+        "memory",
+    )
     train.add_argument("--preset", metavar="NAME", help="tiny, ptb or wikitext-2 (default: tiny)")
     train.add_argument(
         "--min-count",
@@ -78,13 +84,15 @@ def main(options):
 def _start(options):
     from awd_keras import runs
 
+    if options.cache is not None and options.data is None:
+        raise ValueError("--cache needs --data: Python's documentation is read each time.")
     model = _given(options, _MODEL_OPTIONS)
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
     if "clip" in optimizer:
         optimizer["global_clipnorm"] = optimizer.pop("clip")
     return runs.train(
         options.output,
-        read_corpus(options.data, options.min_count),
+        read_corpus(options.data, options.min_count, options.cache),
         "tiny" if options.preset is None else options.preset,
         model=model,
         optimizer=optimizer,

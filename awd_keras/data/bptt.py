@@ -246,7 +246,8 @@ def _check_tokens(tokens):
             "Argument `tokens` must hold word ids in [0, 2**31). "
             f"Received: values from {tokens.min()} to {tokens.max()}"
         )
-    return tokens.astype("int32")
+    # No copy, as they may be a file larger than memory.
+    return tokens.astype("int32", copy=False)
 
 
 def _clipped_mean(base, low, high):

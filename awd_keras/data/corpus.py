@@ -1,17 +1,20 @@
 """Text in three splits: training, validation, test."""
 
+import contextlib
 import hashlib
+import io
 import os
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from awd_keras.data.corpus_cache import CorpusCache
+from awd_keras.data.first_ids import FirstIds
 from awd_keras.data.vocabulary import Vocabulary
-from awd_keras.data.words import EOS
 
 SPLITS = ("train", "valid", "test")
+# Ids that are worked on in one go.
+_PIECE = 2**20
 
 
 class Corpus:
@@ -98,10 +101,10 @@ class Corpus:
         if cache is None:
             with contextlib.ExitStack() as stack:
                 texts = {str(file): stack.enter_context(file.open("rb")) for file in paths}
-                splits, words = encode_texts(texts, min_count, vocabulary)
+                (train, valid, test), words = _encode(texts, min_count, vocabulary)
         else:
-            splits, words = CorpusCache(cache).encode(paths, min_count, vocabulary, verbose)
-        corpus = cls(*splits, words)
+            (train, valid, test), words = CorpusCache(cache).encode(paths, min_count, vocabulary, verbose)
+        corpus = cls(train, valid, test, words)
         if vocabulary is None:
             corpus.source = {"directory": str(path.resolve()), "min_count": min_count}
             if cache is not None:
@@ -132,8 +135,8 @@ class Corpus:
                 "`Corpus.from_directory()`."
             ) from error
         texts = {split: io.BytesIO(text.encode()) for split, text in zip(SPLITS, _split_topics(topics), strict=True)}
-        splits, vocabulary = encode_texts(texts, min_count)
-        corpus = cls(*splits, vocabulary)
+        (train, valid, test), vocabulary = _encode(texts, min_count)
+        corpus = cls(train, valid, test, vocabulary)
         corpus.source = {"directory": None, "min_count": min_count}
         return corpus
 
@@ -145,8 +148,18 @@ class Corpus:
             ids = getattr(self, split)
             checksum.update(b"\n%d\n" % len(ids))
             for start in range(0, len(ids), _PIECE):
-                checksum.update(np.ascontiguousarray(ids[start : start + _PIECE], "<i4"))
+                checksum.update(np.asarray(ids[start : start + _PIECE], "<i4").tobytes())
         return checksum.hexdigest()
+
+
+def _encode(texts, min_count, vocabulary=None):
+    """The ids of each text, and the vocabulary that they're written in."""
+    first = FirstIds()
+    splits = [np.concatenate([*first.read(file, name)]) for name, file in texts.items()]
+    if vocabulary is None:
+        vocabulary = first.vocabulary(min_count)
+    final = vocabulary.encode(first)
+    return [final[ids] for ids in splits], vocabulary
 
 
 def _split_topics(topics: dict[str, str]) -> list[str]:

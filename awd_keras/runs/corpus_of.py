@@ -30,4 +30,4 @@ def _read_again(run):
         )
     if source["directory"] is None:
         return Corpus.python_docs(source["min_count"])
-    return Corpus.from_directory(source["directory"], source["min_count"])
+    return Corpus.from_directory(source["directory"], source["min_count"], cache=source.get("cache"), verbose=0)

@@ -42,6 +42,8 @@ def _check_text(name, value):
     if "directory" not in value or not isinstance(value["directory"], str | None):
         raise ValueError(f"Argument `{name}` must hold a directory, or null. Received: {value!r}")
     check_positive_integer("min_count", value.get("min_count"))
+    if not isinstance(value.get("cache"), str | None):
+        raise ValueError(f"Argument `{name}` must hold a cache's directory, or none. Received: {value!r}")
 
 
 def _check_start(name, value):

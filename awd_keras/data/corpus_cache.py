@@ -1,0 +1,123 @@
+"""Word ids in files, for texts larger than memory."""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from awd_keras.data.first_ids import FirstIds
+from awd_keras.data.vocabulary import Vocabulary
+from awd_keras.write_whole import write_whole
+
+# Ids that are written in one go.
+_PIECE = 2**20
+
+
+class CorpusCache:
+    """A directory with the ids of texts; what has been encoded once is taken from there.
+
+    Each set of texts, by their sizes and SHA-256, together with what its vocabulary is made by, has a directory of its
+    own: `vocabulary.json`, and each text's ids in `0.ids`, `1.ids`, ... (little-endian int32). It gets its name when
+    all is written, so that an interrupted process leaves nothing that another one takes for whole.
+
+    Args:
+        directory: is made where it doesn't exist.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+
+    def encode(
+        self, paths: Sequence[Path], min_count: int, vocabulary: Vocabulary | None = None, verbose: int = 1
+    ) -> tuple[list[np.ndarray], Vocabulary]:
+        """The ids of each text, 1-D int32, read-only, and the vocabulary that they're written in.
+
+        Args:
+            paths: the texts' files.
+            min_count: as in `Vocabulary.from_words`, for the words of all texts.
+            vocabulary: `Vocabulary`, or None for that of the texts' words.
+            verbose: 1 for Keras's progress bar where texts have to be read, 0 for silence.
+
+        Raises:
+            ValueError: if a text is empty or isn't UTF-8, or a word is unknown to a `vocabulary` without `<unk>`.
+            OSError: if the files can't be written.
+        """
+        folder = self.directory / _name(paths, min_count, vocabulary)
+        if not folder.is_dir():
+            # One for each process, as those of a distributed training all come at once.
+            beside = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
+            beside.mkdir(parents=True)
+            try:
+                _write(beside, paths, min_count, vocabulary, verbose)
+                _rename(beside, folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+        files = [folder / f"{place}.ids" for place in range(len(paths))]
+        return [_map(file) for file in files], Vocabulary.load(folder / "vocabulary.json")
+
+
+def _name(paths, min_count, vocabulary):
+    """What tells these texts and this vocabulary from others."""
+    made_by = min_count if vocabulary is None else vocabulary.words
+    return hashlib.sha256(json.dumps([[_fingerprint(path) for path in paths], made_by]).encode()).hexdigest()[:32]
+
+
+def _fingerprint(path):
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(folder, paths, min_count, vocabulary, verbose):
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    bar = keras.utils.Progbar(megabytes, unit_name="MB", verbose=verbose)
+    first = FirstIds()
+    read = [_keep(_watched(first, path, bar), folder) for path in paths]
+    if vocabulary is None:
+        vocabulary = first.vocabulary(min_count)
+    vocabulary.save(folder / "vocabulary.json")
+    final = vocabulary.encode(first)
+    for place, ids in enumerate(read):
+        write_whole(folder / f"{place}.ids", functools.partial(_write_ids, final=final, ids=ids))
+
+
+def _watched(first, path, bar) -> Iterator[np.ndarray]:
+    """The ids of a file's words, while a bar shows how much has been read."""
+    before = 0
+    with path.open("rb") as file:
+        for ids in first.read(file, str(path)):
+            yield ids
+            bar.add((file.tell() - before) / 1e6)
+            before = file.tell()
+
+
+def _keep(pieces, folder):
+    """All pieces one after the other, in a file without a name, which is gone when the array is."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for ids in pieces:
+            ids.tofile(file)
+        return np.memmap(file, "int32", mode="r")
+
+
+def _write_ids(path, *, final, ids):
+    with path.open("wb") as file:
+        for start in range(0, len(ids), _PIECE):
+            final[ids[start : start + _PIECE]].astype("<i4").tofile(file)
+
+
+def _rename(beside, folder):
+    try:
+        beside.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was first, with the same
+            raise
+
+
+def _map(file):
+    return np.asarray(np.memmap(file, "<i4", mode="r"))
