@@ -3,7 +3,6 @@
 import importlib
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,6 @@ ROOT = Path(__file__).parents[1]
 def deviations(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module("deviations")
-
-
-def test_says_what_it_does(deviations, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["deviations", "--help"])
-    with pytest.raises(SystemExit):
-        deviations.main()
-    assert "without training" in " ".join(capsys.readouterr().out.split())
 
 
 def test_lengths_that_were_drawn_are_those_of_the_dataset(deviations):

@@ -1,12 +1,16 @@
 """A run of a second or two, and all of it that must not depend on interruptions."""
 
+import contextlib
 import io
 import json
+import shutil
 import zipfile
 
 import h5py
 import numpy as np
+import pytest
 
+from awd_keras import runs
 from awd_keras.data import Corpus, Vocabulary
 
 EPOCHS = 5
@@ -46,6 +50,20 @@ def write_text(directory):
         text = "".join(" ".join(rng.choice(list("abcdefgh"), size=4, p=p)) + "\n" for _ in range(lines))
         # A word more, the one that has no target.
         (directory / f"{split}.txt").write_text(text + "\n" * (split != "train"), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def copies_after_each_epoch(folder):
+    """Copies the run that is trained meanwhile to `folder/after-EPOCH`, as `kill -9` would leave it."""
+    write = runs.Checkpoints.write
+
+    def write_and_copy(self, epoch, model):
+        write(self, epoch, model)
+        shutil.copytree(self.directory, folder / f"after-{epoch}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Checkpoints, "write", write_and_copy)
+        yield
 
 
 def arrays(path):

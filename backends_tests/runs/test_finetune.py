@@ -15,7 +15,7 @@ from awd_keras.models import PRESETS
 from awd_keras.runs.curve import draw_curve
 from awd_keras.runs.stopped_epoch import stopped_epoch
 from backends_tests.runs.numpy_run import SAVED, go_on, optimizer_variables
-from backends_tests.runs.small_run import SETTINGS, arrays, contents, differences, make_corpus
+from backends_tests.runs.small_run import SETTINGS, arrays, contents, copies_after_each_epoch, differences, make_corpus
 from backends_tests.runs.test_faults import copies
 
 
@@ -50,14 +50,7 @@ def folder(tmp_path_factory):
     """A run, its fine-tuning, and what that was after each epoch, as `kill -9` would have left it."""
     folder = tmp_path_factory.mktemp("runs")
     runs.train(folder / "run", make_text(), **{**SETTINGS, "epochs": 2})
-    write = runs.Checkpoints.write
-
-    def write_and_copy(self, epoch, model):
-        write(self, epoch, model)
-        shutil.copytree(self.directory, folder / f"after-{epoch}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Checkpoints, "write", write_and_copy)
+    with copies_after_each_epoch(folder):
         finetune(folder, folder / "whole")
     return folder
 

@@ -6,21 +6,22 @@ import pytest
 
 from awd_keras import runs
 from awd_keras.data import Corpus
-from backends_tests.runs.small_run import EPOCHS, SETTINGS, arrays, contents, differences, make_corpus
+from backends_tests.runs.small_run import (
+    EPOCHS,
+    SETTINGS,
+    arrays,
+    contents,
+    copies_after_each_epoch,
+    differences,
+    make_corpus,
+)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """The directory of a whole run, and what it was after each epoch, as `kill -9` would have left it."""
     folder = tmp_path_factory.mktemp("runs")
-    write = runs.Checkpoints.write
-
-    def write_and_copy(self, epoch, model):
-        write(self, epoch, model)
-        shutil.copytree(self.directory, folder / f"after-{epoch}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Checkpoints, "write", write_and_copy)
+    with copies_after_each_epoch(folder):
         runs.train(folder / "whole", make_corpus(), **SETTINGS)
     return folder
 
