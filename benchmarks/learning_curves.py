@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 
-from measure import BACKENDS, machine
+from measure import BACKENDS, write_json
 from shapes import SHAPES
 
 REFERENCE = "reference"
@@ -94,10 +94,8 @@ def report(options):
     print(f"\nAfter the last epoch, largest over smallest: means {spread['between_subjects']:.2%}, ", end="")
     print(f"seeds of one subject at most {spread['between_seeds']:.2%}")
     settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
-    figures = {"settings": settings, "valid_perplexity": curves, "spread": spread, "machine": machine()}
-    beside = options.output / ".writing-curves.json"
-    beside.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    beside.replace(options.output / "curves.json")
+    figures = {"settings": settings, "valid_perplexity": curves, "spread": spread}
+    write_json(options.output / "curves.json", figures)
     draw(curves, options.output / "curves.png")
 
 

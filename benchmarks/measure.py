@@ -113,10 +113,14 @@ def report(options, columns, rows, **more):
     for row in rows:
         print(f"| {' | '.join(_cell(row[column]) for column in columns)} |")
     if options.json:
-        text = json.dumps({"rows": rows, **more, "machine": machine()}, indent=2)
-        beside = options.json.with_name(f".writing-{options.json.name}")
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(options.json)
+        write_json(options.json, {"rows": rows, **more})
+
+
+def write_json(path, figures):
+    """Writes figures and what they depend on, whole: `awd_keras.write_whole` would import Keras, and so a framework."""
+    beside = path.with_name(f".writing-{path.name}")
+    beside.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def machine():

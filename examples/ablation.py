@@ -36,6 +36,7 @@ from matplotlib.patches import Patch
 from awd_keras import runs
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
+from awd_keras.write_whole import write_whole
 
 # The paper's perplexities on Penn Treebank, validation and test.
 PAPER = {
@@ -221,10 +222,7 @@ def report(output, settings, seeds):
         ("ablation.md", lambda path: path.write_text(table(rows, settings), encoding="utf-8")),
         ("ablation.png", lambda path: draw(rows, settings, path)),
     ):
-        # Beside its place first, so that whoever looks meets a whole one.
-        beside = output / f".writing-{name}"
-        write(beside)
-        beside.replace(output / name)
+        write_whole(output / name, write)
 
 
 def title(settings):
