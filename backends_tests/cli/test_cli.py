@@ -232,6 +232,7 @@ def test_bad_options(tmp_path, data, capsys, options, named):
 
 def test_bad_data(tmp_path, capsys):
     output = ["--output", str(tmp_path / "run")]
+    assert "--cache needs --data" in error_of(capsys, "train", "--cache", str(tmp_path / "cache"), *output)
     (tmp_path / "empty").mkdir()
     for name in ("missing", "empty"):
         path = str(tmp_path / name)

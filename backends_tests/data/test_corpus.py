@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, first_ids
 
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
 
@@ -87,9 +87,11 @@ def test_empty_file(directory, split):
         Corpus.from_directory(directory)
 
 
-def test_not_utf8(directory):
-    (directory / "valid.txt").write_bytes("naïve".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"valid.txt isn't UTF-8: .* at byte 2"):
+@pytest.mark.parametrize("piece", [2, 2**20])
+def test_not_utf8(directory, monkeypatch, piece):
+    monkeypatch.setattr(first_ids, "_PIECE", piece)
+    (directory / "valid.txt").write_bytes("so naïve".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"valid.txt isn't UTF-8: .* at byte 5"):
         Corpus.from_directory(directory)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, first_ids
 
 SPLITS = ("train", "valid", "test")
 # Few letters, so that words occur again, and all that ends a line or a word, somewhere or here.
@@ -34,8 +34,15 @@ def words(text):
 
 
 @settings(max_examples=300)
-@given(contents=FILES, min_count=st.integers(1, 3))
-def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count):
+@given(contents=FILES, min_count=st.integers(1, 3), piece=st.integers(1, 9))
+def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        # However a text is cut in pieces to be read.
+        patch.setattr(first_ids, "_PIECE", piece)
+        check(directory, contents, min_count)
+
+
+def check(directory, contents, min_count):
     for split, content in zip(SPLITS, contents, strict=True):
         (directory / f"{split}.txt").write_bytes(content)
     try:

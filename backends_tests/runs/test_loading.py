@@ -408,6 +408,7 @@ def resumable(run, data):
         ({"text": {"directory": 1, "min_count": 1}}, "`text` must hold a directory"),
         ({"text": {"min_count": 1}}, "`text` must hold a directory"),
         ({"text": {"directory": "/a/b", "min_count": "x"}}, "`min_count`"),
+        ({"text": {"directory": "/a/b", "min_count": 1, "cache": 2}}, "`text` must hold a cache's directory"),
         ({"text_digest": ["a"]}, "another text"),
     ],
 )

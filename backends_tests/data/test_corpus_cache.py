@@ -1,0 +1,158 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, corpus_cache, first_ids
+
+SPLITS = ("train", "valid", "test")
+TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for split, text in TEXTS.items():
+        (texts / f"{split}.txt").write_bytes(text.encode())
+    return texts
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "caches" / "cache"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The texts that are read from now on."""
+    names = []
+
+    class Watched(first_ids.FirstIds):
+        def read(self, file, name):
+            names.append(name)
+            return super().read(file, name)
+
+    monkeypatch.setattr(corpus_cache, "FirstIds", Watched)
+    return names
+
+
+def assert_same(corpus, expected):
+    assert corpus.vocabulary == expected.vocabulary
+    for split in SPLITS:
+        ids = getattr(corpus, split)
+        assert ids.dtype == np.int32
+        np.testing.assert_array_equal(ids, getattr(expected, split))
+    assert corpus.digest == expected.digest
+
+
+@pytest.mark.parametrize("piece", [1, 3, 2**20])
+def test_the_same_corpus_as_in_memory(directory, cache, monkeypatch, piece):
+    expected = Corpus.from_directory(directory, min_count=2)
+    monkeypatch.setattr(corpus_cache, "_PIECE", piece)
+    monkeypatch.setattr(first_ids, "_PIECE", piece)
+    corpus = Corpus.from_directory(directory, min_count=2, cache=cache)
+    assert_same(corpus, expected)
+    assert corpus.source == {**expected.source, "cache": str(cache)}
+    assert_same(Corpus.from_directory(directory, min_count=2, cache=cache), expected)
+    # Nothing is left but what is used.
+    (folder,) = cache.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["0.ids", "1.ids", "2.ids", "vocabulary.json"]
+
+
+def test_ids_stay_in_the_file(directory, cache):
+    corpus = Corpus.from_directory(directory, cache=cache)
+    (folder,) = cache.iterdir()
+    assert (folder / "0.ids").read_bytes() == corpus.train.astype("<i4").tobytes()
+    with pytest.raises(ValueError, match="read-only"):
+        corpus.train[0] = 1
+    # Nor does a dataset copy them.
+    assert np.shares_memory(BPTTDataset(corpus.train, batch_size=2, bptt=2).tokens, corpus.train)
+
+
+def test_a_text_is_read_once(directory, cache, reads):
+    for _ in range(2):
+        Corpus.from_directory(directory, cache=cache)
+        assert [name.rpartition("/")[2] for name in reads] == ["train.txt", "valid.txt", "test.txt"]
+    # Others have files of their own, those that are as long too.
+    (directory / "train.txt").write_text(TEXTS["train"].replace("cat", "cow"))
+    assert "cow" in Corpus.from_directory(directory, cache=cache).vocabulary
+    assert UNK in Corpus.from_directory(directory, min_count=2, cache=cache).vocabulary
+    vocabulary = Vocabulary(["the", UNK])
+    given = Corpus.from_directory(directory, vocabulary=vocabulary, cache=cache)
+    assert given.vocabulary == vocabulary
+    assert given.test.tolist() == [0, 1, 1]
+    assert len(reads) == 4 * 3
+    (directory / "train.txt").write_text(TEXTS["train"])
+    assert "cow" not in Corpus.from_directory(directory, cache=cache).vocabulary
+    assert len(reads) == 4 * 3
+
+
+def test_unknown_words_leave_no_files(directory, cache):
+    with pytest.raises(ValueError, match="Received: 'the'"):
+        Corpus.from_directory(directory, vocabulary=Vocabulary(["cat"]), cache=cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_bar_while_it_is_written(directory, cache, capsys):
+    Corpus.from_directory(directory, cache=cache)
+    assert "MB" in capsys.readouterr().out
+    Corpus.from_directory(directory, cache=cache)
+    Corpus.from_directory(directory, min_count=2, cache=cache, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("file", ["0.ids", "2.ids", "vocabulary.json"])
+def test_an_interrupted_writing_is_begun_again(directory, cache, monkeypatch, file):
+    def fail(path, writer):
+        if path.name == file:
+            raise KeyboardInterrupt
+        return write(path, writer)
+
+    write = corpus_cache.write_whole
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_cache, "write_whole", fail)
+        patch.setattr("awd_keras.data.vocabulary.write_whole", fail)
+        with pytest.raises(KeyboardInterrupt):
+            Corpus.from_directory(directory, cache=cache)
+    assert list(cache.iterdir()) == []
+    # What a killed process leaves isn't taken for whole.
+    (cache / ".writing-0-1").mkdir()
+    assert_same(Corpus.from_directory(directory, cache=cache), Corpus.from_directory(directory))
+
+
+def test_two_processes_at_once(directory, cache, monkeypatch):
+    def write(*arguments):
+        monkeypatch.setattr(corpus_cache, "_write", original)
+        # The other one, which ends first.
+        with monkeypatch.context() as patch:
+            patch.setattr("os.getpid", lambda: 1)
+            Corpus.from_directory(directory, cache=cache)
+        original(*arguments)
+
+    original = corpus_cache._write
+    monkeypatch.setattr(corpus_cache, "_write", write)
+    assert_same(Corpus.from_directory(directory, cache=cache), Corpus.from_directory(directory))
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_where_nothing_can_be_written(directory, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Corpus.from_directory(directory, cache=tmp_path / "file")
+
+
+def test_memory_is_bounded(directory, cache, monkeypatch):
+    monkeypatch.setattr(corpus_cache, "_PIECE", 2**12)
+    monkeypatch.setattr(first_ids, "_PIECE", 2**12)
+    (directory / "train.txt").write_text("a few words of a long text\n" * 100_000)
+    tracemalloc.start()
+    try:
+        corpus = Corpus.from_directory(directory, cache=cache, verbose=0)
+        dataset = BPTTDataset(corpus.train, batch_size=10)
+        dataset[0]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert corpus.train.nbytes == 3_200_000
+    assert peak < 1_000_000
