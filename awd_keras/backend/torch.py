@@ -38,7 +38,6 @@ def lstm(
         and mask is None
         and recurrent_mask is None
         and not unroll
-        and sequences.shape[1] > 0
     ):
         if sequences.shape[1] == 1:
             # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
