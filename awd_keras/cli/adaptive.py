@@ -30,6 +30,7 @@ def add_adaptive(parser):
     adaptive.add_argument("--theta", type=float, metavar="X", help="how much like states count (default: 1)")
     adaptive.add_argument(
         "--dynamic",
+        dest="trains",  # as other commands do
         action="store_true",
         help="also with dynamic evaluation: the model learns from the text while it reads on",
     )
@@ -47,7 +48,7 @@ def check_adaptive(options):
     """Raises ValueError where an option is bad or isn't used, before anything is scored."""
     from awd_keras.checks import check_not_negative, check_positive_integer, check_rate
 
-    used = {"--cache": options.window is not None, "--dynamic": options.dynamic}
+    used = {"--cache": options.window is not None, "--dynamic": options.trains}
     for name, needed, check in (
         ("window", "--cache", check_positive_integer),
         ("interpolation", "--cache", check_rate),
@@ -72,7 +73,7 @@ def report_adaptive(options, model, corpus, run):
         score = functools.partial(evaluation.cache_perplexity, model, bptt=bptt)
         tune = functools.partial(evaluation.tune_cache, model, bptt=bptt, verbose=1)
         _report("with a cache", _CACHE, options, corpus, score, tune)
-    if options.dynamic:
+    if options.trains:
         print("gradients on the training set:")
         rms = evaluation.gradient_rms(model, corpus.train, batch_size=run.setting("batch_size"), verbose=1)
         score = functools.partial(evaluation.dynamic_perplexity, model, rms=rms)

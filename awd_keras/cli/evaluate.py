@@ -10,7 +10,7 @@ def add(commands, common):
     evaluate = commands.add_parser(
         "evaluate", parents=[common], help="perplexity of a run's model on valid.txt and test.txt"
     )
-    evaluate.set_defaults(command=main)
+    evaluate.set_defaults(command=main, trains=False)
     evaluate.add_argument("run", metavar="RUN", help="directory of the run")
     add_data(evaluate, "the text that the run is trained on")
     add_adaptive(evaluate)

@@ -13,7 +13,7 @@ def add(commands, common):
         parents=[common],
         help="train a finished run's model on, averaging from the first step, until validation stops improving",
     )
-    finetune.set_defaults(command=main)
+    finetune.set_defaults(command=main, trains=True)
     finetune.add_argument("run", metavar="RUN", help="directory of the finished run")
     add_data(finetune, "where the run had its text from")
     finetune.add_argument(

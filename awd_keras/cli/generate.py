@@ -4,7 +4,7 @@
 def add(commands, common):
     """Declares the command."""
     generate = commands.add_parser("generate", parents=[common], help="text from a run's model")
-    generate.set_defaults(command=main)
+    generate.set_defaults(command=main, trains=False)
     generate.add_argument("run", metavar="RUN", help="directory of the run")
     generate.add_argument(
         "--prompt",

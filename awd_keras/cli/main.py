@@ -21,9 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         130, after SIGTERM 143.
     """
     options = _parser().parse_args(arguments)
-    trains = options.command not in (evaluate.main, generate.main) or vars(options).get("dynamic", False)
     try:
-        choose_backend(options.backend, trains)
+        choose_backend(options.backend, options.trains)
         return options.command(options)
     except BrokenPipeError:
         # Whoever read has had enough, as `head` has. What is left in the buffer has nowhere to go.

@@ -23,13 +23,13 @@ _OPTIMIZER_OPTIONS = (
     ("non-monotone-interval", int, "N", "epochs without improvement before averaging begins"),
 )
 # What may be said of a run that is resumed.
-_OF_RESUME = ("command", "backend", "resume", "data", "epochs", "skip_nonfinite")
+_OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite")
 
 
 def add(commands, common):
     """Declares the command."""
     train = commands.add_parser("train", parents=[common], help="train a model")
-    train.set_defaults(command=main)
+    train.set_defaults(command=main, trains=True)
     add_data(train)
     directory = train.add_mutually_exclusive_group(required=True)
     directory.add_argument("--output", metavar="RUN", help="directory of a new run")

@@ -6,7 +6,7 @@ import os
 def add(commands, common):
     """Declares the command."""
     verify = commands.add_parser("verify", parents=[common], help="show that the regularization is really on")
-    verify.set_defaults(command=main)
+    verify.set_defaults(command=main, trains=True)
 
 
 def main(options):
