@@ -11,6 +11,7 @@ from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
 from awd_keras.backend.mask_bits import mask_bits
+from awd_keras.backend.own_rows import own_rows
 
 
 def lstm(
@@ -39,26 +40,9 @@ def lstm(
         if go_backwards:
             sequences = jnp.flip(sequences, axis=1)
         on_gpu = jax.default_backend() == "gpu"
-        if not on_gpu or sequences.dtype != jnp.float32 or bias is None:
-            # A row a token, for whose products Eigen need not copy.
-            by_time = jnp.swapaxes(sequences, 0, 1)
-            rows = by_time.reshape(-1, by_time.shape[-1])
-            projections = rows @ kernel if bias is None else affine(rows, kernel, bias)
-            projections = projections.reshape(*by_time.shape[:2], kernel.shape[-1])
-            outputs, h, c = _recurrence(projections, *initial_state, recurrent_kernel)
-            return jnp.swapaxes(outputs, 0, 1), [h, c], "fused"
-        _, outputs, state = keras_backend.lstm(
-            sequences,
-            *initial_state,
-            None,
-            kernel,
-            recurrent_kernel,
-            bias,
-            activation,
-            recurrent_activation,
-            return_sequences=True,
-        )
-        return outputs, state, "cudnn"
+        run = _cudnn if on_gpu and sequences.dtype == jnp.float32 and bias is not None else _fused
+        outputs, h, c = own_rows(run, [sequences, *initial_state], [kernel, recurrent_kernel, bias])
+        return outputs, [h, c], run.__name__.removeprefix("_")
     return generic.lstm(
         sequences,
         initial_state,
@@ -73,6 +57,32 @@ def lstm(
         unroll=unroll,
         zero_output_for_mask=zero_output_for_mask,
     )
+
+
+def _cudnn(sequences, h, c, kernel, recurrent_kernel, bias):
+    _, outputs, state = keras_backend.lstm(
+        sequences,
+        h,
+        c,
+        None,
+        kernel,
+        recurrent_kernel,
+        bias,
+        activations.tanh,
+        activations.sigmoid,
+        return_sequences=True,
+    )
+    return outputs, *state
+
+
+def _fused(sequences, h, c, kernel, recurrent_kernel, bias):
+    # A row a token, for whose products Eigen need not copy.
+    by_time = jnp.swapaxes(sequences, 0, 1)
+    rows = by_time.reshape(-1, by_time.shape[-1])
+    projections = rows @ kernel if bias is None else affine(rows, kernel, bias)
+    projections = projections.reshape(*by_time.shape[:2], kernel.shape[-1])
+    outputs, h, c = _recurrence(projections, h, c, recurrent_kernel)
+    return jnp.swapaxes(outputs, 0, 1), h, c
 
 
 @jax.custom_vjp

@@ -111,12 +111,14 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     def _add_state(self, batch_size, mode):
         return [
-            self.add_weight(
-                name=f"{mode}_{part}",
+            keras.Variable(
+                "zeros",
                 shape=(batch_size, self.units),
-                initializer="zeros",
+                dtype=self.variable_dtype,
                 trainable=False,
                 autocast=False,
+                layout=_layout(batch_size),
+                name=f"{mode}_{part}",
             )
             for part in ("h", "c")
         ]
@@ -252,3 +254,11 @@ class WeightDropLSTM(keras.layers.LSTM):
             "kernel_weight_drop": self.kernel_weight_drop,
             "use_cudnn": self.use_fast_path,
         }
+
+
+def _layout(batch_size):
+    """Each device has the state of its own rows, where `keras.distribution` splits batches between devices."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or batch_size % distribution.num_model_replicas:
+        return None
+    return keras.distribution.TensorLayout((distribution.batch_dim_name, None), distribution.device_mesh)
