@@ -30,6 +30,12 @@ def check_not_negative_integer(name, value):
         raise ValueError(f"Argument `{name}` must be an integer of at least 0. Received: {name}={value!r}")
 
 
+def check_seed(value):
+    """Raises ValueError unless `value` is a seed that every backend can take."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32:
+        raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={value!r}")
+
+
 def check_not_negative(name, value):
     """Raises ValueError unless `value` is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_shape
+from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -68,6 +68,8 @@ class EmbeddingDropout(keras.layers.Layer):
         check_positive_integer("input_dim", input_dim)
         check_positive_integer("output_dim", output_dim)
         check_rate("rate", rate)
+        if seed is not None:
+            check_seed(seed)
         super().__init__(**kwargs)
         self.input_dim = input_dim
         self.output_dim = output_dim

@@ -2,7 +2,7 @@
 
 import keras
 
-from awd_keras.checks import check_floats, check_rate
+from awd_keras.checks import check_floats, check_rate, check_seed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -39,6 +39,8 @@ class LockedDropout(keras.layers.Dropout):
 
     def __init__(self, rate, seed=None, **kwargs):
         check_rate("rate", rate)
+        if seed is not None:
+            check_seed(seed)
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=3)
 

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_shape
+from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -74,6 +74,8 @@ class WeightDropLSTM(keras.layers.LSTM):
         check_rate("kernel_weight_drop", kernel_weight_drop)
         for name in ("dropout", "recurrent_dropout"):
             check_rate(name, kwargs.get(name, 0.0))
+        if seed is not None:
+            check_seed(seed)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"Argument `use_cudnn` must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
         # Keras's LSTM is told not to use cuDNN: it would pass on the stored kernels, not the masked ones (so would

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.checks import check_integers, check_positive_integer, check_rate
+from awd_keras.checks import check_integers, check_positive_integer, check_rate, check_seed
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
@@ -90,6 +90,8 @@ class AWDLSTM(keras.Model):
         check_rate("output_dropout", output_dropout)
         check_rate("embedding_dropout", embedding_dropout)
         check_rate("weight_drop", weight_drop)
+        if seed is not None:
+            check_seed(seed)
         # Without autocasting, which would round ids that come as floats before `call` could refuse them.
         super().__init__(autocast=False, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=2)

@@ -5,7 +5,7 @@ import os
 import keras
 
 from awd_keras import backend
-from awd_keras.checks import check_boolean, check_positive_integer
+from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
@@ -89,8 +89,7 @@ def train(
     check_positive_integer("bptt", bptt)
     check_boolean("variable", variable)
     check_boolean("skip_nonfinite", skip_nonfinite)
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"Argument `seed` must be an integer in [0, 2**32). Received: seed={seed!r}")
+    check_seed(seed)
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus

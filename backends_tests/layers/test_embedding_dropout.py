@@ -127,6 +127,7 @@ def test_keras_layer_contract():
         ({"input_dim": 0}, "input_dim"),
         ({"output_dim": -1}, "output_dim"),
         ({"rate": 1.0}, "rate"),
+        ({"seed": -1}, "seed"),
     ],
     ids=str,
 )

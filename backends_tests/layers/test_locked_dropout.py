@@ -70,3 +70,9 @@ def test_keras_layer_contract():
 def test_bad_rate(rate):
     with pytest.raises(ValueError, match="`rate`.*Received: rate="):
         LockedDropout(rate)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "one"])
+def test_bad_seed(seed):
+    with pytest.raises(ValueError, match=r"`seed` must be an integer in \[0, 2\*\*32\). Received: seed="):
+        LockedDropout(0.5, seed=seed)

@@ -481,6 +481,7 @@ def test_config_keeps_every_argument():
         ({"units": 4, "dropout": 1.0}, "dropout"),
         ({"units": 4, "recurrent_dropout": "half"}, "recurrent_dropout"),
         ({"units": 4, "use_cudnn": "yes"}, "use_cudnn"),
+        ({"units": 4, "seed": -1}, "seed"),
     ],
     ids=str,
 )

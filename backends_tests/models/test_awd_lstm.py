@@ -312,6 +312,7 @@ def test_mixed_precision_trains(policy):
         ({"weight_drop": 1.0}, "weight_drop"),
         ({"input_dropout": -0.1}, "input_dropout"),
         ({"alpha": -1.0}, "alpha"),
+        ({"seed": -1}, "seed"),
     ],
     ids=str,
 )
