@@ -1,5 +1,7 @@
 """`awd-keras generate`."""
 
+import sys
+
 
 def add(commands, common):
     """Declares the command."""
@@ -36,12 +38,14 @@ def add(commands, common):
 def main(options):
     """Prints the first text while it is written, and then the others, an empty line between."""
     from awd_keras import generation, runs
+    from awd_keras.data.words import split_words
 
     run = runs.Run.open(options.run)
+    vocabulary = run.vocabulary()
     prompts = options.prompt or [""]
     pieces = generation.stream(
         run.model(),
-        run.vocabulary(),
+        vocabulary,
         prompts,
         max_words=options.words,
         temperature=options.temperature,
@@ -50,6 +54,9 @@ def main(options):
         seed=options.seed,
         stop=options.stop or (),
     )
+    unknown = dict.fromkeys(word for text in prompts for word in split_words(text) if word not in vocabulary)
+    if unknown:
+        print(f"awd-keras: the model doesn't know, and reads as <unk>: {' '.join(unknown)}", file=sys.stderr)
     others = [""] * len(prompts)
     try:
         for row, piece in pieces:

@@ -65,7 +65,7 @@ def stream(
     check_not_negative("temperature", temperature)
     if top_k is not None:
         check_positive_integer("top_k", top_k)
-    if top_p is not None and (not isinstance(top_p, numbers.Real) or not 0 < top_p <= 1):
+    if top_p is not None and (isinstance(top_p, bool) or not isinstance(top_p, numbers.Real) or not 0 < top_p <= 1):
         raise ValueError(f"Argument `top_p` must be a number in (0, 1]. Received: top_p={top_p!r}")
     if seed is not None:
         check_not_negative_integer("seed", seed)
@@ -74,6 +74,7 @@ def stream(
     if unknown:
         raise ValueError(f"Argument `stop` must be of words of the vocabulary. Received: {_listed(unknown)}")
     prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    _check_rows(model, len(prompts))
     ids = [_encode(words or [EOS], vocabulary) for words in prompts]
     # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
     rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]
@@ -119,6 +120,17 @@ def _write(model, vocabulary, prompts, ids, next_id, max_words, stop):
             last[row] = word
             if step + 1 == len(ids[row]) + max_words:
                 writing.discard(row)
+
+
+def _check_rows(model, rows):
+    """Before Keras does, whose message is of a layer that the caller has never seen."""
+    for layer in model._flatten_layers():
+        carried = getattr(layer, "inference_state", None)
+        if carried and rows > carried[0].shape[0]:
+            raise ValueError(
+                "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
+                f"{carried[0].shape[0]}. Received: {rows} prompts"
+            )
 
 
 def _encode(words, vocabulary):

@@ -68,6 +68,16 @@ def test_prints_the_texts_of_generate(directory, capsys):
     assert capsys.readouterr().out == texts[0] + "\n"
 
 
+def test_tells_of_words_that_the_model_does_not_know(directory, capsys):
+    prompts = ["--prompt", "the zebra", "--prompt", "a cat\nthe zebra"]
+    assert cli.main(["generate", directory, "--words", "2", "--seed", "1", *prompts]) == 0
+    said = capsys.readouterr()
+    assert said.err == "awd-keras: the model doesn't know, and reads as <unk>: zebra a\n"
+    assert said.out.startswith("the zebra")
+    assert cli.main(["generate", directory, "--words", "2", "--prompt", "the <unk>\ncat"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_words_appear_as_they_are_drawn(directory, monkeypatch):
     """Each is printed, and the buffer emptied, before the model is run for the next."""
     seen = []
@@ -110,7 +120,7 @@ def test_a_model_that_diverged(directory, tmp_path, capsys):
         (["--top-p", "1.5"], "`top_p`"),
         (["--words", "0"], "`max_words`"),
         (["--stop", "zebra"], "'zebra'"),
-        (["--prompt", "the"] * 4, "at most the batch size that it was built for"),
+        (["--prompt", "the"] * 4, "`prompt` must hold at most as many"),
     ],
 )
 def test_bad_options(directory, capsys, options, named):

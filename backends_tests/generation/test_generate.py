@@ -227,6 +227,7 @@ def test_unknown_words(model, vocabulary):
         ({"top_p": 0.0}, r"`top_p` must be a number in \(0, 1\].*0.0"),
         ({"top_p": 1.5}, "`top_p` must be .*1.5"),
         ({"top_p": float("nan")}, "`top_p` must be .*nan"),
+        ({"top_p": True}, "`top_p` must be .*True"),
         ({"seed": -1}, "`seed` must be .*-1"),
         ({"stop": ["a", "zzz"]}, "`stop` must be of words of the vocabulary.*'zzz'"),
         ({"stop": "a b"}, "`stop` must be .*'a b'"),
@@ -257,5 +258,5 @@ def test_a_vocabulary_of_another_model(model):
 
 
 def test_more_prompts_than_the_model_was_built_for(model, vocabulary):
-    with pytest.raises(ValueError, match="at most the batch size that it was built for.*4. Received: 5"):
+    with pytest.raises(ValueError, match="^Argument `prompt` .*the batch size .* built for, 4. Received: 5 prompts$"):
         generate(model, vocabulary, ["a"] * 5)
