@@ -18,6 +18,9 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     `frequency=L`, it evaluates `validation_data` of its own every L steps, counted from the
     optimizer's first one; the metrics shown during training aren't disturbed.
 
+    It starts averaging, and no more: `SwapAveragedWeights` has the average evaluated and saved. A warning tells of a
+    training that ends with an average that isn't in the model.
+
     With `stop_training=True`, such a measure ends training if averaging is on already. That makes the paper's
     fine-tuning phase, if the optimizer is a new one whose `start_averaging()` has been called.
 
@@ -104,6 +107,14 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         # With `validation_freq`, an epoch may have no measure without fault.
         if self._missing and not self._settled:
             self._warn(*self._missing)
+        optimizer = averaging_optimizer(self)
+        # `SwapAveragedWeights` has put the average in by now, wherever it is in the list.
+        if self._step is not None and optimizer.averaging and not optimizer.averages_in_model:
+            warnings.warn(
+                "Training has ended with the raw iterate in the model, and the average unused. Pass the callback "
+                "`SwapAveragedWeights` too, or call `optimizer.use_averages()`.",
+                stacklevel=2,
+            )
 
     def _update(self, logs, monitor):
         if monitor in logs:

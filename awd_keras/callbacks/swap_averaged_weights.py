@@ -19,6 +19,9 @@ class SwapAveragedWeights(keras.callbacks.Callback):
     In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was
     there before is put back at the end.
 
+    It never starts averaging, which is for `NonMonotonicTrigger`, or for `start_averaging` or `update_trigger` of the
+    optimizer. Until then it does nothing.
+
     Source: section 3, algorithm 1, which returns the average.
 
     Raises:

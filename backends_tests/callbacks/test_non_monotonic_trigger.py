@@ -62,9 +62,23 @@ def test_averaging_starts_at_the_epoch_s_end():
     look = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: averaging.append(model.optimizer.averaging)
     )
-    history = fit(model, [NonMonotonicTrigger("val_loss"), look], epochs=4, **data)
+    history = fit(model, [NonMonotonicTrigger("val_loss"), look, SwapAveragedWeights()], epochs=4, **data)
     assert history["val_loss"][2] > history["val_loss"][0]
     assert averaging == [False, False, False, True]
+
+
+def test_an_average_that_nobody_uses_warns():
+    model = new_model(NTASGD(learning_rate=0.1, non_monotone_interval=1))
+    trigger, swap = NonMonotonicTrigger("val_loss"), SwapAveragedWeights()
+    data = {"validation_data": (X, model.predict(X, verbose=0))}
+    fit(model, [trigger], **data)  # which doesn't average yet
+    with pytest.warns(UserWarning, match="raw iterate in the model.*`SwapAveragedWeights`.*use_averages"):
+        fit(model, [trigger], **data)
+    assert model.optimizer.averaging
+    # Warnings are errors here.
+    for callbacks in ([trigger, swap], [swap, trigger]):
+        fit(model, callbacks, epochs=1, **data)
+        fit(model, callbacks, epochs=0, **data)
 
 
 @pytest.mark.parametrize(
