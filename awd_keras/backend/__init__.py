@@ -22,6 +22,7 @@ average = framework.average
 compiles_each_length = framework.compiles_each_length
 cross_entropy = framework.cross_entropy
 descend = framework.descend
+device_name = framework.device_name
 exporting = framework.exporting
 global_norm = framework.global_norm
 jit_compile = framework.jit_compile
@@ -38,7 +39,9 @@ __all__ = [
     "compiles_each_length",
     "cross_entropy",
     "descend",
+    "device_name",
     "exporting",
+    "generic_linear_cross_entropy",
     "generic_lstm",
     "get_keras_mask",
     "global_norm",

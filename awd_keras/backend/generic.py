@@ -129,6 +129,11 @@ def exporting(variables):
     return contextlib.nullcontext()
 
 
+def device_name() -> str:
+    """What computes: `"cpu"`, or the name of the GPU."""
+    return "cpu"
+
+
 def lstm_supports_jit() -> bool:
     """Whether XLA can compile what `lstm` runs."""
     return True

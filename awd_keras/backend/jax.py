@@ -182,6 +182,11 @@ def exporting(variables):
     return contextlib.nullcontext()
 
 
+def device_name() -> str:
+    """As `generic.device_name`."""
+    return jax.local_devices()[0].device_kind
+
+
 def lstm_supports_jit() -> bool:
     """As `generic.lstm_supports_jit`."""
     return True

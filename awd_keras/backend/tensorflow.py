@@ -187,6 +187,12 @@ def exporting(variables):
     return contextlib.nullcontext()
 
 
+def device_name() -> str:
+    """As `generic.device_name`."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
+
+
 def lstm_supports_jit() -> bool:
     """XLA can't compile TensorFlow's cuDNN LSTM, which is what runs on a GPU."""
     return not tf.config.list_physical_devices("GPU")

@@ -136,6 +136,11 @@ def exporting(variables):
             keep_by_columns(variable)
 
 
+def device_name() -> str:
+    """As `generic.device_name`."""
+    return torch.cuda.get_device_name() if get_device().startswith("cuda") else get_device()
+
+
 def lstm_supports_jit() -> bool:
     """As `generic.lstm_supports_jit`."""
     return True
