@@ -1,5 +1,7 @@
 """`awd-keras evaluate`."""
 
+import sys
+
 from awd_keras.cli.adaptive import add_adaptive, check_adaptive, report_adaptive
 from awd_keras.cli.score_line import score_line
 from awd_keras.cli.text import add_data, read_corpus_of
@@ -29,6 +31,8 @@ def main(options):
     preset = models.PRESETS[run.setting("preset")]
     corpus = read_corpus_of(run, options.data)
     model = run.model()
+    if run.result is None:
+        print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     bptt = run.setting("bptt")
     for name, tokens, batch_size in (
         ("valid", corpus.valid, preset.valid_batch_size),

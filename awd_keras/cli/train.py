@@ -20,7 +20,12 @@ _OPTIMIZER_OPTIONS = (
     ("learning-rate", float, "X", "learning rate of a window of the mean length"),
     ("weight-decay", float, "X", "weight decay"),
     ("clip", float, "X", "largest global norm of the gradients"),
-    ("non-monotone-interval", int, "N", "epochs without improvement before averaging begins"),
+    (
+        "non-monotone-interval",
+        int,
+        "N",
+        "averaging begins when validation is worse than the best of all earlier epochs but the last N",
+    ),
 )
 # What may be said of a run that is resumed.
 _OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite")
@@ -116,9 +121,14 @@ def _resume(options):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
     corpus = read_corpus_again(options.data, options.resume)
-    return runs.resume(
+    before = runs.Run(options.resume).result
+    result = runs.resume(
         options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite, verbose=verbosity()
     )
+    if result == before:
+        more = "" if result.get("stopped_epoch") else "; --epochs gives it more"
+        print(f"The run is finished after epoch {result['epochs']}, so there is nothing to do{more}")
+    return result
 
 
 def _given(options, table):

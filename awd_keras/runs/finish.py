@@ -1,12 +1,13 @@
 """What is left to do of a run, from its beginning or from its last checkpoint."""
 
+import math
 import platform
 import statistics
 import sys
 
 import keras
 
-from awd_keras import __version__, callbacks, evaluation
+from awd_keras import __version__, backend, callbacks, evaluation
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
@@ -82,6 +83,13 @@ def _fit(run, corpus, verbose, stop):
     recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
     catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
     if len(lines) < epochs and not is_over:
+        if verbose:
+            weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+            print(
+                f"{keras.backend.backend()} on {backend.device_name()}, {weights:,} parameters, "
+                f"{len(corpus.vocabulary):,} words, {len(corpus.train):,} tokens to train on",
+                flush=True,
+            )
         network.fit(
             train_set,
             epochs=epochs,

@@ -142,6 +142,17 @@ def test_evaluate(run, data, capsys):
         assert line.startswith(f"{split:5} perplexity {result[f'{split}_perplexity']:.2f} ")
 
 
+def test_evaluate_says_that_a_run_is_not_finished(run, tmp_path, capsys):
+    assert run_main("evaluate", run) == 0
+    assert capsys.readouterr().err == ""
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "result.json").unlink()
+    assert run_main("evaluate", str(unfinished)) == 0
+    said = f"awd-keras: the run in {unfinished} isn't finished; this is its best model so far\n"
+    assert capsys.readouterr().err == said
+
+
 def test_evaluate_takes_the_run_s_own_text(run, data, capsys):
     def scores():
         return [line.partition("seconds")[0] for line in capsys.readouterr().out.splitlines()]

@@ -1,8 +1,10 @@
 """`awd-keras finetune`."""
 
 import json
+import re
 import shutil
 
+import keras
 import pytest
 
 from awd_keras import cli, runs
@@ -56,6 +58,9 @@ def test_finetunes_and_goes_on(folder, capsys):
     ):
         assert f"{line}\n" in printed
     assert "averaging since" not in printed
+    # 9 rows of 6 and as many biases, and four gates of 6 units with 6 inputs, 6 states and a bias.
+    began = rf"^{keras.backend.backend()} on \S.*, 375 parameters, 9 words, 65 tokens to train on$"
+    assert len(re.findall(began, printed, re.MULTILINE)) == 1
     # The third epoch is the first one that can end it.
     assert cli.main(["train", "--resume", "run-finetuned", "--epochs", "9"]) == 0
     result = runs.Run.open("run-finetuned").result
@@ -63,6 +68,12 @@ def test_finetunes_and_goes_on(folder, capsys):
     assert (
         f"epochs            {result['stopped_epoch']}, until validation stopped improving\n" in capsys.readouterr().out
     )
+    ends = {"run-finetuned": (result["stopped_epoch"], ""), "run": (1, "; --epochs gives it more")}
+    for directory, (epoch, more) in ends.items():
+        assert cli.main(["train", "--resume", directory]) == 0
+        printed = capsys.readouterr().out
+        assert f"The run is finished after epoch {epoch}, so there is nothing to do{more}\n" in printed
+        assert "tokens to train on" not in printed
 
 
 def test_bad_input(folder, capsys):

@@ -6,13 +6,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 
 from awd_keras import runs
 from awd_keras.data import Corpus
 from awd_keras.evaluation import perplexity
 from awd_keras.models import PRESETS
-from awd_keras.runs.curve import draw_curve
 from awd_keras.runs.stopped_epoch import stopped_epoch
 from backends_tests.runs.numpy_run import SAVED, go_on, optimizer_variables
 from backends_tests.runs.small_run import SETTINGS, arrays, contents, copies_after_each_epoch, differences, make_corpus
@@ -179,18 +177,6 @@ def test_as_many_epochs_as_the_preset_has(folder, tmp_path, no_fit):
 def test_where_the_metrics_say_that_it_is_over(measures, expected):
     lines = [{"epoch": k + 1, "valid_perplexity": measure} for k, measure in enumerate(measures)]
     assert stopped_epoch(lines, 1) == expected
-
-
-@pytest.mark.parametrize(("averaging", "marked"), [([True, True], []), ([False, True], [2]), ([False, False], [])])
-def test_the_curve_marks_no_epoch_if_all_are_averaged(tmp_path, monkeypatch, averaging, marked):
-    found = []
-    monkeypatch.setattr(Axes, "axvline", lambda axes, x, **kwargs: found.append(x))
-    lines = [
-        {"epoch": k + 1, "train_perplexity": 9.0, "valid_perplexity": 9.0, "averaging": value}
-        for k, value in enumerate(averaging)
-    ]
-    draw_curve(lines, tmp_path / "curve.png")
-    assert found == marked
 
 
 def test_killed_before_the_first_checkpoint(folder, tmp_path, monkeypatch):
