@@ -28,7 +28,14 @@ class InOrder(DataAdapter):
         # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
         signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])
         windows = tf.data.Dataset.from_generator(self._items, output_signature=signature)
-        return windows.prefetch(tf.data.AUTOTUNE)
+        windows = windows.prefetch(tf.data.AUTOTUNE)
+        strategy = tf.distribute.get_strategy()
+        replicas = strategy.num_replicas_in_sync
+        if signature[0].shape[0] % replicas == 0:
+            return windows
+        # Rows that can't be split evenly, of a validation: some device might have none. Every one gets all of them.
+        windows = windows.flat_map(lambda *window: tf.data.Dataset.from_tensors(window).repeat(replicas))
+        return strategy.distribute_datasets_from_function(lambda _: windows)
 
     def _items(self):
         return (self[index] for index in range(len(self)))

@@ -6,6 +6,7 @@ from awd_keras.callbacks.non_monotonic_trigger import NonMonotonicTrigger
 from awd_keras.callbacks.reset_states import ResetStates
 from awd_keras.callbacks.scale_learning_rate import ScaleLearningRate
 from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
+from awd_keras.callbacks.synchronize_replicas import SynchronizeReplicas
 
 __all__ = [
     "CatchNonFinite",
@@ -13,5 +14,6 @@ __all__ = [
     "ResetStates",
     "ScaleLearningRate",
     "SwapAveragedWeights",
+    "SynchronizeReplicas",
     "awd_lstm",
 ]

@@ -4,6 +4,7 @@ from awd_keras.callbacks.non_monotonic_trigger import NonMonotonicTrigger
 from awd_keras.callbacks.reset_states import ResetStates
 from awd_keras.callbacks.scale_learning_rate import ScaleLearningRate
 from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
+from awd_keras.callbacks.synchronize_replicas import SynchronizeReplicas
 
 
 def awd_lstm(dataset, stop_training=False):
@@ -12,7 +13,7 @@ def awd_lstm(dataset, stop_training=False):
     `ScaleLearningRate` first: others see the optimizer's own rate at a step's end. `ResetStates`
     zeroes carried state. `NonMonotonicTrigger`, on `val_perplexity`, comes before
     `SwapAveragedWeights`, so that an epoch whose validation starts averaging ends with the average
-    in the model like all later ones. Put callbacks of your own behind them, so that what
+    in the model like all later ones. `SynchronizeReplicas` is for several devices. Put callbacks of your own behind them, so that what
     they save has the epoch's measure in the optimizer.
 
     Source: sections 3 and 4.1; section 5 for fine-tuning.
@@ -22,7 +23,7 @@ def awd_lstm(dataset, stop_training=False):
         stop_training: boolean. True for the fine-tuning phase, which `NonMonotonicTrigger` then ends.
 
     Returns:
-        List of four callbacks.
+        List of five callbacks.
 
     Raises:
         TypeError: if `dataset` isn't like a `BPTTDataset`.
@@ -40,10 +41,12 @@ def awd_lstm(dataset, stop_training=False):
     ResetStates
     NonMonotonicTrigger
     SwapAveragedWeights
+    SynchronizeReplicas
     """
     return [
         ScaleLearningRate(dataset),
         ResetStates(dataset),
         NonMonotonicTrigger(stop_training=stop_training),
         SwapAveragedWeights(),
+        SynchronizeReplicas(dataset),
     ]

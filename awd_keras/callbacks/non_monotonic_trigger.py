@@ -86,7 +86,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
             # From the optimizer, so that another `fit` goes on counting. Not sooner: `BackupAndRestore` may come after
             # this callback, and restores when training begins.
             optimizer = averaging_optimizer(self)
-            self._step = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+            iterations = int(ops.convert_to_numpy(optimizer.iterations))
+            self._step = iterations * (optimizer.gradient_accumulation_steps or 1)
         self._steps_before_epoch = self._step
 
     def on_train_batch_end(self, batch, logs=None):

@@ -1,5 +1,6 @@
 """Windows of a text for truncated backpropagation through time."""
 
+import copy
 import math
 from statistics import NormalDist
 
@@ -106,6 +107,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         self.seed = seed
         self.length_multiple = length_multiple
         self.epoch = 0
+        self.num_shards = 1
         if n <= 0:
             raise ValueError(
                 "Argument `tokens` must hold more tokens than `batch_size`: this is too short for "
@@ -162,6 +164,32 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         last = self._low + (self._n - first - self._low) % self.length_multiple
         middle = self._draw(rng, self._num_windows - 2, self._n - first - last)
         return np.array([first, *middle, last])
+
+    def shard(self, num_shards, index):
+        """The same windows with a part of the rows, for one of several processes that train together.
+
+        Args:
+            num_shards: positive integer, the number of parts, which must divide `batch_size`.
+            index: integer in [0, num_shards), the part.
+
+        Returns:
+            A `BPTTDataset` of `batch_size // num_shards` rows, which counts its own epochs.
+        """
+        check_positive_integer("num_shards", num_shards)
+        check_not_negative_integer("index", index)
+        if self.batch_size % num_shards:
+            raise ValueError(
+                f"Argument `num_shards` must divide the dataset's rows, its `batch_size`. Received: {num_shards=} "
+                f"with batch_size={self.batch_size}"
+            )
+        if index >= num_shards:
+            raise ValueError(f"Argument `index` must be below `num_shards`. Received: {index=} with {num_shards=}")
+        part = copy.copy(self)
+        part.num_shards = self.num_shards * num_shards
+        part.batch_size = self.batch_size // num_shards
+        rows = slice(index * part.batch_size, (index + 1) * part.batch_size)
+        part._x, part._y = self._x[rows], self._y[rows]
+        return part
 
     def set_epoch(self, epoch):
         """Makes `epoch` the current one, which decides the lengths.

@@ -5,6 +5,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
+from awd_keras.layers.own_seeds import OwnSeeds
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -121,7 +122,7 @@ class EmbeddingDropout(keras.layers.Layer):
         embedded = ops.take(self.embeddings, ids, axis=0)
         if training and self.rate > 0:
             # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
-            keep = backend.keep_mask((self.input_dim,), self.rate, self.seed_generator)
+            keep = backend.keep_mask((self.input_dim,), self.rate, OwnSeeds(self.seed_generator))
             keep = ops.expand_dims(ops.take(keep, ids, axis=0), axis=-1)
             embedded = ops.where(keep, embedded / (1 - self.rate), 0)
         if self.mask_zero:

@@ -3,6 +3,7 @@
 import keras
 
 from awd_keras.checks import check_floats, check_rate, check_seed
+from awd_keras.layers.own_seeds import OwnSeeds
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -46,7 +47,9 @@ class LockedDropout(keras.layers.Dropout):
 
     def call(self, inputs, training=False):
         check_floats("inputs", inputs)
-        return super().call(inputs, training=training)
+        if not training or self.rate == 0:
+            return inputs
+        return keras.random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=OwnSeeds(self.seed_generator))
 
     def save_own_variables(self, store):
         save_seed_state(self, store)

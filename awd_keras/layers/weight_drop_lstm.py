@@ -6,6 +6,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
+from awd_keras.layers.own_seeds import OwnSeeds
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -145,7 +146,7 @@ class WeightDropLSTM(keras.layers.LSTM):
                 sequences,
                 self.dropout,
                 noise_shape=(None, 1, None),
-                seed=self.seed_generator,
+                seed=OwnSeeds(self.seed_generator),
             )
         if training and self.recurrent_dropout > 0:
             recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout)
@@ -205,7 +206,7 @@ class WeightDropLSTM(keras.layers.LSTM):
     def _drop(self, tensor, rate):
         if rate == 0:
             return tensor
-        keep = backend.keep_mask(ops.shape(tensor), rate, self.seed_generator)
+        keep = backend.keep_mask(ops.shape(tensor), rate, OwnSeeds(self.seed_generator))
         # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
         return ops.multiply(tensor, ops.multiply(ops.cast(keep, tensor.dtype), 1 / (1 - rate)))
 

@@ -10,6 +10,7 @@ from awd_keras.checks import check_integers, check_positive_integer, check_rate,
 from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
+from awd_keras.models.built_for_ids import BuiltForIds
 from awd_keras.models.presets import PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -23,7 +24,7 @@ def _seeds(seed):
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AWDLSTM(keras.Model):
+class AWDLSTM(BuiltForIds, keras.Model):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.backend import devices
 from awd_keras.checks import check_not_negative, check_positive_integer
 
 # Too short a mantissa to hold a mean of many iterates.
@@ -167,6 +168,8 @@ class NTASGD(keras.optimizers.Optimizer):
             # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
             # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
             grads = [g if g is None else ops.reshape(g, v.shape) for g, v in zip(grads, variables, strict=True)]
+        # Before anything is clipped.
+        grads = devices.add_gradients(grads)
         skipped = ops.copy(self._num_skipped)
         super().apply(grads, trainable_variables)
         self._update_averages(ops.equal(skipped, self._num_skipped))

@@ -7,6 +7,7 @@ import time
 
 import keras
 import numpy as np
+from keras import ops
 
 from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
 from awd_keras.runs.curve import draw_curve
@@ -71,7 +72,7 @@ class RunRecorder(keras.callbacks.Callback):
                 "epoch": epoch + 1,
                 "train_perplexity": float(logs["perplexity"]),
                 "valid_perplexity": perplexity,
-                "learning_rate": float(optimizer.learning_rate),
+                "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
                 "averaging": optimizer.averaging,
                 "seconds": round(now - self._began, 3),
                 "tokens_per_second": round(float(tokens) / (self._trained - self._began), 1),

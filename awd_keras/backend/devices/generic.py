@@ -1,0 +1,75 @@
+"""One device, which is all that a framework without an engine for several has."""
+
+
+def count_devices(devices):
+    """How many devices `devices` are.
+
+    Args:
+        devices: positive integer, or `"all"`.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+    if devices not in (1, "all"):
+        raise ValueError(f"There is one device. Received: devices={devices}")
+    return 1
+
+
+def run_on(devices, function, *arguments):
+    """Calls a function so that the models that it builds and fits are trained on several devices.
+
+    The rows of each training batch are split between the devices, which all hold the same weights. The function may
+    run in processes of its own, one for each device: then it and its arguments are copied to them, and what is
+    returned and raised is what one of them returns and raises.
+
+    Args:
+        devices: positive integer, as `count_devices` gives it.
+        function: a function of a module.
+        *arguments: its arguments.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        ChildProcessError: if a process has been killed.
+    """
+    return function(*arguments)
+
+
+def process():
+    """The number of this process among those that train together, from 0, and how many there are."""
+    return 0, 1
+
+
+def replicate(model):
+    """Has every training step of the model average its gradients over the processes, from equal weights on.
+
+    Args:
+        model: `keras.Model`, whose `fit` begins.
+    """
+
+
+def average_values(variables):
+    """Sets each variable to its mean over the processes.
+
+    Args:
+        variables: list of `keras.Variable`s.
+    """
+
+
+def add_gradients(gradients):
+    """The sum of the gradients over the devices, each of which has those of its share of the loss.
+
+    Args:
+        gradients: list of tensors, and None.
+    """
+    return gradients
+
+
+def own_seed(seed):
+    """A seed of this device's own, where each draws for itself. The first one's is `seed`.
+
+    Args:
+        seed: tensor of two integers, as a seed generator gives it.
+    """
+    return seed

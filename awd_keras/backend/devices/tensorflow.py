@@ -1,0 +1,60 @@
+"""TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable."""
+
+import tensorflow as tf
+
+# Far apart: seeds of neighbouring devices mustn't be those of neighbouring layers or steps.
+_STRIDE = 1640531527
+
+
+def count_devices(devices):
+    """As `generic.count_devices`."""
+    available = len(_devices())
+    if devices == "all":
+        return available
+    if devices > available:
+        raise ValueError(f"There are only {available} devices. Received: devices={devices}")
+    return devices
+
+
+def run_on(devices, function, *arguments):
+    """As `generic.run_on`."""
+    if devices == 1:
+        return function(*arguments)
+    with tf.distribute.MirroredStrategy(_devices()[:devices]).scope():
+        return function(*arguments)
+
+
+def _devices():
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in devices]
+
+
+def process():
+    """As `generic.process`: TensorFlow splits what is given to several hosts by itself."""
+    return 0, 1
+
+
+def replicate(model):
+    """As `generic.replicate`: the variables are copies from the beginning, and the optimizer adds the gradients."""
+
+
+def average_values(variables):
+    """As `generic.average_values`: to read a metric is to add what all devices have."""
+
+
+def add_gradients(gradients):
+    """As `generic.add_gradients`; Keras's optimizers do it too late, after they have clipped."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradients
+    added = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [g for g in gradients if g is not None]))
+    return [None if g is None else next(added) for g in gradients]
+
+
+def own_seed(seed):
+    """As `generic.own_seed`."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return seed
+    number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
+    return seed + tf.stack([number * _STRIDE, tf.zeros_like(number)])

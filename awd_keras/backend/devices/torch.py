@@ -1,0 +1,141 @@
+"""PyTorch: DistributedDataParallel, in one process for each device."""
+
+import builtins
+import os
+import tempfile
+import time
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+
+def count_devices(devices):
+    """As `generic.count_devices`; without GPUs, as many processes as one likes."""
+    if not torch.cuda.is_available():
+        return os.cpu_count() if devices == "all" else devices
+    available = torch.cuda.device_count()
+    if devices == "all":
+        return available
+    if devices > available:
+        raise ValueError(f"There are only {available} devices. Received: devices={devices}")
+    return devices
+
+
+def run_on(devices, function, *arguments):
+    """As `generic.run_on`, by what `torchrun` runs."""
+    if devices == 1:
+        return function(*arguments)
+    # Only here, as it takes longer to import than a small model to build.
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    with tempfile.TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=devices,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            run_id=os.path.basename(logs),
+            max_restarts=0,
+            monitor_interval=0.2,
+            # What the others have to say is what the first one says.
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects={rank: Std.ALL for rank in range(1, devices)}),
+        )
+        try:
+            return elastic_launch(config, _run)(function, arguments)[0]
+        except ChildFailedError as error:
+            raise _reason(*error.get_first_failure(), devices) from None
+        except SignalException as stop:
+            # What it would have been without the processes.
+            os.kill(os.getpid(), stop.sigval)
+            raise
+
+
+def _run(function, arguments):
+    """What runs in each process."""
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        result = function(*arguments)
+        # Nobody leaves while others may still wait for it.
+        dist.barrier()
+        return result
+    except RuntimeError:
+        # If another process is gone, its end is the one to be told of: time for whoever started all to find it.
+        time.sleep(5)
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def _reason(rank, failure, devices):
+    """The exception of a process that failed, of the same class if that is one of Python's own."""
+    if failure.exitcode < 0:
+        return ChildProcessError(f"Process {rank + 1} of {devices} was ended by {failure.signal_name()}.")
+    name, _, message = failure.message.partition(": ")
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        return kind(message)
+    return ChildProcessError(f"Process {rank + 1} of {devices} failed. {failure.message}")
+
+
+def process():
+    """As `generic.process`."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+class _Forward(torch.nn.Module):
+    """A model's `call`, as PyTorch wants it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.weights = torch.nn.ParameterList([variable.value for variable in model.trainable_variables])
+        self.forward = model.call
+
+
+def replicate(model):
+    """As `generic.replicate`.
+
+    Keras's training step calls the model itself, not what `DistributedDataParallel` makes of it. So what the model's
+    own call calls is replaced.
+    """
+    if process()[1] == 1 or "call" in vars(model):
+        return
+    call = model.call
+    parallel = DistributedDataParallel(_Forward(model))
+
+    def replicated(*args, training=False, **kwargs):
+        return (parallel if training else call)(*args, training=training, **kwargs)
+
+    object.__setattr__(model, "call", replicated)
+
+
+@torch.no_grad()
+def average_values(variables):
+    """As `generic.average_values`."""
+    count = process()[1]
+    if count > 1:
+        for variable in variables:
+            dist.all_reduce(variable.value)
+            variable.value.div_(count)
+
+
+def add_gradients(gradients):
+    """As `generic.add_gradients`: `replicate` has seen to it."""
+    return gradients
+
+
+def own_seed(seed):
+    """As `generic.own_seed`."""
+    rank = process()[0]
+    if rank == 0 or seed.device.type == "meta":
+        return seed
+    first, count = seed.tolist()
+    first = np.random.SeedSequence([first & 0xFFFFFFFF, rank]).generate_state(1)[0] >> 1
+    return torch.tensor([int(first), count], dtype=seed.dtype, device=seed.device)

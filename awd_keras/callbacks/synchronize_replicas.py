@@ -1,0 +1,53 @@
+"""What processes that train one model together must do beside training."""
+
+import keras
+
+from awd_keras.backend import devices
+
+
+class SynchronizeReplicas(keras.callbacks.Callback):
+    """Has several processes that each call `fit` train one model together. For a single process, it does nothing.
+
+    On PyTorch, which takes a process a device, each step averages the gradients over the processes by
+    `DistributedDataParallel`, from the first process's weights on; and an epoch's loss and metrics are those of all rows,
+    where they would be those of this process's own. On JAX and TensorFlow, Keras does both.
+
+    Each process is to `fit` its own rows, `dataset.shard(count, number)`, and validates on all of its `validation_data`.
+    Whatever a process does that others wait for, they must do too: no `fit` of one alone.
+
+    Args:
+        dataset: the `BPTTDataset` that is passed to `fit`.
+
+    Raises:
+        ValueError: when training starts, if there are several processes and the dataset isn't shared between as many.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.callbacks import SynchronizeReplicas
+    >>> from awd_keras.data import BPTTDataset
+    >>> from awd_keras.models import AWDLSTM
+    >>> dataset = BPTTDataset(np.arange(200) % 9, batch_size=4, variable=False)
+    >>> model = AWDLSTM(9, embedding_dim=4, hidden_units=8, num_layers=1)
+    >>> model.compile()
+    >>> history = model.fit(dataset, callbacks=[SynchronizeReplicas(dataset)], verbose=0)
+    """
+
+    def __init__(self, dataset):
+        super().__init__()
+        self.dataset = dataset
+
+    def on_train_begin(self, logs=None):
+        _, count = devices.process()
+        shards = getattr(self.dataset, "num_shards", 1)
+        if count > 1 and shards != count:
+            raise ValueError(
+                f"There are {count} processes, and each must be given its own rows: `fit` on "
+                f"`dataset.shard({count}, number)`. Received: a dataset of {shards} shards"
+            )
+        devices.replicate(self.model)
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras reads the epoch's metrics after this.
+        if batch + 1 == self.params["steps"]:
+            devices.average_values(self.model.metrics_variables)
