@@ -1,16 +1,17 @@
 """All that differs between frameworks, under the same few names in each file.
 
-The functions are taken from the file of the framework that Keras runs on, and from `generic` for any other. The masks
-of tensors, and the mean of a loss, are Keras's own, the same everywhere, but not public.
+The functions are taken from the file of the framework that Keras runs on, and from `generic` for any other. The loop
+over time, the masks of tensors, and the mean of a loss, are Keras's own, the same everywhere, but not public.
 """
 
 import importlib
 
 import keras
-from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.backend import get_keras_mask, rnn, set_keras_mask
 from keras.src.losses.loss import reduce_weighted_values
 
 from awd_keras.backend.generic import lstm as generic_lstm
+from awd_keras.backend.weighted_sums import weighted_sums
 
 _name = keras.config.backend()
 framework = importlib.import_module(
@@ -53,5 +54,7 @@ __all__ = [
     "lstm",
     "lstm_supports_jit",
     "reduce_weighted_values",
+    "rnn",
     "set_keras_mask",
+    "weighted_sums",
 ]

@@ -100,8 +100,9 @@ class WeightDropLSTM(keras.layers.LSTM):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         if not self.cell.built:
             self.cell.build((batch_size, features))
-            backend.keep_by_columns(self.cell.kernel)
-            backend.keep_by_columns(self.cell.recurrent_kernel)
+            for kernel in (self.cell.kernel, self.cell.recurrent_kernel):
+                if kernel is not None:
+                    backend.keep_by_columns(kernel)
         if self.stateful:
             if batch_size is None:
                 raise ValueError(
@@ -173,16 +174,10 @@ class WeightDropLSTM(keras.layers.LSTM):
             check_shape("initial_state", part, (sequences.shape[0], self.units))
 
     def _run(self, sequences, initial_state, mask, recurrent_mask, training):
-        kernel = ops.convert_to_tensor(self.cell.kernel, dtype=self.compute_dtype)
-        recurrent_kernel = ops.convert_to_tensor(self.cell.recurrent_kernel, dtype=self.compute_dtype)
-        if training:
-            kernel = self._drop(kernel, self.kernel_weight_drop)
-            recurrent_kernel = self._drop(recurrent_kernel, self.weight_drop)
-        bias = self.cell.bias
-        if bias is not None:
-            bias = ops.convert_to_tensor(bias, dtype=self.compute_dtype)
-        run = backend.lstm if self.use_fast_path else backend.generic_lstm
-        outputs, state, path = run(
+        kernel = self._weight(self.cell.kernel, self.kernel_weight_drop if training else 0)
+        recurrent_kernel = self._weight(self.cell.recurrent_kernel, self.weight_drop if training else 0)
+        bias = self._weight(self.cell.bias, 0)
+        outputs, state, path = self._function()(
             sequences,
             initial_state,
             kernel,
@@ -202,6 +197,15 @@ class WeightDropLSTM(keras.layers.LSTM):
                 "this layer here (a mask, other activations, recurrent dropout, unroll, or no GPU)."
             )
         return outputs, state, path
+
+    def _function(self):
+        """What computes the layer, of `backend.lstm`'s signature."""
+        return backend.lstm if self.use_fast_path else backend.generic_lstm
+
+    def _weight(self, variable, rate):
+        if variable is None:
+            return None
+        return self._drop(ops.convert_to_tensor(variable, dtype=self.compute_dtype), rate)
 
     def _drop(self, tensor, rate):
         if rate == 0:

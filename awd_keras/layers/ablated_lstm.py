@@ -1,0 +1,146 @@
+"""The LSTM with a part taken out."""
+
+import keras
+from keras import ops
+
+from awd_keras.layers.ablated_equations import gates_of_hidden, gates_of_inputs, simple_rnn
+from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
+
+# What the kernel, the recurrent kernel and the bias have columns for: the gates i, f, o and the content c, in Keras's
+# order of what is there.
+_COLUMNS = {
+    "lstm": ("ifco", "ifco", "ifco"),
+    "-srnn": ("ifco", "ifo", "ifo"),
+    "-srnn-out": ("ifc", "if", "if"),
+    "-srnn-hidden": ("ifco", "", "ifo"),
+    "-gates": ("c", "c", "c"),
+}
+_FUNCTIONS = {
+    "-srnn": gates_of_hidden,
+    "-srnn-out": gates_of_hidden,
+    "-srnn-hidden": gates_of_inputs,
+    "-gates": simple_rnn,
+}
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class AblatedLSTM(WeightDropLSTM):
+    """`WeightDropLSTM` without one of its parts, to see what the part is worth.
+
+    An LSTM is a simple RNN, the content, within gates that add its values up in a cell. With `x` the input and `h` the
+    output before,
+
+        i, f, o = sigmoid(x @ W + h @ U + b), each with a W, U and b of its own
+        content = tanh(x @ W + h @ U + b)
+        c = f * c + i * content
+        h = o * tanh(c)
+
+    and in a variant these stand instead, all others as they are:
+
+    | variant | what is gone | equations |
+    | --- | --- | --- |
+    | `"lstm"` | nothing: `WeightDropLSTM` | |
+    | `"-srnn"` | the simple RNN | `content = x @ W` |
+    | `"-srnn-out"` | and the output gate | `content = x @ W`, `h = c` |
+    | `"-srnn-hidden"` | and, with an output gate, the gates' view of the output | `content = x @ W`, `i, f, o = sigmoid(x @ W + b)` |
+    | `"-gates"` | the gates: the simple RNN is left | `h = c = tanh(x @ W + h @ U + b)` |
+
+    Weights that a variant has no use for aren't there: kernel, recurrent kernel and bias have columns for what is left,
+    in the order i, f, content, o. Weight drop is on the recurrent weights that there are. All else, the carried state
+    too, is as in `WeightDropLSTM`.
+
+    Source: the variants of Levy, Lee, FitzGerald and Zettlemoyer (2018), "Long Short-Term Memory as a Dynamically
+    Computed Element-wise Weighted Sum", arXiv 1805.03716, by their names there.
+
+    Args:
+        units: positive integer, the size of the state.
+        variant: `"lstm"`, `"-srnn"`, `"-srnn-out"`, `"-srnn-hidden"` or `"-gates"`.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop; `"-srnn-hidden"` has none.
+        kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
+        **kwargs: all other arguments of `WeightDropLSTM`. `use_cudnn` chooses for `"lstm"` alone: the others have one
+            implementation each.
+
+    Call arguments:
+        sequences: floats of shape (batch, time, features).
+        initial_state: [h, c], each of shape (batch, units), or None.
+        mask: booleans of shape (batch, time), or None.
+        training: boolean, whether to drop.
+
+    Attributes:
+        lstm_path: the name of the implementation that the last call ran, or None before the first: for `"lstm"` that of
+            `WeightDropLSTM`, `"associative_scan"` for `"-srnn-hidden"`, which has no product of matrices to wait for
+            in a time step, and `"generic"`, Keras's loop, for the others.
+
+    Raises:
+        ValueError: if there is no such variant, and as `WeightDropLSTM` does.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.layers import AblatedLSTM
+    >>> layer = AblatedLSTM(8, "-srnn-hidden", return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
+    (2, 5, 8)
+    >>> [tuple(weight.shape) for weight in layer.weights], layer.lstm_path
+    ([(3, 32), (24,)], 'associative_scan')
+    """
+
+    VARIANTS = tuple(_COLUMNS)
+
+    def __init__(self, units, variant="lstm", weight_drop=0.5, kernel_weight_drop=0.0, **kwargs):
+        if variant not in self.VARIANTS:
+            names = ", ".join(map(repr, self.VARIANTS))
+            raise ValueError(f"Argument `variant` must be one of {names}. Received: variant={variant!r}")
+        super().__init__(units, weight_drop, kernel_weight_drop, **kwargs)
+        self.variant = variant
+        if variant != "lstm":
+            cell = _Cell(variant, **self.cell.get_config())
+            del self.cell  # Or Keras would go on to track it.
+            self.cell = cell
+
+    def _function(self):
+        return super()._function() if self.variant == "lstm" else _FUNCTIONS[self.variant]
+
+    def get_config(self):
+        return {**super().get_config(), "variant": self.variant}
+
+
+class _Cell(keras.layers.LSTMCell):
+    """The weights of a variant."""
+
+    def __init__(self, variant, **kwargs):
+        super().__init__(**kwargs)
+        self.columns = _COLUMNS[variant]
+
+    def build(self, input_shape):
+        kernel, recurrent_kernel, bias = self.columns
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], len(kernel) * self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = None
+        if recurrent_kernel:
+            self.recurrent_kernel = self.add_weight(
+                name="recurrent_kernel",
+                shape=(self.units, len(recurrent_kernel) * self.units),
+                initializer=self.recurrent_initializer,
+                regularizer=self.recurrent_regularizer,
+                constraint=self.recurrent_constraint,
+            )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(len(bias) * self.units,),
+                initializer=self._initial_bias if self.unit_forget_bias else self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def _initial_bias(self, _, **dtype):
+        ones = keras.initializers.Ones()
+        parts = [ones if part == "f" else self.bias_initializer for part in self.columns[-1]]
+        return ops.concatenate([part((self.units,), **dtype) for part in parts])
