@@ -1,5 +1,6 @@
 """The AWD-LSTM language model."""
 
+import functools
 import math
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 
 from awd_keras import backend
 from awd_keras.checks import check_integers, check_positive_integer, check_rate, check_seed
-from awd_keras.layers import EmbeddingDropout, LockedDropout, WeightDropLSTM
+from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
 from awd_keras.models.built_for_ids import BuiltForIds
@@ -48,11 +49,12 @@ class AWDLSTM(BuiltForIds, keras.Model):
         alpha: float, the weight of AR.
         beta: float, the weight of TAR.
         seed: integer or None, the seed of weights and masks.
+        cell: `"lstm"` for `WeightDropLSTM`, or the variant of `awd_keras.layers.AblatedLSTM` that takes its place.
         **kwargs: `name`, `dtype`.
 
     Raises:
-        ValueError: if a size isn't a positive integer or a rate isn't in [0, 1); when called, if the inputs aren't
-            integers of two axes; when training or scoring, if a token id is outside the vocabulary.
+        ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), or there is no such cell; when called,
+            if the inputs aren't integers of two axes; when training or scoring, if a token id is outside the vocabulary.
 
     Example:
 
@@ -80,6 +82,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
         alpha=2.0,
         beta=1.0,
         seed=None,
+        cell="lstm",
         **kwargs,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
@@ -91,6 +94,9 @@ class AWDLSTM(BuiltForIds, keras.Model):
         check_rate("output_dropout", output_dropout)
         check_rate("embedding_dropout", embedding_dropout)
         check_rate("weight_drop", weight_drop)
+        if cell not in AblatedLSTM.VARIANTS:
+            names = ", ".join(map(repr, AblatedLSTM.VARIANTS))
+            raise ValueError(f"Argument `cell` must be one of {names}. Received: cell={cell!r}")
         if seed is not None:
             check_seed(seed)
         # Without autocasting, which would round ids that come as floats before `call` could refuse them.
@@ -108,6 +114,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
         self.alpha = alpha
         self.beta = beta
         self.seed = seed
+        self.cell = cell
 
         seeds = _seeds(seed)
         self.embedding = EmbeddingDropout(
@@ -122,6 +129,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
         self.input_locked_dropout = LockedDropout(
             input_dropout, seed=next(seeds), dtype=self.dtype_policy, name="input_dropout"
         )
+        new_lstm = WeightDropLSTM if cell == "lstm" else functools.partial(AblatedLSTM, variant=cell)
         self.lstms = []
         self.locked_dropouts = []
         for index in range(num_layers):
@@ -129,7 +137,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
             units = embedding_dim if last else hidden_units
             bound = 1 / math.sqrt(units)
             self.lstms.append(
-                WeightDropLSTM(
+                new_lstm(
                     units,
                     weight_drop=weight_drop,
                     kernel_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
@@ -297,4 +305,5 @@ class AWDLSTM(BuiltForIds, keras.Model):
             "alpha": self.alpha,
             "beta": self.beta,
             "seed": self.seed,
+            "cell": self.cell,
         }

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-from awd_keras.layers import WeightDropLSTM
 from awd_keras.models.awd_lstm import AWDLSTM
 
 
@@ -62,7 +61,7 @@ def inference_step(model: AWDLSTM) -> keras.Model:
 
 def _stateless(lstm):
     """A layer with the weights of `lstm`, which takes its state and gives it back."""
-    layer = WeightDropLSTM.from_config(
+    layer = type(lstm).from_config(
         {
             **lstm.get_config(),
             "stateful": False,
