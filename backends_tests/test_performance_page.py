@@ -1,0 +1,88 @@
+"""The tables of docs/performance.md are those of the files in docs/results/performance."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = DOCS / "results" / "performance"
+BACKENDS = ("torch", "jax", "tensorflow")
+
+
+def rows_of(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+
+
+def row_of(rows, **facts):
+    (row,) = [row for row in rows if facts.items() <= row.items()]
+    return row
+
+
+def on_page(heading):
+    """The tables' rows of a section, without what is in brackets: the aims."""
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    _, found, section = page.partition(f"\n## {heading}\n")
+    assert found
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [[cell.partition("(")[0].strip() for cell in line.strip("| ").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["training_step_ptb_{}", "training_step_small"])
+def test_a_training_step(name, backend):
+    rows = rows_of(name.format(backend))
+    ours = row_of(rows, backend=backend, subject="ours")
+    faster = {
+        subject: row_of(rows, backend=backend, subject=subject)["ours, times as fast"]
+        for subject in ("PyTorch reference", "stock Keras", "matrix products alone")
+    }
+    assert [
+        backend,
+        f"{ours['seconds a step']:.3f}",
+        f"{ours['from']:.2f} - {ours['to']:.2f}",
+        f"{faster['PyTorch reference']:.2f}",
+        f"{faster['stock Keras']:.2f}",
+        f"{faster['matrix products alone']:.0%}",
+    ] in on_page("A training step")
+
+
+def test_steps_with_averaging():
+    took = [
+        row_of(rows_of(f"training_step_ptb_{backend}"), subject="ours, averaging")["ours, times as fast"]
+        for backend in BACKENDS
+    ]
+    said = "{:.2f} (torch), {:.2f} (jax) and {:.2f} (tensorflow) times as long".format(*took)
+    assert said in (DOCS / "performance.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_evaluation_and_generation(backend):
+    rows = rows_of("inference_ptb")
+    expected = [backend]
+    for work, digits in (("evaluation", 2), ("generation", 1)):
+        row = row_of(rows, backend=backend, work=work)
+        expected += [f"{row[f'{name}, tokens/s']:,.0f}" for name in ("ours", "reference")]
+        expected.append(f"{row['ours, times as fast']:.{digits}f}")
+    assert expected in on_page("Evaluation and generation")
+
+
+@pytest.mark.parametrize("name", ["PyTorch reference", *BACKENDS])
+def test_memory(name):
+    facts = {"backend": name, "subject": "ours"} if name in BACKENDS else {"subject": name}
+    row = row_of(rows_of("memory_ptb"), **facts)
+    figures = [f"{row[f'{part}, MiB']:,.0f}" for part in ("idle", "peak", "peak over idle")]
+    assert [name, *figures, f"{row['''times the reference's''']:.2f}"] in on_page("Memory")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_cache(backend):
+    row = row_of(rows_of("cache"), backend=backend)
+    assert [
+        backend,
+        f"{row['ours, s']:.1f}",
+        f"{row['loop (extrapolated), s']:.0f}",
+        f"{row['ours, times as fast']:.0f}",
+        f"{row['model, s (extrapolated)']:.0f}",
+        f"{row['with the model, times as fast']:.1f}",
+    ] in on_page("A cache")
