@@ -17,6 +17,8 @@ class OwnSeeds(keras.random.SeedGenerator):
     def __init__(self, generator):
         # Without a state of its own, which the layer would have in its files.
         self.generator = generator
+        # Keras's dropout on PyTorch looks at it.
+        self._initial_seed = generator._initial_seed
 
     def next(self, ordered=True):
         return devices.own_seed(self.generator.next(ordered))
