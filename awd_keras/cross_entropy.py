@@ -4,18 +4,23 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_integers, check_shape
+from awd_keras.deferred_logits import DeferredLogits
 
 
-def cross_entropy(targets, logits):
+def cross_entropy(targets, logits, dtype="float32"):
     """The cross-entropy of each token, in nats.
 
     Args:
         targets: integer ids of shape (...,).
-        logits: floats of shape (..., vocabulary).
+        logits: floats of shape (..., vocabulary); or `DeferredLogits`, whose losses have no gradient.
+        dtype: dtype of the computation.
 
     Returns:
         Floats of shape (...,).
     """
+    if isinstance(logits, DeferredLogits):
+        return ops.cast(logits.losses(targets), dtype)
+    logits = ops.cast(logits, dtype)
     # A row a token: of three axes, PyTorch wants the vocabulary's in the middle, 2.5 times slower.
     rows = ops.reshape(logits, (-1, logits.shape[-1]))
     ids = ops.reshape(ops.cast(targets, "int32"), (-1,))

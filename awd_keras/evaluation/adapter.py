@@ -1,11 +1,9 @@
 """A model that learns as it reads."""
 
-from keras import ops
-
 from awd_keras import backend
-from awd_keras.cross_entropy import cross_entropy
 from awd_keras.evaluation.scorer import Scorer
 from awd_keras.evaluation.unchanged import unchanged
+from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import MeanCrossEntropy
 
 
@@ -22,7 +20,7 @@ class Adapter(Scorer):
         self.compile(optimizer=optimizer, metrics=[MeanCrossEntropy()], jit_compile=backend.jit_compile())
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return ops.mean(cross_entropy(y, ops.cast(y_pred, "float32")))
+        return TokenCrossEntropy(dtype="float32")(y, y_pred)
 
     def read(self, dataset, verbose):
         """Reads a `BPTTDataset` once, with an optimizer's step after each window.

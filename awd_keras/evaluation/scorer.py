@@ -1,5 +1,7 @@
 """A model at inference, under a compile state of its own."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -20,7 +22,9 @@ class Scorer(keras.Model):
         self.built = True
 
     def call(self, inputs):
-        outputs = self.scored(inputs, training=False)
+        # All that is asked of the logits is a cross-entropy.
+        with getattr(self.scored, "deferring_logits", contextlib.nullcontext)():
+            outputs = self.scored(inputs, training=False)
         return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):

@@ -20,8 +20,7 @@ class _Surprisal(Scorer):
 
     def call(self, inputs):
         ids, words = inputs
-        logits = ops.cast(super().call(ids), "float32")
-        return ops.divide(cross_entropy(words, logits), math.log(2.0))
+        return ops.divide(cross_entropy(words, super().call(ids)), math.log(2.0))
 
 
 def surprisal(model: keras.Model, vocabulary: Vocabulary, text, batch_size: int = 1, bptt: int = 70) -> SurprisalTable:

@@ -5,6 +5,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.cross_entropy import check_targets, cross_entropy
+from awd_keras.deferred_logits import DeferredLogits
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -42,12 +43,27 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Without Keras's `__call__`, which makes floats of the targets: the metrics know them as they come.
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true = ops.convert_to_tensor(y_true)
+        deferred = isinstance(y_pred, DeferredLogits)
+        y_pred = y_pred if deferred else ops.convert_to_tensor(y_pred)
         check_targets(y_true, y_pred)
+        if deferred:
+            return self._of_deferred(y_true, y_pred, sample_weight)
         losses = self.call(y_true, y_pred)
         backend.keep_losses(y_true, y_pred, losses)
         mask = backend.get_keras_mask(y_pred)
         return backend.reduce_weighted_values(losses, sample_weight, mask, self.reduction, self.dtype)
 
     def call(self, y_true, y_pred):
-        return cross_entropy(y_true, ops.cast(y_pred, self.dtype))
+        return cross_entropy(y_true, y_pred, self.dtype)
+
+    def _of_deferred(self, y_true, y_pred, sample_weight):
+        """The reduced loss. Its gradients are taken along with it, so that the weights of tokens come before them."""
+        total, losses = y_pred.cross_entropy(y_true, sample_weight)
+        y_pred.keep(y_true, losses)
+        # What Keras's reduction makes of the sum, which it can't be asked for: the mean of ones, for a mean.
+        ones = ops.ones_like(losses, dtype=self.dtype)
+        share = backend.reduce_weighted_values(ones, None, None, self.reduction, self.dtype)
+        if self.reduction == "mean_with_sample_weight" and sample_weight is not None:
+            ones = ops.multiply(ones, sample_weight)
+        return ops.multiply(ops.cast(total, self.dtype), ops.divide_no_nan(share, ops.sum(ones)))

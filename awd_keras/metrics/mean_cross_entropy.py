@@ -51,7 +51,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
         check_targets(y_true, y_pred)
         losses = backend.kept_losses(y_true, y_pred)
         if losses is None or keras.backend.standardize_dtype(losses.dtype) != self.dtype:
-            losses = cross_entropy(y_true, ops.cast(y_pred, self.dtype))
+            losses = cross_entropy(y_true, y_pred, self.dtype)
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:
             mask = ops.cast(mask, self.dtype)

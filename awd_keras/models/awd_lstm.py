@@ -7,11 +7,13 @@ import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.checks import check_integers, check_positive_integer, check_rate, check_seed
+from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate, check_seed
+from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
 from awd_keras.models.built_for_ids import BuiltForIds
+from awd_keras.models.defers_logits import DefersLogits
 from awd_keras.models.presets import PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -25,7 +27,7 @@ def _seeds(seed):
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AWDLSTM(BuiltForIds, keras.Model):
+class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
@@ -50,6 +52,9 @@ class AWDLSTM(BuiltForIds, keras.Model):
         beta: float, the weight of TAR.
         seed: integer or None, the seed of weights and masks.
         cell: `"lstm"` for `WeightDropLSTM`, or the variant of `awd_keras.layers.AblatedLSTM` that takes its place.
+        chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` take the cross-entropy of some tokens at a
+            time and never hold all logits, which is exact too. None: where the vocabulary has more than 32,768 words,
+            if loss and metrics want no more than the cross-entropy, as the default ones do.
         **kwargs: `name`, `dtype`.
 
     Raises:
@@ -83,6 +88,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
         beta=1.0,
         seed=None,
         cell="lstm",
+        chunked_cross_entropy=None,
         **kwargs,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
@@ -99,6 +105,8 @@ class AWDLSTM(BuiltForIds, keras.Model):
             raise ValueError(f"Argument `cell` must be one of {names}. Received: cell={cell!r}")
         if seed is not None:
             check_seed(seed)
+        if chunked_cross_entropy is not None:
+            check_boolean("chunked_cross_entropy", chunked_cross_entropy)
         # Without autocasting, which would round ids that come as floats before `call` could refuse them.
         super().__init__(autocast=False, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=2)
@@ -115,6 +123,7 @@ class AWDLSTM(BuiltForIds, keras.Model):
         self.beta = beta
         self.seed = seed
         self.cell = cell
+        self.chunked_cross_entropy = chunked_cross_entropy
 
         seeds = _seeds(seed)
         self.embedding = EmbeddingDropout(
@@ -199,6 +208,8 @@ class AWDLSTM(BuiltForIds, keras.Model):
         x = self.input_locked_dropout(x, training=training)
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
+        if self.defers_logits() and not return_hidden_states:
+            return DeferredLogits(x, self.embedding.embeddings, self.embedding.bias)
         logits = self.embedding(x, reverse=True)
         return [logits, x] if return_hidden_states else logits
 
@@ -306,4 +317,5 @@ class AWDLSTM(BuiltForIds, keras.Model):
             "beta": self.beta,
             "seed": self.seed,
             "cell": self.cell,
+            "chunked_cross_entropy": self.chunked_cross_entropy,
         }

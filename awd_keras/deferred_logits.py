@@ -1,0 +1,88 @@
+"""Logits that nobody has computed."""
+
+import contextvars
+
+from keras import ops
+
+from awd_keras import backend
+
+# Logits that are there at once, 128 MiB in float32. Of 33,278 words, these are the logits of 1,008 tokens; parts that
+# are much smaller add to the table's gradient so often that it takes longer.
+CHUNK = 2**25
+
+# The model whose step is being made, and asks it for logits like these.
+deferring = contextvars.ContextVar("deferring", default=None)
+
+
+class DeferredLogits:
+    """The logits `hidden_states @ transpose(table) + bias`, for a loss and metrics that can do without.
+
+    They stand for the logits as the output of a model in a training or test step, and know the logits' shape. Where
+    they are asked for a cross-entropy, it's computed of a few tokens at a time.
+
+    Args:
+        hidden_states: floats of shape (..., inputs), of the dtype that the logits are to have.
+        table: variable of shape (vocabulary, inputs).
+        bias: variable of shape (vocabulary,).
+    """
+
+    def __init__(self, hidden_states, table, bias):
+        self.hidden_states = hidden_states
+        self.table, self.bias = (ops.convert_to_tensor(part, dtype=hidden_states.dtype) for part in (table, bias))
+        self._kept_for = None
+        self._kept_losses = None
+
+    @property
+    def shape(self):
+        return (*self.hidden_states.shape[:-1], self.table.shape[0])
+
+    @property
+    def dtype(self):
+        return self.hidden_states.dtype
+
+    def cross_entropy(self, targets, sample_weight=None):
+        """The cross-entropy of each token, in nats.
+
+        Args:
+            targets: integer ids of shape (...,).
+            sample_weight: weights of a shape that broadcasts to that of the targets, or None.
+
+        Returns:
+            The sum of the losses times their weights, which can be differentiated; and the losses (...,), which can't.
+        """
+        losses_shape = ops.shape(targets)
+        ids = ops.reshape(ops.cast(targets, "int32"), (-1,))
+        weights = ops.ones_like(ids, dtype="float32")
+        if sample_weight is not None:
+            weights = ops.convert_to_tensor(sample_weight, dtype="float32")
+            weights = ops.reshape(ops.broadcast_to(weights, losses_shape), (-1,))
+        rows = ops.reshape(self.hidden_states, (-1, self.hidden_states.shape[-1]))
+        chunk = max(CHUNK // self.table.shape[0], 1)
+        total, losses = backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
+        return total, ops.reshape(losses, losses_shape)
+
+    def keep(self, targets, losses):
+        """Leaves for the metrics what the loss has computed."""
+        self._kept_for, self._kept_losses = id(targets), losses
+
+    def losses(self, targets):
+        """The cross-entropy of each token, which can't be differentiated: what has been kept, or else computed."""
+        return self._kept_losses if self._kept_for == id(targets) else self.cross_entropy(targets)[1]
+
+    # What JAX takes apart and puts together again between the loss and the metrics.
+
+    def parts(self):
+        return self.hidden_states, self.table, self.bias, self._kept_losses
+
+    def rest(self):
+        return self._kept_for
+
+    @classmethod
+    def from_parts(cls, rest, parts):
+        one = cls.__new__(cls)
+        one.hidden_states, one.table, one.bias, one._kept_losses = parts
+        one._kept_for = rest
+        return one
+
+
+backend.register_structure(DeferredLogits)
