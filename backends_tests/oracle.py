@@ -33,6 +33,73 @@ def lstm(x, h, c, kernel, recurrent_kernel, bias, mask=None):
     return np.stack(outputs, axis=1), h, c, saved
 
 
+def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None):
+    """The variants of Levy et al. (2018), each gate and each variant written out; columns in the order i, f, content, o.
+
+    Returns:
+        Outputs (batch, time, units), and the last h and c.
+    """
+    units = h.shape[1]
+    columns = {
+        "lstm": ("ifco", "ifco", "ifco"),
+        "-srnn": ("ifco", "ifo", "ifo"),
+        "-srnn-out": ("ifc", "if", "if"),
+        "-srnn-hidden": ("ifco", "", "ifo"),
+        "-gates": ("c", "c", "c"),
+    }[variant]
+
+    def column(weights, which, part):
+        start = columns[which].index(part) * units
+        return weights[..., start : start + units]
+
+    outputs = []
+    for t in range(x.shape[1]):
+
+        def from_x(part, t=t):
+            return x[:, t] @ column(kernel, 0, part)
+
+        def full(part, h=h, from_x=from_x):
+            return from_x(part) + h @ column(recurrent_kernel, 1, part) + column(bias, 2, part)
+
+        if variant == "lstm":
+            new_c = sigmoid(full("f")) * c + sigmoid(full("i")) * np.tanh(full("c"))
+            new_h = sigmoid(full("o")) * np.tanh(new_c)
+        elif variant == "-srnn":
+            new_c = sigmoid(full("f")) * c + sigmoid(full("i")) * from_x("c")
+            new_h = sigmoid(full("o")) * np.tanh(new_c)
+        elif variant == "-srnn-out":
+            new_c = sigmoid(full("f")) * c + sigmoid(full("i")) * from_x("c")
+            new_h = new_c
+        elif variant == "-srnn-hidden":
+            i, f, o = (sigmoid(from_x(part) + column(bias, 2, part)) for part in "ifo")
+            new_c = f * c + i * from_x("c")
+            new_h = o * np.tanh(new_c)
+        else:
+            new_c = new_h = np.tanh(full("c"))
+        if mask is not None:
+            new_h, new_c = (np.where(mask[:, t, None], new, old) for new, old in ((new_h, h), (new_c, c)))
+        h, c = new_h, new_c
+        outputs.append(h)
+    return np.stack(outputs, axis=1), h, c
+
+
+def differences(function, arrays):
+    """The gradients of a function of arrays, by differences, in float64."""
+    arrays = [np.array(array, "float64") for array in arrays]
+    gradients = []
+    for array in arrays:
+        gradient = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            value = array[index]
+            array[index] = value + 1e-6
+            above = function(*arrays)
+            array[index] = value - 1e-6
+            gradient[index] = (above - function(*arrays)) / 2e-6
+            array[index] = value
+        gradients.append(gradient)
+    return gradients
+
+
 def lstm_gradients(x, kernel, recurrent_kernel, saved, d_outputs):
     """Gradients of the inputs, the two kernels and the bias; none flows into the state before the first step."""
     d_x = np.zeros_like(x)

@@ -16,6 +16,8 @@ EXPECTED = {
     "language_model": (["1"], ["test perplexity", "The value of"]),
     # test_ablation.py runs what it does.
     "ablation": (["--help"], ["Table 4", "--finetune-epochs"]),
+    # test_ablated_cells.py, too.
+    "ablated_cells": (["--help"], ["-srnn-hidden", "goes on where it was"]),
     "functional_model": (["1"], ["test accuracy", "says the same"]),
     "text_classification": (["1", "4000"], ["naive Bayes", "from the language model"]),
     "time_series": (["1", "1"], ["WeightDropLSTM, AR, TAR"]),

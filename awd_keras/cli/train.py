@@ -8,6 +8,7 @@ _MODEL_OPTIONS = (
     ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
     ("hidden-units", int, "N", "units of the other layers"),
     ("num-layers", int, "N", "number of LSTM layers"),
+    ("cell", str, "NAME", "lstm (the default), or it without a part: --cell=-srnn, -srnn-out, -srnn-hidden or -gates"),
     ("input-dropout", float, "P", "locked dropout after the embedding"),
     ("hidden-dropout", float, "P", "locked dropout between the layers"),
     ("output-dropout", float, "P", "locked dropout after the last layer"),

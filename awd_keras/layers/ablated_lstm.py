@@ -1,5 +1,7 @@
 """The LSTM with a part taken out."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -86,8 +88,16 @@ class AblatedLSTM(WeightDropLSTM):
     """
 
     VARIANTS = tuple(_COLUMNS)
+    cell: Any  # Keras's
 
-    def __init__(self, units, variant="lstm", weight_drop=0.5, kernel_weight_drop=0.0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        variant: str = "lstm",
+        weight_drop: float = 0.5,
+        kernel_weight_drop: float = 0.0,
+        **kwargs: Any,
+    ):
         if variant not in self.VARIANTS:
             names = ", ".join(map(repr, self.VARIANTS))
             raise ValueError(f"Argument `variant` must be one of {names}. Received: variant={variant!r}")

@@ -1,0 +1,228 @@
+"""What the parts of an LSTM are worth under AWD-LSTM's regularization: its five cells on the same text.
+
+    KERAS_BACKEND=torch python examples/ablated_cells.py --data DIR --preset ptb --seeds 0 1 --output runs/cells
+
+trains AWD-LSTM with each cell of `awd_keras.layers.AblatedLSTM`, all else equal: text, windows, epochs, regularization,
+learning rate. They are those of Levy, Lee, FitzGerald and Zettlemoyer (2018), who asked which part of an LSTM does the
+work, without weight drop and averaging:
+
+    lstm           all of it
+    -srnn          without the simple RNN that the gates are around: what enters the cell is a product of the input
+    -srnn-out      and without the output gate
+    -srnn-hidden   without the simple RNN, and the gates see the input alone: nothing but the cell remembers
+    -gates         without the gates: the simple RNN
+
+The output directory gets a table (`ablated_cells.md`, `ablated_cells.json`) and a picture (`ablated_cells.png`),
+written anew after each run of all that is finished by then: every cell with the first seed, then with the next. Killed
+at any moment, the same command goes on where it was. A run is in CELL/seed-N, and keeps the model of its best epoch.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ablation import SIZES, SPLITS, figure, resumed, spread
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from awd_keras import runs
+from awd_keras.data import Corpus
+from awd_keras.layers import AblatedLSTM
+from awd_keras.models import PRESETS
+from awd_keras.write_whole import write_whole
+
+CELLS = AblatedLSTM.VARIANTS
+BAR, WHOLE = "#0072b2", "#999999"
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where runs, table and picture go")
+    parser.add_argument("--data", metavar="DIR", help="the text (default: Python's documentation)")
+    parser.add_argument("--min-count", type=int, metavar="N", help="words that are seen less often become <unk>")
+    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="(default: tiny)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(default: 0)")
+    for name in (*SIZES, "batch_size", "epochs", "non_monotone_interval"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="in place of the preset's")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    try:
+        counts = {} if options.min_count is None else {"min_count": options.min_count}
+        corpus = Corpus.from_directory(options.data, **counts) if options.data else Corpus.python_docs(**counts)
+        settings = settings_of(options, corpus)
+        check_settings(options.output, settings)
+        report(options.output, settings, options.seeds)
+        for seed in options.seeds:
+            for cell in CELLS:
+                print(f"{cell}, seed {seed}", flush=True)
+                train(options.output, cell, seed, settings, corpus)
+                report(options.output, settings, options.seeds)
+    except runs.Interrupted as stop:
+        print(f"ablated_cells: {stop}; the same command goes on", file=sys.stderr)
+        return 128 + stop.number
+    except (ValueError, OSError) as error:
+        print(f"ablated_cells: {error}", file=sys.stderr)
+        return 2
+    print((options.output / "ablated_cells.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def settings_of(options, corpus):
+    """All that decides what a run comes to, but its cell and seed."""
+    preset = PRESETS[options.preset]
+    own = {name: preset.model[name] for name in SIZES}
+    own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
+    own.update(batch_size=preset.batch_size, epochs=preset.epochs)
+    given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
+    return {"preset": options.preset, **own, **given, **text}
+
+
+def check_settings(output, settings):
+    """Raises a ValueError where `output` has runs with other settings: they don't belong in the same table."""
+    if not any(output.glob("*/seed-*/config.json")):
+        return
+    before = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["settings"]
+    others = [f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]]
+    if others:
+        raise ValueError(f"{output} holds runs with {', '.join(others)}: choose another --output")
+
+
+def directory_of(output, cell, seed):
+    return output / label(cell) / f"seed-{seed}"
+
+
+def label(cell):
+    """As the paper writes them; and no directory should have a name that begins with a dash."""
+    return cell if cell == "lstm" else f"lstm{cell}"
+
+
+def train(output, cell, seed, settings, corpus):
+    """Trains a model with a cell, as far as that isn't done yet."""
+    directory = directory_of(output, cell, seed)
+    if not resumed(directory, corpus):
+        model = {**{name: settings[name] for name in SIZES}, "cell": cell}
+        optimizer = {"non_monotone_interval": settings["non_monotone_interval"]}
+        same = {name: settings[name] for name in ("preset", "epochs", "batch_size")}
+        # A cell that can't stand the learning rate gets the same number of epochs as the others, too.
+        runs.train(
+            directory, corpus, seed=seed, model=model, optimizer=optimizer, skip_nonfinite=True, verbose=2, **same
+        )
+
+
+def collect(output, seeds):
+    """The results that there are, of each cell by seed."""
+    found = {}
+    for cell in CELLS:
+        results = {seed: runs.Run(directory_of(output, cell, seed)).result for seed in seeds}
+        found[cell] = {seed: result for seed, result in results.items() if result}
+    return found
+
+
+def summarize(found, settings):
+    """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
+    rows = []
+    for cell, results in found.items():
+        row = {"cell": cell, "lstm_weights": lstm_weights(cell, settings), "seeds": list(results)}
+        for split in SPLITS:
+            row[split] = spread([result[split] for result in results.values()])
+        # Of the same seed each, which sets the windows and the embeddings of both.
+        pairs = [(results[seed], found["lstm"][seed]) for seed in results if seed in found["lstm"]]
+        ratios = [result["test_perplexity"] / whole["test_perplexity"] for result, whole in pairs]
+        row["percents"] = [100 * (ratio - 1) for ratio in ratios]
+        row["speed"] = spread([result["tokens_per_second"] / whole["tokens_per_second"] for result, whole in pairs])
+        row["averaged_from"] = [result["triggered_epoch"] for result in results.values()]
+        row["skipped_steps"] = [result["skipped_steps"] for result in results.values()]
+        rows.append(row)
+    return rows
+
+
+def lstm_weights(cell, settings):
+    """How many weights the layers of a cell have."""
+    last, hidden, layers = (settings[name] for name in SIZES)
+    shapes = list(zip([last, *[hidden] * (layers - 1)], [*[hidden] * (layers - 1), last], strict=True))
+    count = 0
+    for inputs, units in shapes:
+        layer = AblatedLSTM(units, cell)
+        layer.build((None, None, inputs))
+        count += layer.count_params()
+    return count
+
+
+def report(output, settings, seeds):
+    """Writes the table and the picture of all that is finished."""
+    results = collect(output, seeds)
+    rows = summarize(results, settings)
+    figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
+    output.mkdir(parents=True, exist_ok=True)
+    for name, write in (
+        ("ablated_cells.json", lambda path: path.write_text(figures, encoding="utf-8")),
+        ("ablated_cells.md", lambda path: path.write_text(table(rows, settings), encoding="utf-8")),
+        ("ablated_cells.png", lambda path: draw(rows, settings, path)),
+    ):
+        write_whole(output / name, write)
+
+
+def title(settings):
+    sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
+    return f"{sizes}\n{{epochs}} epochs, {{train_tokens:,}} tokens, {{words:,}} words".format(**settings)
+
+
+def table(rows, settings):
+    names = ("cell", "weights in the layers", "seeds", "valid", "test", "test, change", "speed", "averaged", "left out")
+    lines = [
+        f"{title(settings)}.\n",
+        "Perplexities: the mean of the seeds, the least and the greatest. A change is to the LSTM of the same seed, as "
+        "is the speed of training, so many times the LSTM's. The last columns have the epochs in which averaging began, "
+        "and the steps that were left out because their gradients weren't finite.\n",
+        f"| {' | '.join(names)} |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    for row in rows:
+        cells = [
+            label(row["cell"]),
+            f"{row['lstm_weights']:,}",
+            ", ".join(map(str, row["seeds"])),
+            *(figure(row[split], ".1f") for split in SPLITS),
+            f"{figure(spread(row['percents']), '+.1f')} %" if row["percents"] else "",
+            figure(row["speed"], ".2f"),
+            ", ".join("never" if epoch is None else str(epoch) for epoch in row["averaged_from"]),
+            ", ".join(map(str, row["skipped_steps"])),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows, settings, path):
+    """Draws the test perplexities: a bar for the mean of a cell's seeds, a stroke for each."""
+    rows = [row for row in rows if row["seeds"]]
+    picture = Figure(figsize=(9, 2.2 + 0.45 * len(rows)), layout="constrained")
+    axes = picture.add_subplot()
+    for y, row in enumerate(rows):
+        middle, least, greatest = row["test_perplexity"]
+        axes.barh(y, middle, height=0.6, color=WHOLE if row["cell"] == "lstm" else BAR)
+        axes.plot([least, greatest], [y, y], "|-", color="black", markersize=10)
+        axes.annotate(f"{middle:.1f}", (greatest, y), (8, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(rows)), [label(row["cell"]) for row in rows])
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("test perplexity")
+    axes.set_title(title(settings), fontsize="small")
+    legend = [
+        Patch(color=WHOLE, label="the LSTM"),
+        Patch(color=BAR, label="without a part"),
+        Line2D([], [], color="black", marker="|", markersize=10, label="from the least to the greatest seed"),
+    ]
+    picture.legend(handles=legend, loc="outside lower center", ncols=3, fontsize="small")
+    picture.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
