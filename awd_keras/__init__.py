@@ -20,6 +20,7 @@ def _is_command_line() -> bool:
 # choose KERAS_BACKEND before Keras is imported, so it imports the namespaces itself, afterwards.
 if not _is_command_line():
     from awd_keras import (
+        analysis,
         callbacks,
         data,
         evaluation,
@@ -35,6 +36,7 @@ if not _is_command_line():
     )
 
     __all__ = [
+        "analysis",
         "callbacks",
         "data",
         "evaluation",

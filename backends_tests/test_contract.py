@@ -16,7 +16,19 @@ import pytest
 from keras import ops
 
 import awd_keras
-from awd_keras import callbacks, data, evaluation, layers, losses, metrics, models, optimizers, regularizers, runs
+from awd_keras import (
+    analysis,
+    callbacks,
+    data,
+    evaluation,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    runs,
+)
 from awd_keras.verification import Check
 
 WORDS, SIZE, BATCH, TIME = 9, 4, 2, 3
@@ -32,6 +44,14 @@ def dataset():
 
 def vocabulary():
     return data.Vocabulary(["a", "b"])
+
+
+def gates():
+    return analysis.Gates(*np.ones((6, BATCH, TIME, SIZE)))
+
+
+def memory():
+    return analysis.Memory(np.ones((BATCH, TIME, TIME)), np.ones((BATCH, TIME)))
 
 
 # What has a config and is saved in a model.
@@ -68,6 +88,10 @@ LAYERS = [cls for cls in KERAS_CLASSES if issubclass(cls, keras.layers.Layer)]
 IN_MODELS = [*LAYERS, *(cls for cls in KERAS_CLASSES if issubclass(cls, keras.regularizers.Regularizer))]
 # What belongs to a process or to files, and has no config.
 OTHER_CLASSES = {
+    analysis.Gates: gates,
+    analysis.LayerAnalysis: lambda: analysis.LayerAnalysis("lstm", gates(), memory()),
+    analysis.Memory: memory,
+    analysis.TextAnalysis: lambda: analysis.TextAnalysis(("a", "b"), ("b",), ()),
     callbacks.CatchNonFinite: lambda: callbacks.CatchNonFinite(dataset(), skip=True),
     callbacks.NonMonotonicTrigger: lambda: callbacks.NonMonotonicTrigger("val_loss", 3, (IDS, TARGETS)),
     callbacks.ResetStates: lambda: callbacks.ResetStates(dataset()),

@@ -5,7 +5,7 @@ import sys
 
 from awd_keras import __version__
 from awd_keras.choose_backend import BACKENDS, choose_backend
-from awd_keras.cli import evaluate, finetune, generate, train, verify
+from awd_keras.cli import analyse, evaluate, finetune, generate, train, verify
 from awd_keras.cli.parser import Parser
 
 
@@ -47,9 +47,9 @@ def _parser():
     common.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"{', '.join(BACKENDS)}, or for evaluate and generate numpy; without it, KERAS_BACKEND or the first that "
-        "is installed",
+        help=f"{', '.join(BACKENDS)}, or for evaluate, generate and analyse numpy; without it, KERAS_BACKEND or the "
+        "first that is installed",
     )
-    for command in (train, finetune, evaluate, generate, verify):
+    for command in (train, finetune, evaluate, generate, analyse, verify):
         command.add(commands, common)
     return parser

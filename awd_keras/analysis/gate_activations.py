@@ -1,0 +1,103 @@
+"""What an LSTM's gates do with a sequence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.analysis.check_lstm import check_lstm, columns_of
+from awd_keras.analysis.gates import Gates
+
+
+def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Sequence[Any] | None = None) -> Gates:
+    """What an LSTM computes in each time step of a sequence, at inference: nothing is dropped.
+
+    ```
+    i_t = sigmoid(x_t W_i + h_{t-1} U_i + b_i)        how much is written
+    f_t = sigmoid(x_t W_f + h_{t-1} U_f + b_f)        how much is kept
+    o_t = sigmoid(x_t W_o + h_{t-1} U_o + b_o)        how much is shown
+    content_t = tanh(x_t W_c + h_{t-1} U_c + b_c)     what is written
+    c_t = f_t * c_{t-1} + i_t * content_t
+    h_t = o_t * tanh(c_t)
+    ```
+
+    sigmoid and tanh are the layer's own `recurrent_activation` and `activation`; an `AblatedLSTM` has the equations of
+    its variant, and an output gate of 1 where it has none. A state that the layer carries is neither read nor written.
+    A layer that goes backwards gives its steps in the order in which it makes them, as its outputs are: the first is
+    that of the last word.
+
+    Source: equations 1 to 6 of Levy et al. 2018, arXiv 1805.03716.
+
+    Args:
+        layer: a built `keras.layers.LSTM`, `awd_keras.layers.WeightDropLSTM`, or `AblatedLSTM` that has gates.
+        inputs: floats of shape (batch, time, features), without padding: there is no mask.
+        initial_state: [h, c], each of shape (batch, units), or None for zeros.
+
+    Returns:
+        `Gates`, NumPy arrays of shape (batch, time, units).
+
+    Raises:
+        ValueError: if the layer is no LSTM, has no gates or isn't built, the inputs or the state aren't of the shape
+            above, there is no time step, or the inputs come with a mask.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from awd_keras.analysis import gate_activations
+    >>> layer = keras.layers.LSTM(4)
+    >>> outputs = layer(np.ones((2, 5, 3), "float32"))
+    >>> gates = gate_activations(layer, np.ones((2, 5, 3), "float32"))
+    >>> gates.f.shape
+    (2, 5, 4)
+    >>> bool(np.allclose(gates.h[:, -1], keras.ops.convert_to_numpy(outputs), atol=1e-5))
+    True
+    """
+    check_lstm(layer, inputs, initial_state)
+    dtype = layer.compute_dtype
+    kernel, recurrent_kernel, bias = _weights(layer)
+    projections = ops.add(ops.matmul(ops.cast(inputs, dtype), kernel), bias)
+    if layer.go_backwards:
+        projections = ops.flip(projections, axis=1)
+    if initial_state is None:
+        initial_state = [ops.zeros((inputs.shape[0], layer.units), dtype=dtype)] * 2
+    h, c = (ops.cast(part, dtype) for part in initial_state)
+    of_inputs, of_hidden, _ = columns_of(layer)
+    has_rnn, has_output_gate = "c" in of_hidden, "o" in of_inputs
+    steps = []
+    for t in range(inputs.shape[1]):
+        # Not `projections[:, t]`, of which JAX compiles a program for each t.
+        z = ops.add(ops.take(projections, t, axis=1), ops.matmul(h, recurrent_kernel))
+        i, f, content, o = ops.split(z, 4, axis=-1)
+        i, f, o = map(layer.recurrent_activation, (i, f, o))
+        if has_rnn:
+            content = layer.activation(content)
+        c = ops.add(ops.multiply(f, c), ops.multiply(i, content))
+        if has_output_gate:
+            h = ops.multiply(o, layer.activation(c))
+        else:
+            o, h = ops.ones_like(o), c
+        steps.append((i, f, o, content, c, h))
+    return Gates(*(_stacked(parts) for parts in zip(*steps, strict=True)))
+
+
+def _weights(layer):
+    """Kernel, recurrent kernel and bias, with zeros for what an ablated layer lacks."""
+    weights = (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)
+    rows = ((layer.cell.kernel.shape[0],), (layer.units,), ())
+    whole = []
+    for weight, columns, shape in zip(weights, columns_of(layer), rows, strict=True):
+        parts = np.zeros((*shape, 4, layer.units))
+        if weight is not None:
+            given = ops.convert_to_numpy(weight).reshape((*shape, len(columns), layer.units))
+            parts[..., ["ifco".index(column) for column in columns], :] = given
+        whole.append(ops.convert_to_tensor(parts.reshape((*shape, -1)), dtype=layer.compute_dtype))
+    return whole
+
+
+def _stacked(parts):
+    whole = ops.stack(parts, axis=1)
+    # Products of many gates, and NumPy, want more than half precision.
+    return ops.convert_to_numpy(ops.cast(whole, keras.backend.result_type(whole.dtype, "float32")))
