@@ -1,5 +1,7 @@
 """What a dataset can't tell `fit` by Keras's public API: "don't shuffle me", and "my batch size is fixed"."""
 
+from typing import Any
+
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.utils.module_utils import tensorflow as tf  # imported when it is used, not before
@@ -15,7 +17,7 @@ class InOrder(DataAdapter):
     """
 
     # In Keras's adapters this is a read-only property; datasets have it as an attribute.
-    batch_size = None
+    batch_size: Any = None
 
     def get_numpy_iterator(self):
         return PyDatasetAdapter(self).get_numpy_iterator()

@@ -1,5 +1,7 @@
 """All the callbacks that the paper's training needs."""
 
+import keras
+
 from awd_keras.callbacks.non_monotonic_trigger import NonMonotonicTrigger
 from awd_keras.callbacks.reset_states import ResetStates
 from awd_keras.callbacks.scale_learning_rate import ScaleLearningRate
@@ -7,7 +9,7 @@ from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
 from awd_keras.callbacks.synchronize_replicas import SynchronizeReplicas
 
 
-def awd_lstm(dataset, stop_training=False):
+def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> list[keras.callbacks.Callback]:
     """The callbacks that train an AWD-LSTM as the paper does, in the right order.
 
     `ScaleLearningRate` first: others see the optimizer's own rate at a step's end. `ResetStates`

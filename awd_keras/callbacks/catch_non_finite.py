@@ -1,6 +1,7 @@
 """A training whose numbers overflow stops and says where, or leaves that step out."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,10 +52,10 @@ class CatchNonFinite(keras.callbacks.Callback):
     2
     """
 
-    def __init__(self, dataset=None, skip=False):
+    def __init__(self, dataset: keras.utils.PyDataset | None = None, skip: bool = False):
         super().__init__()
         check_boolean("skip", skip)
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self.skip = skip
         self._passes: Passes | None = None
         self._windows: list[tuple[int, int]] = []

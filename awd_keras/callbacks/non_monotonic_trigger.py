@@ -1,6 +1,7 @@
 """Tells the optimizer how validation goes."""
 
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -52,7 +53,13 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     False
     """
 
-    def __init__(self, monitor="val_perplexity", frequency="epoch", validation_data=None, stop_training=False):
+    def __init__(
+        self,
+        monitor: str = "val_perplexity",
+        frequency: int | str = "epoch",
+        validation_data: Any = None,
+        stop_training: bool = False,
+    ):
         super().__init__()
         check_boolean("stop_training", stop_training)
         if frequency != "epoch":
@@ -68,13 +75,13 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
                 f"frequency={frequency!r}, validation_data={validation_data!r}"
             )
         self.monitor = monitor
-        self.frequency = frequency
+        self.frequency: Any = frequency
         self.validation_data = validation_data
         self.stop_training = stop_training
-        self._step = None
+        self._step: Any = None
         self._steps_before_epoch = 0
         self._settled = False
-        self._missing = None
+        self._missing: tuple[str, str] | None = None
 
     def on_train_begin(self, logs=None):
         self._settled, self._missing = False, None

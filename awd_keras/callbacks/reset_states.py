@@ -1,5 +1,7 @@
 """Carried state begins at zero where a text begins."""
 
+from collections.abc import Sized
+
 import keras
 
 from awd_keras.callbacks.passes import Passes
@@ -38,10 +40,10 @@ class ResetStates(keras.callbacks.Callback):
     True
     """
 
-    def __init__(self, dataset=None):
+    def __init__(self, dataset: Sized | None = None):
         super().__init__()
         self.dataset = dataset
-        self._passes = None
+        self._passes: Passes | None = None
 
     def on_train_begin(self, logs=None):
         self._passes = None if self.dataset is None else Passes(len(self.dataset), self.params["steps"])

@@ -58,7 +58,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
     True
     """
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: keras.utils.PyDataset):
         super().__init__()
         for name in ("bptt", "in_epoch", "set_epoch", "window_lengths"):
             if not hasattr(dataset, name):

@@ -42,7 +42,7 @@ class SwapAveragedWeights(keras.callbacks.Callback):
     True
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._in_fit = False
         self._found_averages = False

@@ -33,7 +33,7 @@ class SynchronizeReplicas(keras.callbacks.Callback):
     >>> history = model.fit(dataset, callbacks=[SynchronizeReplicas(dataset)], verbose=0)
     """
 
-    def __init__(self, dataset):
+    def __init__(self, dataset: keras.utils.PyDataset):
         super().__init__()
         self.dataset = dataset
 

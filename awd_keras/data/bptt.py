@@ -83,7 +83,15 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
 
     # Keras's `workers` aren't offered: cutting a slice takes no time, and a worker process couldn't
     # tell when an epoch is over.
-    def __init__(self, tokens, batch_size, bptt=70, variable=True, seed=0, length_multiple=None):
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        batch_size: int,
+        bptt: int = 70,
+        variable: bool = True,
+        seed: int = 0,
+        length_multiple: int | None = None,
+    ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("bptt", bptt)
@@ -125,10 +133,10 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         self._in_epoch = False
         self._last_was_read = False
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._num_windows
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= index < len(self):
             raise IndexError(f"Window {index} is outside of the dataset's {len(self)} windows")
         if index == len(self) - 1:
@@ -142,7 +150,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         start, end = edges[index : index + 2]
         return self._x[:, start:end].copy(), self._y[:, start:end].copy()
 
-    def window_lengths(self, epoch=None):
+    def window_lengths(self, epoch: int | None = None) -> np.ndarray:
         """The lengths of an epoch's windows, in tokens.
 
         Args:
@@ -165,7 +173,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         middle = self._draw(rng, self._num_windows - 2, self._n - first - last)
         return np.array([first, *middle, last])
 
-    def shard(self, num_shards, index):
+    def shard(self, num_shards: int, index: int) -> "BPTTDataset":
         """The same windows with a part of the rows, for one of several processes that train together.
 
         Args:
@@ -191,7 +199,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         part._x, part._y = self._x[rows], self._y[rows]
         return part
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Makes `epoch` the current one, which decides the lengths.
 
         Args:
@@ -202,7 +210,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         self._in_epoch = self._last_was_read = False
 
     @property
-    def in_epoch(self):
+    def in_epoch(self) -> int:
         """Whether Keras has begun to read the epoch, and not ended it."""
         return self._in_epoch
 

@@ -13,7 +13,7 @@ from awd_keras.evaluation.score import Score
 
 def cache_perplexity(
     model: keras.Model,
-    tokens,
+    tokens: np.ndarray,
     window: int = 500,
     interpolation: float = 0.1,
     theta: float = 1.0,

@@ -15,7 +15,7 @@ from awd_keras.evaluation.score import Score
 
 def dynamic_perplexity(
     model: keras.Model,
-    tokens,
+    tokens: np.ndarray,
     learning_rate: float = 5e-5,
     decay: float = 0.002,
     *,

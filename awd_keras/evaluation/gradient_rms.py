@@ -24,7 +24,7 @@ class _SquaredGradients(keras.optimizers.Optimizer):
 
 
 def gradient_rms(
-    model: keras.Model, tokens, batch_size: int = 20, bptt: int = 5, verbose: int | str = 0
+    model: keras.Model, tokens: np.ndarray, batch_size: int = 20, bptt: int = 5, verbose: int | str = 0
 ) -> list[np.ndarray]:
     """Root mean squares of a model's gradients on its training set, which dynamic evaluation scales its steps by.
 

@@ -14,7 +14,7 @@ from awd_keras.evaluation.scorer import Scorer
 from awd_keras.metrics import MeanCrossEntropy
 
 
-def perplexity(model: keras.Model, tokens, batch_size: int = 1, bptt: int = 70) -> Score:
+def perplexity(model: keras.Model, tokens: np.ndarray, batch_size: int = 1, bptt: int = 70) -> Score:
     """Perplexity of a language model on a stream of tokens.
 
     The stream is cut into `batch_size` rows, each read from left to right in windows of `bptt`

@@ -23,7 +23,9 @@ class _Surprisal(Scorer):
         return ops.divide(cross_entropy(words, super().call(ids)), math.log(2.0))
 
 
-def surprisal(model: keras.Model, vocabulary: Vocabulary, text, batch_size: int = 1, bptt: int = 70) -> SurprisalTable:
+def surprisal(
+    model: keras.Model, vocabulary: Vocabulary, text: str | np.ndarray, batch_size: int = 1, bptt: int = 70
+) -> SurprisalTable:
     """The surprisal of each word of a text: the bits that the model needs for it.
 
     `bits[t] = -log2 p(w[t] | w[1], ..., w[t - 1])`

@@ -17,7 +17,7 @@ from awd_keras.evaluation.trial import Trial, best_first, check_values
 
 def tune_cache(
     model: keras.Model,
-    tokens,
+    tokens: np.ndarray,
     windows: Sequence[int] = (100, 500, 2000),
     interpolations: Sequence[float] = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4),
     thetas: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0),

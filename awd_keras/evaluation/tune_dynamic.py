@@ -13,7 +13,7 @@ from awd_keras.evaluation.trial import Trial, best_first, check_values
 
 def tune_dynamic(
     model: keras.Model,
-    tokens,
+    tokens: np.ndarray,
     learning_rates: Sequence[float] = (3e-5, 5e-5, 1e-4),
     decays: Sequence[float] = (0.0005, 0.001, 0.002),
     *,

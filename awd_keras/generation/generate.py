@@ -1,24 +1,28 @@
 """Text that a language model writes."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import keras
 
 from awd_keras.data import Vocabulary
 from awd_keras.generation.stream import stream
 
+# A text for a prompt, and a list of texts for a list of prompts.
+Prompt = TypeVar("Prompt", str, list[str])
+
 
 def generate(
     model: keras.Model,
     vocabulary: Vocabulary,
-    prompt: str | Sequence[str],
+    prompt: Prompt,
     max_words: int = 50,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
-) -> str | list[str]:
+) -> Prompt:
     """Continues a prompt, or several at once, one word at a time.
 
     From a zero inference state the model reads the prompt; then each next word is drawn from

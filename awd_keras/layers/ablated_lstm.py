@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -43,8 +45,8 @@ class AblatedLSTM(WeightDropLSTM):
     | --- | --- | --- |
     | `"lstm"` | nothing: `WeightDropLSTM` | |
     | `"-srnn"` | the simple RNN | `content = x @ W` |
-    | `"-srnn-out"` | and the output gate | `content = x @ W`, `h = c` |
-    | `"-srnn-hidden"` | and, with an output gate, the gates' view of the output | `content = x @ W`, `i, f, o = sigmoid(x @ W + b)` |
+    | `"-srnn-out"` | the simple RNN and the output gate | `content = x @ W`, `h = c` |
+    | `"-srnn-hidden"` | the simple RNN, the gates' view of `h` | `content = x @ W`, `i, f, o = sigmoid(x @ W + b)` |
     | `"-gates"` | the gates: the simple RNN is left | `h = c = tanh(x @ W + h @ U + b)` |
 
     Weights that a variant has no use for aren't there: kernel, recurrent kernel and bias have columns for what is left,
@@ -111,7 +113,7 @@ class AblatedLSTM(WeightDropLSTM):
     def _function(self):
         return super()._function() if self.variant == "lstm" else _FUNCTIONS[self.variant]
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "variant": self.variant}
 
 

@@ -1,5 +1,7 @@
 """An embedding that drops whole words, and turns around to give tied logits."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -55,16 +57,16 @@ class EmbeddingDropout(keras.layers.Layer):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        rate=0.1,
-        embeddings_initializer=None,
-        embeddings_regularizer=None,
-        embeddings_constraint=None,
-        mask_zero=False,
-        use_bias=True,
-        seed=None,
-        **kwargs,
+        input_dim: int,
+        output_dim: int,
+        rate: float = 0.1,
+        embeddings_initializer: Any = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        use_bias: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         check_positive_integer("input_dim", input_dim)
         check_positive_integer("output_dim", output_dim)
@@ -141,7 +143,7 @@ class EmbeddingDropout(keras.layers.Layer):
     def load_own_variables(self, store):
         super().load_own_variables(load_seed_state(self, store))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,

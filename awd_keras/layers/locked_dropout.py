@@ -1,5 +1,7 @@
 """Dropout whose mask doesn't change over time."""
 
+from typing import Any
+
 import keras
 
 from awd_keras.checks import check_floats, check_rate, check_seed
@@ -38,7 +40,7 @@ class LockedDropout(keras.layers.Dropout):
     True
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         check_rate("rate", rate)
         if seed is not None:
             check_seed(seed)
@@ -57,7 +59,7 @@ class LockedDropout(keras.layers.Dropout):
     def load_own_variables(self, store):
         load_seed_state(self, store)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         del config["noise_shape"]
         return config

@@ -1,5 +1,7 @@
 """The LSTM whose recurrent weights are dropped."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -62,13 +64,13 @@ class WeightDropLSTM(keras.layers.LSTM):
 
     def __init__(
         self,
-        units,
-        weight_drop=0.5,
-        kernel_weight_drop=0.0,
+        units: int,
+        weight_drop: float = 0.5,
+        kernel_weight_drop: float = 0.0,
         *,
-        use_cudnn="auto",
-        seed=None,
-        **kwargs,
+        use_cudnn: bool | str = "auto",
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         check_positive_integer("units", units)
         check_rate("weight_drop", weight_drop)
@@ -89,8 +91,8 @@ class WeightDropLSTM(keras.layers.LSTM):
             entropy = np.random.SeedSequence([seed, int(self.go_backwards)])
             seed = int(entropy.generate_state(1)[0] >> 1)
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.training_state = None
-        self.inference_state = None
+        self.training_state: list[keras.Variable] | None = None
+        self.inference_state: list[keras.Variable] | None = None
         self.lstm_path = None
         self.supports_jit = backend.lstm_supports_jit()
 
@@ -231,17 +233,17 @@ class WeightDropLSTM(keras.layers.LSTM):
             part = ops.cast(ops.stop_gradient(part), variable.dtype)
             variable.assign(ops.concatenate([part, others], axis=0))
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Zeroes both carried states."""
         self.reset_training_state()
         self.reset_inference_state()
 
-    def reset_training_state(self):
+    def reset_training_state(self) -> None:
         """Zeroes the state that training carries."""
         for variable in self.training_state or ():
             variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
 
-    def reset_inference_state(self):
+    def reset_inference_state(self) -> None:
         """Zeroes the state that evaluation and prediction carry."""
         for variable in self.inference_state or ():
             variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
@@ -254,7 +256,7 @@ class WeightDropLSTM(keras.layers.LSTM):
         """Loads what `save_own_variables` saves."""
         load_seed_state(self, store)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "weight_drop": self.weight_drop,

@@ -38,7 +38,12 @@ class TokenCrossEntropy(keras.losses.Loss):
     1.386
     """
 
-    def __init__(self, name="token_cross_entropy", reduction="sum_over_batch_size", dtype=None):
+    def __init__(
+        self,
+        name: str = "token_cross_entropy",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: keras.DTypePolicy | str | None = None,
+    ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):

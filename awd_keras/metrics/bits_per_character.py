@@ -32,7 +32,7 @@ class BitsPerCharacter(MeanCrossEntropy):
     2.0
     """
 
-    def __init__(self, name="bits_per_character", dtype=None):
+    def __init__(self, name: str = "bits_per_character", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
 
     def result(self):

@@ -31,7 +31,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
     1.386
     """
 
-    def __init__(self, name="cross_entropy", dtype=None):
+    def __init__(self, name: str = "cross_entropy", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
         # What Keras's metrics tell ModelCheckpoint and EarlyStopping: lower is better.
         self._direction = "down"

@@ -34,7 +34,7 @@ class Perplexity(MeanCrossEntropy):
     4.0
     """
 
-    def __init__(self, name="perplexity", dtype=None):
+    def __init__(self, name: str = "perplexity", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
 
     def result(self):

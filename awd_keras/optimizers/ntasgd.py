@@ -85,15 +85,15 @@ class NTASGD(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=30.0,
-        non_monotone_interval=5,
-        weight_decay=1.2e-6,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=0.25,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
-        name="ntasgd",
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 30.0,
+        non_monotone_interval: int = 5,
+        weight_decay: float | None = 1.2e-6,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = 0.25,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str = "ntasgd",
     ):
         # What isn't a number may be a schedule, which Keras checks.
         if isinstance(learning_rate, numbers.Real):
@@ -208,7 +208,7 @@ class NTASGD(keras.optimizers.Optimizer):
         share = ops.divide(ops.cast(averages, "float32"), ops.cast(ops.maximum(count, 1), "float32"))
         backend.average(self._averages, self._trainable_variables, share)
 
-    def update_trigger(self, measure):
+    def update_trigger(self, measure: float) -> bool:
         """Takes a validation measure, lower being better, and starts averaging if it's time to.
 
         Args:
@@ -233,7 +233,7 @@ class NTASGD(keras.optimizers.Optimizer):
             self.start_averaging()
         return is_worse
 
-    def start_averaging(self):
+    def start_averaging(self) -> None:
         """Starts averaging from the current iterate, whatever the measures are.
 
         Called before any step, this makes the paper's fine-tuning phase (section 5), which ends at
@@ -248,21 +248,21 @@ class NTASGD(keras.optimizers.Optimizer):
         self._num_averaged.assign(1)
 
     @property
-    def averaging(self):
+    def averaging(self) -> bool:
         """Whether averaging has started."""
         return self.built and int(ops.convert_to_numpy(self._num_averaged)) > 0
 
     @property
-    def averages_in_model(self):
+    def averages_in_model(self) -> bool:
         """Whether the model's variables hold the averages now, rather than the raw iterate."""
         return self.built and int(ops.convert_to_numpy(self._averages_put_in_at)) > 0
 
     @property
-    def skipped_steps(self):
+    def skipped_steps(self) -> int:
         """The number of steps that weren't made, as their gradients weren't all finite."""
         return int(ops.convert_to_numpy(self._num_skipped)) if self.built else 0
 
-    def use_averages(self):
+    def use_averages(self) -> None:
         """Puts the averages in the model, and the raw iterate aside.
 
         Does nothing while averaging hasn't started, or if they are there already. Training must go
@@ -275,7 +275,7 @@ class NTASGD(keras.optimizers.Optimizer):
             _copy(average, variable)
         self._averages_put_in_at.assign(ops.add(self._iterations, 1))
 
-    def use_iterates(self):
+    def use_iterates(self) -> None:
         """Puts the raw iterate back in the model. Does nothing if it is there already.
 
         Weights that were set in the model meanwhile are lost: training goes on as if uninterrupted.
@@ -294,7 +294,7 @@ class NTASGD(keras.optimizers.Optimizer):
         if getattr(self._averages_put_in_at, "_value", True) is not None and self.averages_in_model:
             self._warn_if_averages_were_trained()
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         for argument in ("use_ema", "ema_momentum", "ema_overwrite_frequency"):
             del config[argument]

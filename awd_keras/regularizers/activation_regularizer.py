@@ -37,7 +37,7 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
     18.0
     """
 
-    def __init__(self, alpha=2.0):
+    def __init__(self, alpha: float = 2.0):
         check_not_negative("alpha", alpha)
         self.alpha = alpha
 
@@ -49,5 +49,5 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
         elements_per_sequence = ops.cast(math.prod(ops.shape(x)[1:]), "float32")
         return self.alpha * ops.sum(ops.square(x)) / ops.maximum(elements_per_sequence, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"alpha": self.alpha}

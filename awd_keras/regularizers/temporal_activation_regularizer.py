@@ -37,7 +37,7 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
     2.5
     """
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: float = 1.0):
         check_not_negative("beta", beta)
         self.beta = beta
 
@@ -50,5 +50,5 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
         jumps_per_sequence = ops.cast(math.prod(ops.shape(jumps)[1:]), "float32")
         return self.beta * ops.sum(jumps) / ops.maximum(jumps_per_sequence, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"beta": self.beta}

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -142,7 +144,7 @@ class Run:
         """The settings, as `create` was given them, and the `"format"`."""
         return self._read_json("config.json")
 
-    def setting(self, name: str):
+    def setting(self, name: str) -> Any:
         """One of the settings that `train` writes, checked.
 
         Raises:
@@ -229,7 +231,7 @@ class Run:
         self._write_json("result.json", result)
         return self._read_json("result.json")
 
-    def write(self, name: str, writer) -> None:
+    def write(self, name: str, writer: Callable[[pathlib.Path], object]) -> None:
         """Replaces the file `name` by what `writer(path)` writes, all of it or nothing."""
         write_whole(self.path(name), writer)
 

@@ -4,13 +4,16 @@ import importlib.util
 import math
 import sys
 import time
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 from keras import ops
 
 from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
+from awd_keras.data import BPTTDataset
 from awd_keras.runs.curve import draw_curve
+from awd_keras.runs.run import Run
 
 
 class RunRecorder(keras.callbacks.Callback):
@@ -36,7 +39,7 @@ class RunRecorder(keras.callbacks.Callback):
         OSError: if a file can't be written.
     """
 
-    def __init__(self, run, dataset, lines=(), best=None):
+    def __init__(self, run: Run, dataset: BPTTDataset, lines: Iterable[dict] = (), best: float | None = None):
         super().__init__()
         self.run = run
         self.dataset = dataset

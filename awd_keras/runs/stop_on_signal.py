@@ -32,7 +32,7 @@ class StopOnSignal(keras.callbacks.Callback):
     stopped by SIGTERM
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._before = {}
         self._number = None
