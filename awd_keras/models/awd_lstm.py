@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -75,21 +76,21 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
 
     def __init__(
         self,
-        vocabulary_size,
-        embedding_dim=400,
-        hidden_units=1150,
-        num_layers=3,
-        input_dropout=0.4,
-        hidden_dropout=0.25,
-        output_dropout=0.4,
-        embedding_dropout=0.1,
-        weight_drop=0.5,
-        alpha=2.0,
-        beta=1.0,
-        seed=None,
-        cell="lstm",
-        chunked_cross_entropy=None,
-        **kwargs,
+        vocabulary_size: int,
+        embedding_dim: int = 400,
+        hidden_units: int = 1150,
+        num_layers: int = 3,
+        input_dropout: float = 0.4,
+        hidden_dropout: float = 0.25,
+        output_dropout: float = 0.4,
+        embedding_dropout: float = 0.1,
+        weight_drop: float = 0.5,
+        alpha: float = 2.0,
+        beta: float = 1.0,
+        seed: int | None = None,
+        cell: str = "lstm",
+        chunked_cross_entropy: bool | None = None,
+        **kwargs: Any,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
         check_positive_integer("embedding_dim", embedding_dim)
@@ -172,7 +173,7 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
             )
 
     @classmethod
-    def from_preset(cls, preset, vocabulary_size, **overrides):
+    def from_preset(cls, preset: str, vocabulary_size: int, **overrides: Any) -> "AWDLSTM":
         """Builds the model of a published experiment.
 
         Args:
@@ -192,7 +193,7 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
         """What `export` takes for the inputs' dtype."""
         return "int32"
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         batch_size, time = input_shape[0], input_shape[1]
         self.embedding.build((batch_size, time))
         shape = (batch_size, time, self.embedding_dim)
@@ -213,7 +214,15 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
         logits = self.embedding(x, reverse=True)
         return [logits, x] if return_hidden_states else logits
 
-    def compile(self, optimizer=None, loss=None, loss_weights=None, metrics=None, jit_compile=None, **kwargs):
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
 
         Args:
@@ -247,7 +256,7 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def export(self, *args, **kwargs):
+    def export(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.export`, for inference: what is exported carries its state from call to call.
 
         Formats that can't are for `awd_keras.models.inference_step`, whose state goes in and out.
@@ -255,31 +264,31 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
         with backend.exporting(self.variables):
             return super().export(*args, **kwargs)
 
-    def fit(self, x=None, y=None, *args, **kwargs):
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         self._check_ids(x, y)
         return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, from a zero state."""
         self._check_ids(x, y)
         self._reset_inference_states()
         return super().evaluate(x, y, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
         self._check_ids(x)
         self._reset_inference_states()
         return super().predict(x, *args, **kwargs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         self._check_ids(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, *args, **kwargs):
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         self._check_ids(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         self._check_ids(x)
         return super().predict_on_batch(x)
 
@@ -301,7 +310,7 @@ class AWDLSTM(DefersLogits, BuiltForIds, keras.Model):
                         f"Received: {value}"
                     )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
