@@ -29,7 +29,7 @@ _OPTIMIZER_OPTIONS = (
     ),
 )
 # What may be said of a run that is resumed.
-_OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite")
+_OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite", "devices")
 
 
 def add(commands, common):
@@ -72,6 +72,12 @@ def add(commands, common):
         action="store_true",
         help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
     )
+    train.add_argument(
+        "--devices",
+        type=_devices,
+        metavar="N",
+        help="number of devices that the rows of a batch are split between, or all (default: 1)",
+    )
     own = train.add_argument_group("in place of the preset's own")
     own.add_argument("--epochs", type=int, metavar="N")
     own.add_argument("--batch-size", type=int, metavar="N", help="rows of the training tokens")
@@ -108,6 +114,7 @@ def _start(options):
         length_multiple=options.length_multiple,
         seed=options.seed or 0,
         skip_nonfinite=options.skip_nonfinite,
+        devices=1 if options.devices is None else options.devices,
         overwrite=options.overwrite,
         verbose=verbosity(),
     )
@@ -124,12 +131,21 @@ def _resume(options):
     corpus = read_corpus_again(options.data, options.resume)
     before = runs.Run(options.resume).result
     result = runs.resume(
-        options.resume, corpus, epochs=options.epochs, skip_nonfinite=options.skip_nonfinite, verbose=verbosity()
+        options.resume,
+        corpus,
+        epochs=options.epochs,
+        skip_nonfinite=options.skip_nonfinite,
+        devices=options.devices,
+        verbose=verbosity(),
     )
     if result == before:
         more = "" if result.get("stopped_epoch") else "; --epochs gives it more"
         print(f"The run is finished after epoch {result['epochs']}, so there is nothing to do{more}")
     return result
+
+
+def _devices(text):
+    return text if text == "all" else int(text)
 
 
 def _given(options, table):

@@ -96,7 +96,7 @@ class Checkpoints:
     def _delete_all_but(self, *epochs):
         for path in self.paths():
             if _epoch(path) not in epochs:
-                path.unlink()
+                path.unlink(missing_ok=True)  # Of several processes, another one may have done it.
 
 
 def _epoch(path):

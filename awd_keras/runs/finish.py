@@ -8,6 +8,7 @@ import sys
 import keras
 
 from awd_keras import __version__, backend, callbacks, evaluation
+from awd_keras.backend import devices
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
@@ -37,13 +38,14 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         ValueError: if the run has lost its checkpoints, or the metrics of their epochs.
         FileNotFoundError: if the run has lost its best model.
         OSError: if the run can't be written.
+        ChildProcessError: if a process is killed that trains on one of several devices.
         FloatingPointError: if the training diverges.
         Interrupted: after SIGINT or SIGTERM.
     """
     try:
         with StopOnSignal() as stop:
-            lines, optimizer = _fit(run, corpus, verbose, stop)
-            return _score(run, corpus, lines, optimizer)
+            lines, skipped_steps = devices.run_on(run.setting("devices"), _train, run.directory, corpus, verbose, stop)
+            return _score(run, corpus, lines, skipped_steps)
     except FileNotFoundError:
         raise  # What is lost doesn't come back by going on.
     except OSError as error:
@@ -68,11 +70,23 @@ def versions() -> dict:
     }
 
 
+def _train(directory, corpus, verbose, stop):
+    """Trains; the metrics of all epochs, and the number of skipped steps. Each of several processes calls this."""
+    run = Run.open(directory)
+    number, count = devices.process()
+    if count == 1:
+        return _fit(run, corpus, verbose, stop)
+    with StopOnSignal() as own_stop:
+        return _fit(run, corpus, verbose if number == 0 else 0, own_stop)
+
+
 def _fit(run, corpus, verbose, stop):
+    number, count = devices.process()
     preset = PRESETS[run.setting("preset")]
     batch_size, bptt, seed, epochs = (run.setting(name) for name in ("batch_size", "bptt", "seed", "epochs"))
     variable, length_multiple = run.setting("variable"), run.setting("length_multiple")
     train_set = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
+    own_rows = train_set.shard(count, number)
     valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
     keras.utils.set_random_seed(seed)
     # The carried state is built for the largest batch that it will see.
@@ -81,7 +95,7 @@ def _fit(run, corpus, verbose, stop):
     start = run.setting("finetuned_from")
     is_over = start and stopped_epoch(lines, optimizer.non_monotone_interval)
     recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
-    catch = callbacks.CatchNonFinite(train_set, skip=run.setting("skip_nonfinite"))
+    catch = callbacks.CatchNonFinite(own_rows, skip=run.setting("skip_nonfinite"))
     if len(lines) < epochs and not is_over:
         if verbose:
             weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
@@ -90,15 +104,17 @@ def _fit(run, corpus, verbose, stop):
                 f"{len(corpus.vocabulary):,} words, {len(corpus.train):,} tokens to train on",
                 flush=True,
             )
+        # What all processes have, one writes.
+        recorders = [recorder] if number == 0 else []
         network.fit(
-            train_set,
+            own_rows,
             epochs=epochs,
             initial_epoch=len(lines),
             validation_data=valid_set,
-            callbacks=[*callbacks.awd_lstm(train_set, stop_training=bool(start)), catch, recorder, stop],
+            callbacks=[*callbacks.awd_lstm(own_rows, stop_training=bool(start)), catch, *recorders, stop],
             verbose=verbose,
         )
-    return recorder.lines, optimizer
+    return recorder.lines, optimizer.skipped_steps
 
 
 def _restored(run, batch_size):
@@ -140,7 +156,7 @@ def _configured(kind, run, name):
         raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
 
 
-def _score(run, corpus, lines, optimizer):
+def _score(run, corpus, lines, skipped_steps):
     preset, bptt = PRESETS[run.setting("preset")], run.setting("bptt")
     best = run.model()
     valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
@@ -153,12 +169,12 @@ def _score(run, corpus, lines, optimizer):
         "valid_perplexity": valid.perplexity,
         "test_perplexity": test.perplexity,
         "triggered_epoch": triggered[0] if triggered else None,
-        "skipped_steps": optimizer.skipped_steps,
+        "skipped_steps": skipped_steps,
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "versions": versions(),
     }
     start = run.setting("finetuned_from")
     if start:
-        stopped = stopped_epoch(lines, optimizer.non_monotone_interval)
+        stopped = stopped_epoch(lines, _configured(NTASGD, run, "optimizer").non_monotone_interval)
         result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
     return run.write_result(result)

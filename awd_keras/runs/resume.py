@@ -5,6 +5,7 @@ import os
 from awd_keras.checks import check_boolean, check_positive_integer
 from awd_keras.data import Corpus
 from awd_keras.runs.corpus_of import corpus_of
+from awd_keras.runs.count_devices import count_devices
 from awd_keras.runs.finish import finish
 from awd_keras.runs.run import Run
 
@@ -15,6 +16,7 @@ def resume(
     *,
     epochs: int | None = None,
     skip_nonfinite: bool = False,
+    devices: int | str | None = None,
     verbose: int | str = "auto",
 ) -> dict:
     """Goes on with a run of `train` or `finetune` at its last finished epoch, as if nothing had happened.
@@ -29,6 +31,7 @@ def resume(
             `Corpus.from_directory` or `Corpus.python_docs`.
         epochs: number of epochs in all, if it is to be another one than before.
         skip_nonfinite: True to leave steps out from now on that aren't finite, as `train` has it.
+        devices: number of devices, or `"all"`, if it is to be another one than before. Masks are others then.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
     Returns:
@@ -63,7 +66,10 @@ def resume(
         config = {**config, "epochs": epochs}
         run.write_config(config)
     if skip_nonfinite:
-        run.write_config({**config, "skip_nonfinite": True})
+        config = {**config, "skip_nonfinite": True}
+        run.write_config(config)
+    if devices is not None:
+        run.write_config({**config, "devices": count_devices(devices, run.setting("batch_size"))})
     if run.result is not None:
         return run.result
     if not run.path("vocabulary.json").is_file():

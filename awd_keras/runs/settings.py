@@ -4,7 +4,7 @@ from awd_keras.checks import check_boolean, check_not_negative_integer, check_po
 from awd_keras.models import PRESETS
 
 # What a run has that was made before there was such a setting, or is no fine-tuned one.
-DEFAULTS = {"variable": True, "finetuned_from": None}
+DEFAULTS = {"variable": True, "finetuned_from": None, "devices": 1}
 
 _PERPLEXITIES = ("train_perplexity", "valid_perplexity")
 _NUMBERS = ("epoch", *_PERPLEXITIES, "averaging", "tokens_per_second")
@@ -66,6 +66,7 @@ _CHECKS = {
     "length_multiple": check_positive_integer,
     "seed": check_not_negative_integer,
     "skip_nonfinite": check_boolean,
+    "devices": check_positive_integer,
     "text": _check_text,
     "finetuned_from": _check_start,
 }

@@ -9,6 +9,7 @@ from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
+from awd_keras.runs.count_devices import count_devices
 from awd_keras.runs.finish import finish, versions
 from awd_keras.runs.run import Run
 
@@ -27,6 +28,7 @@ def train(
     length_multiple: int | None = None,
     seed: int = 0,
     skip_nonfinite: bool = False,
+    devices: int | str = 1,
     overwrite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
@@ -54,6 +56,7 @@ def train(
         seed: seed of the weights, the masks and the windows.
         skip_nonfinite: whether a step whose loss or gradients aren't finite is left out, instead of ending the run;
             see `awd_keras.callbacks.CatchNonFinite`.
+        devices: number of devices that the rows of each batch are split between, or `"all"`.
         overwrite: whether a run that is already in `output` is replaced.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
@@ -64,8 +67,9 @@ def train(
 
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, a split is too short
-            for one window, or the directory holds a run already.
+            for one window, there are fewer devices, or the directory holds a run already.
         OSError: if the run can't be written, for example on a full disk.
+        ChildProcessError: if a process is killed that trains on one of several devices.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
@@ -90,6 +94,7 @@ def train(
     check_boolean("variable", variable)
     check_boolean("skip_nonfinite", skip_nonfinite)
     check_seed(seed)
+    devices = count_devices(devices, batch_size)
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
@@ -121,6 +126,7 @@ def train(
         "length_multiple": dataset.length_multiple,
         "seed": seed,
         "skip_nonfinite": skip_nonfinite,
+        "devices": devices,
         "text": corpus.source,
         "text_digest": corpus.digest,
         "versions": versions(),

@@ -1,8 +1,11 @@
 """PyTorch: DistributedDataParallel, in one process for each device."""
 
 import builtins
+import logging
 import os
+import signal
 import tempfile
+import threading
 import time
 
 import numpy as np
@@ -32,6 +35,10 @@ def run_on(devices, function, *arguments):
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    # What they tell of an end comes as an exception too.
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -50,9 +57,21 @@ def run_on(devices, function, *arguments):
         except ChildFailedError as error:
             raise _reason(*error.get_first_failure(), devices) from None
         except SignalException as stop:
-            # What it would have been without the processes.
-            os.kill(os.getpid(), stop.sigval)
+            # The processes have ended. Now what the signal does here.
+            _handle(handlers)
+            signal.raise_signal(stop.sigval)
             raise
+        finally:
+            _handle(handlers)
+
+
+def _handle(handlers):
+    """Sets what PyTorch has set to its own; only the main thread can, and only there has it."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            # None is one that Python hasn't set, and couldn't put back.
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _run(function, arguments):
@@ -77,12 +96,13 @@ def _run(function, arguments):
 def _reason(rank, failure, devices):
     """The exception of a process that failed, of the same class if that is one of Python's own."""
     if failure.exitcode < 0:
-        return ChildProcessError(f"Process {rank + 1} of {devices} was ended by {failure.signal_name()}.")
-    name, _, message = failure.message.partition(": ")
+        return ChildProcessError(f"Process {rank + 1} of {devices} was ended by {failure.signal_name()}")
+    text = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+    name, _, message = text.partition(": ")
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         return kind(message)
-    return ChildProcessError(f"Process {rank + 1} of {devices} failed. {failure.message}")
+    return ChildProcessError(f"Process {rank + 1} of {devices} failed. {text}")
 
 
 def process():
