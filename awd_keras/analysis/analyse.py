@@ -6,7 +6,8 @@ from awd_keras.analysis.gate_activations import gate_activations
 from awd_keras.analysis.layer_analysis import LayerAnalysis
 from awd_keras.analysis.memory_weights import memory_weights
 from awd_keras.analysis.text_analysis import TextAnalysis
-from awd_keras.data import EOS, UNK, Vocabulary
+from awd_keras.data import UNK, Vocabulary
+from awd_keras.data.words import split_words
 from awd_keras.models import AWDLSTM
 
 
@@ -48,7 +49,7 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary, text: str) -> TextAnalysis:
             f"Argument `vocabulary` must have as many words as the model, {model.vocabulary_size}. "
             f"Received: vocabulary={vocabulary}"
         )
-    given = text.replace("\n", f" {EOS} ").split()
+    given = split_words(text)
     if not given:
         raise ValueError(f"Argument `text` must have at least one word. Received: text={text!r}")
     unknown = tuple(dict.fromkeys(word for word in given if word not in vocabulary))
