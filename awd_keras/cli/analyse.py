@@ -1,6 +1,6 @@
 """`awd-keras analyse`."""
 
-import sys
+from awd_keras.cli.unknown_words import tell_unknown
 
 
 def add(commands, common):
@@ -25,9 +25,7 @@ def main(options):
 
     run = runs.Run.open(options.run)
     found = analysis.analyse(run.model(), run.vocabulary(), options.text)
-    if found.unknown:
-        listed = ", ".join(map(repr, found.unknown))
-        print(f"awd-keras: read as <unk>, as the vocabulary lacks them: {listed}", file=sys.stderr)
+    tell_unknown(found.unknown)
     for path in analysis.write_analysis(found, options.output):
         print(path)
     return 0

@@ -1,6 +1,6 @@
 """`awd-keras generate`."""
 
-import sys
+from awd_keras.cli.unknown_words import tell_unknown
 
 
 def add(commands, common):
@@ -54,9 +54,7 @@ def main(options):
         seed=options.seed,
         stop=options.stop or (),
     )
-    unknown = dict.fromkeys(word for text in prompts for word in split_words(text) if word not in vocabulary)
-    if unknown:
-        print(f"awd-keras: the model doesn't know, and reads as <unk>: {' '.join(unknown)}", file=sys.stderr)
+    tell_unknown(dict.fromkeys(word for text in prompts for word in split_words(text) if word not in vocabulary))
     others = [""] * len(prompts)
     try:
         for row, piece in pieces:
