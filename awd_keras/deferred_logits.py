@@ -11,7 +11,7 @@ from awd_keras import backend
 CHUNK = 2**25
 
 # The model whose step is being made, and asks it for logits like these.
-deferring = contextvars.ContextVar("deferring", default=None)
+deferring: contextvars.ContextVar[object] = contextvars.ContextVar("deferring", default=None)
 
 
 class DeferredLogits:

@@ -203,7 +203,8 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
 
         return (tf.tensordot(weights, losses, 1), losses), backward
 
-    total, losses = by_parts(tf.cast(weights, dtype), rows, table, bias)
+    # Tensors, as a function with its own gradient takes no variables.
+    total, losses = by_parts(tf.cast(weights, dtype), rows, tf.identity(table), tf.identity(bias))
     return total, tf.stop_gradient(losses)
 
 

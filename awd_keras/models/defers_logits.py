@@ -12,8 +12,8 @@ from awd_keras.metrics import MeanCrossEntropy
 LARGE_VOCABULARY = 2**15
 
 
-class DefersLogits:
-    """Mixin for a `keras.Model` that gives `DeferredLogits` where `defers_logits()` says so.
+class DefersLogits(keras.Model):
+    """A `keras.Model` that gives `DeferredLogits` where `defers_logits()` says so.
 
     That's in its own `fit` and `evaluate`, where these don't want more than the cross-entropy, and where somebody else
     who doesn't says so by `deferring_logits`. Elsewhere the model gives its logits.
