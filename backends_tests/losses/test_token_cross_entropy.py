@@ -36,6 +36,17 @@ def test_padding_is_left_out(rng):
     assert value == pytest.approx(losses[x > 0].mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_softmax_of_16_bits_is_taken_in_float32(rng, dtype):
+    """Of the logits as they came, which 16 bits have rounded."""
+    y, logits, _ = example(rng)
+    rounded = keras.ops.cast(logits, dtype)
+    exact = keras.ops.convert_to_numpy(keras.ops.cast(rounded, "float32"))
+    losses = -np.take_along_axis(oracle.log_softmax(exact), y[..., None], axis=-1)[..., 0]
+    each = TokenCrossEntropy(reduction="none")(y, rounded)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(each), losses, rtol=1e-5)
+
+
 def test_gradient(rng):
     """One step of SGD changes logits by the softmax less the target."""
     y, logits, _ = example(rng)
