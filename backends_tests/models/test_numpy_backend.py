@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 import awd_keras
-from awd_keras import cli, data, evaluation, generation, models, runs
+from awd_keras import analysis, cli, data, evaluation, generation, models, runs
 from backends_tests import oracle
 
 assert keras.backend.backend() == "numpy"
@@ -91,6 +91,13 @@ def said(status, *arguments):
 
 assert said(0, "generate", str(here / "run"), "--prompt", "b e", "--words", "6", "--temperature", "0") == text + "\\n"
 assert "test  perplexity" in said(0, "evaluate", str(here / "run"), "--data", str(here))
+
+# What is inside.
+gates = analysis.analyse(model, vocabulary, "b e").layers[-1].gates
+expected = oracle.AWDLSTM(weights(model), 1).forward(vocabulary.encode(["b", "e"])[None])[1][-1]
+np.testing.assert_allclose(gates.h, expected, atol=1e-5)
+error = said(2, "analyse", str(here / "run"), "--text", " ", "--output", str(here / "analysis"))
+assert "at least one word" in error, error
 
 # What takes gradients.
 for train in (model.fit, model.train_on_batch):
