@@ -33,8 +33,8 @@ def lstm(x, h, c, kernel, recurrent_kernel, bias, mask=None):
     return np.stack(outputs, axis=1), h, c, saved
 
 
-def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None):
-    """The variants of Levy et al. (2018), each gate and each variant written out; columns in the order i, f, content, o.
+def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None, recurrent_mask=1.0):
+    """The variants of Levy et al. (2018), each written out; columns are in the order i, f, content, o.
 
     Returns:
         Outputs (batch, time, units), and the last h and c.
@@ -59,7 +59,7 @@ def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None):
             return x[:, t] @ column(kernel, 0, part)
 
         def full(part, h=h, from_x=from_x):
-            return from_x(part) + h @ column(recurrent_kernel, 1, part) + column(bias, 2, part)
+            return from_x(part) + (h * recurrent_mask) @ column(recurrent_kernel, 1, part) + column(bias, 2, part)
 
         if variant == "lstm":
             new_c = sigmoid(full("f")) * c + sigmoid(full("i")) * np.tanh(full("c"))

@@ -70,6 +70,9 @@ KERAS_CLASSES = {
         seed=1,
         **k,
     ),
+    layers.AblatedLSTM: lambda **k: layers.AblatedLSTM(
+        SIZE, "-srnn-hidden", kernel_weight_drop=0.1, return_sequences=True, seed=1, **k
+    ),
     models.AWDLSTM: lambda **k: models.AWDLSTM(
         WORDS, embedding_dim=SIZE, hidden_units=5, num_layers=2, weight_drop=0.2, alpha=0.5, beta=0.25, seed=1, **k
     ),
@@ -83,6 +86,8 @@ KERAS_CLASSES = {
         0.5, non_monotone_interval=3, weight_decay=0.1, global_clipnorm=None, clipvalue=0.2, name="mine"
     ),
 }
+# The layers of floats; the others take ids.
+OF_FLOATS = (layers.LockedDropout, layers.WeightDropLSTM, layers.AblatedLSTM)
 LAYERS = [cls for cls in KERAS_CLASSES if issubclass(cls, keras.layers.Layer)]
 # What a model without a compilation has.
 IN_MODELS = [*LAYERS, *(cls for cls in KERAS_CLASSES if issubclass(cls, keras.regularizers.Regularizer))]
@@ -311,7 +316,7 @@ POLICIES = ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
 
 def check_policy(cls, policy):
     """Outputs and variables have the policy's dtypes, and values near those of float32."""
-    inputs = X if cls in (layers.LockedDropout, layers.WeightDropLSTM) else IDS
+    inputs = X if cls in OF_FLOATS else IDS
     layer, plain = KERAS_CLASSES[cls](dtype=policy), KERAS_CLASSES[cls]()
     expected = plain(inputs)
     layer.build(inputs.shape)
@@ -365,7 +370,7 @@ def test_dtype_policies(policy):
 @names(LAYERS)
 def test_empty_and_single(cls):
     layer = KERAS_CLASSES[cls]()
-    inputs = X if cls in (layers.LockedDropout, layers.WeightDropLSTM) else IDS
+    inputs = X if cls in OF_FLOATS else IDS
     whole = ops.convert_to_numpy(layer(inputs))
     for training in (False, True):
         assert tuple(layer(inputs[:0], training=training).shape) == (0, *whole.shape[1:])

@@ -178,8 +178,8 @@ def table(rows, settings):
     lines = [
         f"{title(settings)}.\n",
         "Perplexities: the mean of the seeds, the least and the greatest. A change is to the LSTM of the same seed, as "
-        "is the speed of training, so many times the LSTM's. The last columns have the epochs in which averaging began, "
-        "and the steps that were left out because their gradients weren't finite.\n",
+        "is the speed of training, so many times the LSTM's. The last columns have the epochs in which averaging "
+        "began, and the steps that were left out because their gradients weren't finite.\n",
         f"| {' | '.join(names)} |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]

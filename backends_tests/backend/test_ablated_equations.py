@@ -17,35 +17,33 @@ VARIANTS = {
     "-srnn-hidden": (ablated_equations.gates_of_inputs, (4, 0, 3)),
     "-gates": (ablated_equations.simple_rnn, (1, 1, 1)),
 }
-# Keras's loops differ in what they put out before the first step that counts.
-MASK = np.array([[True, False, True, True, False], [True, True, False, False, True]])
+MASK = np.array([[True, False, True, True, False], [False, True, False, False, True]])
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_values_and_gradients_equal_numpy(rng, variant, masked):
-    """Of a random linear function of all that comes out, by the inputs, the state and the weights."""
-    function, widths = VARIANTS[variant]
-    mask = MASK if masked else None
-    shapes = [(BATCH, TIME, FEATURES), *[(BATCH, UNITS)] * 2]
-    shapes += [(*rows, width * UNITS) for rows, width in zip(((FEATURES,), (UNITS,), ()), widths, strict=True) if width]
+def check(rng, variant, has_bias=True, mask=None, recurrent_mask=None, go_backwards=False, zero_output_for_mask=False):
+    """Compares a random linear function of all that comes out, and its gradients by all that goes in."""
+    function, (kernel, recurrent_kernel, bias) = VARIANTS[variant]
+    shapes = [(BATCH, TIME, FEATURES), *[(BATCH, UNITS)] * 2, (FEATURES, kernel * UNITS)]
+    shapes += [(UNITS, recurrent_kernel * UNITS)] * bool(recurrent_kernel) + [(bias * UNITS,)] * has_bias
     arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
     directions = [rng.normal(size=shape).astype("float32") for shape in ((BATCH, TIME, UNITS), *[(BATCH, UNITS)] * 2)]
 
-    def with_all(weights):
-        return weights if len(weights) == 3 else (weights[0], None, weights[1])
+    def weights_of(weights, no_bias=None):
+        weights = iter(weights)
+        return next(weights), next(weights) if recurrent_kernel else None, next(weights) if has_bias else no_bias
 
     def loss(x, h, c, *weights):
         outputs, state, _ = function(
             x,
             [h, c],
-            *with_all(weights),
+            *weights_of(weights),
             activation=activations.tanh,
             recurrent_activation=activations.sigmoid,
             mask=None if mask is None else ops.convert_to_tensor(mask),
-            go_backwards=False,
+            recurrent_mask=None if recurrent_mask is None else ops.convert_to_tensor(recurrent_mask),
+            go_backwards=go_backwards,
             unroll=False,
-            zero_output_for_mask=False,
+            zero_output_for_mask=zero_output_for_mask,
         )
         parts = zip((outputs, *state), directions, strict=True)
         # PyTorch and TensorFlow have no gradient of a part of the state that a variant doesn't use.
@@ -53,11 +51,37 @@ def test_values_and_gradients_equal_numpy(rng, variant, masked):
         return unused + sum(ops.sum(part * ops.convert_to_tensor(direction)) for part, direction in parts)
 
     def expected_loss(x, h, c, *weights):
-        parts = oracle.ablated_lstm(variant, x, h, c, *with_all(weights), mask=mask)
-        return sum(np.sum(part * direction) for part, direction in zip(parts, directions, strict=True))
+        weights, turned = weights_of(weights, np.zeros(bias * UNITS)), mask
+        if go_backwards:
+            x, turned = x[:, ::-1], mask[:, ::-1]
+        others = 1.0 if recurrent_mask is None else recurrent_mask
+        outputs, *state = oracle.ablated_lstm(variant, x, h, c, *weights, mask=turned, recurrent_mask=others)
+        if zero_output_for_mask:
+            outputs = np.where(turned[..., None], outputs, 0)
+        return sum(np.sum(part * direction) for part, direction in zip((outputs, *state), directions, strict=True))
 
     value, gradients = differentiated(loss, arrays)
     doubles = [array.astype("float64") for array in arrays]
     np.testing.assert_allclose(ops.convert_to_numpy(value), expected_loss(*doubles), rtol=1e-5, atol=1e-5)
     for actual, expected in zip(gradients, oracle.differences(expected_loss, arrays), strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_values_and_gradients_equal_numpy(rng, variant):
+    check(rng, variant)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_all_that_keras_has(rng, variant):
+    """Backwards, with masks of steps and of the state, zeros for steps that don't count, and no bias."""
+    recurrent_mask = np.array([[0, 2, 2, 0], [2, 0, 2, 2]], "float32")
+    check(
+        rng,
+        variant,
+        has_bias=False,
+        mask=MASK,
+        recurrent_mask=recurrent_mask,
+        go_backwards=True,
+        zero_output_for_mask=True,
+    )
