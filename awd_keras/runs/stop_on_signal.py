@@ -34,7 +34,7 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = {}
+        self._before: dict = {}
         self._number = None
         self._in_fit = False
 
