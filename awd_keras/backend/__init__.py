@@ -12,7 +12,6 @@ from keras.src.losses.loss import reduce_weighted_values
 
 from awd_keras.backend.generic import linear_cross_entropy as generic_linear_cross_entropy
 from awd_keras.backend.generic import lstm as generic_lstm
-from awd_keras.backend.weighted_sums import weighted_sums
 
 _name = keras.config.backend()
 framework = importlib.import_module(
@@ -36,6 +35,7 @@ linear_cross_entropy = framework.linear_cross_entropy
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
 register_structure = framework.register_structure
+weighted_sums = framework.weighted_sums
 
 __all__ = [
     "affine",

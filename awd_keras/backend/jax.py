@@ -11,6 +11,7 @@ from keras.src import activations
 from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
+from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
 from awd_keras.backend.own_rows import own_rows
 
@@ -153,6 +154,11 @@ def _recurrence_backward(saved, gradients):
 
 
 _recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+
+
+def weighted_sums(forget, addends, initial):
+    """As `generic.weighted_sums`."""
+    return differentiable_sums(forget, addends, initial)
 
 
 def cross_entropy(ids, rows):

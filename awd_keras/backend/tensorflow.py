@@ -8,6 +8,7 @@ from keras.src import activations
 from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
+from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
 
 
@@ -148,6 +149,11 @@ def _recurrence(projections, h, c, recurrent_kernel):
         return d_z, d_h, d_c, d_recurrent_kernel
 
     return (hs, last_h, last_c), backward
+
+
+def weighted_sums(forget, addends, initial):
+    """As `generic.weighted_sums`."""
+    return differentiable_sums(forget, addends, initial)
 
 
 @tf.custom_gradient

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from awd_keras.backend import generic
+from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
 
 
@@ -75,6 +76,11 @@ def lstm(
         unroll=unroll,
         zero_output_for_mask=zero_output_for_mask,
     )
+
+
+def weighted_sums(forget, addends, initial):
+    """As `generic.weighted_sums`."""
+    return differentiable_sums(forget, addends, initial)
 
 
 def cross_entropy(ids, rows):
