@@ -2,6 +2,7 @@
 
 import keras
 
+from awd_keras import backend
 from awd_keras.checks import check_floats, check_shape
 
 
@@ -26,7 +27,7 @@ def check_lstm(layer, inputs, initial_state):
     check_shape("inputs", inputs, ("batch", "time", layer.cell.kernel.shape[0]))
     if inputs.shape[1] == 0:
         raise ValueError(f"Argument `inputs` must have at least one time step. Received: shape={tuple(inputs.shape)}")
-    if getattr(inputs, "_keras_mask", None) is not None:
+    if backend.get_keras_mask(inputs) is not None:
         raise ValueError("Argument `inputs` must come without a mask: give texts of the same length, unpadded.")
     if initial_state is None:
         return
