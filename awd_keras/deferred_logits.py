@@ -29,7 +29,6 @@ class DeferredLogits:
     def __init__(self, hidden_states, table, bias):
         self.hidden_states = hidden_states
         self.table, self.bias = (ops.convert_to_tensor(part, dtype=hidden_states.dtype) for part in (table, bias))
-        self._kept_for = None
         self._kept_losses = None
 
     @property
@@ -61,27 +60,23 @@ class DeferredLogits:
         total, losses = backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
         return total, ops.reshape(losses, losses_shape)
 
-    def keep(self, targets, losses):
-        """Leaves for the metrics what the loss has computed."""
-        self._kept_for, self._kept_losses = id(targets), losses
+    def keep(self, losses):
+        """Leaves for the metrics what the loss has computed of the same targets, with the weights before the step."""
+        self._kept_losses = losses
 
     def losses(self, targets):
         """The cross-entropy of each token, which can't be differentiated: what has been kept, or else computed."""
-        return self._kept_losses if self._kept_for == id(targets) else self.cross_entropy(targets)[1]
+        return self.cross_entropy(targets)[1] if self._kept_losses is None else self._kept_losses
 
     # What JAX takes apart and puts together again between the loss and the metrics.
 
     def parts(self):
         return self.hidden_states, self.table, self.bias, self._kept_losses
 
-    def rest(self):
-        return self._kept_for
-
     @classmethod
-    def from_parts(cls, rest, parts):
+    def from_parts(cls, parts):
         one = cls.__new__(cls)
         one.hidden_states, one.table, one.bias, one._kept_losses = parts
-        one._kept_for = rest
         return one
 
 

@@ -168,8 +168,8 @@ def register_structure(cls):
     """Lets an object of this class go through the framework's transformations of functions.
 
     Args:
-        cls: a class whose objects give their tensors by `parts()`, a tuple, and the rest by `rest()`, and which has
-            the class method `from_parts(rest, parts)`.
+        cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors, and are made again by the
+            class method `from_parts(parts)`.
     """
 
 

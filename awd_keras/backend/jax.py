@@ -232,7 +232,7 @@ _linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entrop
 
 def register_structure(cls):
     """As `generic.register_structure`."""
-    jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), one.rest()), cls.from_parts)
+    jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))
 
 
 def keep_losses(targets, logits, losses):

@@ -65,7 +65,7 @@ class TokenCrossEntropy(keras.losses.Loss):
     def _of_deferred(self, y_true, y_pred, sample_weight):
         """The reduced loss. Its gradients are taken along with it, so that the weights of tokens come before them."""
         total, losses = y_pred.cross_entropy(y_true, sample_weight)
-        y_pred.keep(y_true, losses)
+        y_pred.keep(losses)
         # What Keras's reduction makes of the sum, which it can't be asked for: the mean of ones, for a mean.
         ones = ops.ones_like(losses, dtype=self.dtype)
         share = backend.reduce_weighted_values(ones, None, None, self.reduction, self.dtype)

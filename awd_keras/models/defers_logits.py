@@ -44,10 +44,12 @@ class DefersLogits(keras.Model):
         ]
         if not isinstance(loss, TokenCrossEntropy) or loss.reduction in (None, "none"):
             asking.append(loss)
+        if type(self).compute_loss is not keras.Model.compute_loss:  # whose targets may not be those of the metrics
+            asking.append("compute_loss")
         if asking and self.chunked_cross_entropy:
             raise ValueError(
                 "Argument `chunked_cross_entropy` must not be True where `compile` is given another loss than a "
-                "reduced `TokenCrossEntropy`, or other metrics than this library's: these ask for the logits. "
+                "reduced `TokenCrossEntropy`, other metrics than this library's or a `compute_loss` of its own. "
                 f"Received: {asking[0]!r}"
             )
         self._only_cross_entropy = not asking
