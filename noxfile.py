@@ -139,7 +139,8 @@ def coverage(session: nox.Session, backend: str) -> None:
 def coverage_report(session: nox.Session) -> None:
     """What the sessions of `coverage` that have been run say together."""
     session.install("-c", "constraints.txt", "coverage")
-    session.run("coverage", "combine", "--keep", "build/coverage")
+    # File by file: of a directory, coverage takes those alone whose names begin with ".coverage".
+    session.run("coverage", "combine", "--keep", *map(str, Path("build/coverage").iterdir()))
     session.run("coverage", "report")
 
 
