@@ -139,9 +139,10 @@ def coverage(session: nox.Session, backend: str) -> None:
 def coverage_report(session: nox.Session) -> None:
     """What the sessions of `coverage` that have been run say together."""
     session.install("-c", "constraints.txt", "coverage")
-    # File by file: of a directory, coverage takes those alone whose names begin with ".coverage".
-    session.run("coverage", "combine", "--keep", *map(str, Path("build/coverage").iterdir()))
-    session.run("coverage", "report")
+    own = {"COVERAGE_FILE": "build/coverage-of-all"}
+    # File by file: of a directory, coverage takes those alone whose names begin like COVERAGE_FILE's.
+    session.run("coverage", "combine", "--keep", *map(str, Path("build/coverage").iterdir()), env=own)
+    session.run("coverage", "report", env=own)
 
 
 @nox.session
