@@ -56,6 +56,7 @@ def memory():
 
 # What has a config and is saved in a model.
 KERAS_CLASSES = {
+    layers.AdaptiveSoftmax: lambda **k: layers.AdaptiveSoftmax(WORDS, SIZE, cutoffs=[3, 6], div_value=2, **k),
     layers.EmbeddingDropout: lambda **k: layers.EmbeddingDropout(
         WORDS, SIZE, rate=0.2, embeddings_regularizer="l2", embeddings_constraint="max_norm", seed=1, **k
     ),
@@ -140,7 +141,7 @@ def new_model(tested, **arguments):
     if isinstance(tested, models.AWDLSTM):
         model = tested
         model.build((BATCH, TIME))
-    elif isinstance(tested, layers.EmbeddingDropout):
+    elif isinstance(tested, (layers.AdaptiveSoftmax, layers.EmbeddingDropout)):
         model = keras.Model(ids, tested(tested(ids), reverse=True))
     else:
         x = keras.layers.Embedding(WORDS, SIZE)(ids)
@@ -427,6 +428,15 @@ def zeros(*shape):
 
 
 WRONG = {
+    "adaptive floats": (called(layers.AdaptiveSoftmax, X), "`inputs` must hold integers. Received: dtype=float32"),
+    "adaptive size": (
+        called(layers.AdaptiveSoftmax, zeros(2, 3, 5), reverse=True),
+        r"`inputs` must have the shape \(2, 3, 4\). Received: shape=\(2, 3, 5\)",
+    ),
+    "adaptive targets": (
+        lambda: CONTRACTS[layers.AdaptiveSoftmax]().loss(X, TARGETS.T),
+        r"`targets` must have the shape \(2, 3\). Received: shape=\(3, 2\)",
+    ),
     "embedding bool": (called(layers.EmbeddingDropout, IDS > 1), "`inputs` .* integer ids.* Received: dtype=bool"),
     "reverse integers": (
         called(layers.EmbeddingDropout, IDS[..., None].repeat(SIZE, -1), reverse=True),

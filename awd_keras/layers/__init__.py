@@ -1,8 +1,9 @@
 """The layers of AWD-LSTM."""
 
 from awd_keras.layers.ablated_lstm import AblatedLSTM
+from awd_keras.layers.adaptive_softmax import AdaptiveSoftmax
 from awd_keras.layers.embedding_dropout import EmbeddingDropout
 from awd_keras.layers.locked_dropout import LockedDropout
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
-__all__ = ["AblatedLSTM", "EmbeddingDropout", "LockedDropout", "WeightDropLSTM"]
+__all__ = ["AblatedLSTM", "AdaptiveSoftmax", "EmbeddingDropout", "LockedDropout", "WeightDropLSTM"]

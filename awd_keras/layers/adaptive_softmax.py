@@ -1,0 +1,235 @@
+"""A softmax over clusters of words, for large vocabularies, which shares its tables with an embedding."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.checks import check_floats, check_integers, check_positive_integer, check_shape
+
+# Rows of a cluster that are taken at a time. Where programs have fixed shapes, as on JAX, so many are computed for any
+# part of that, and products of fewer rows are slow.
+ROWS = 128
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class AdaptiveSoftmax(keras.layers.Layer):
+    """Adaptive softmax with tied tables: an embedding that, called in reverse, gives log-probabilities.
+
+    The words, whose ids must be in the order of falling frequency as those of `Vocabulary.from_words` are, fall into
+    clusters that begin at 0 and at each of the `cutoffs`. Cluster `i` has a table `T[i]` of embeddings of the size
+    `output_dim // div_value**i`, and but for the first one a projection `P[i]` from `output_dim` to that size:
+
+        embedding(w) = T[i][w] @ transpose(P[i])
+        p(w | h) = p(i | h) * softmax(h @ P[i] @ transpose(T[i]) + b[i])[w]
+
+    The first cluster has no projection, and its softmax is over its words and the other clusters together, each of
+    which has a row in the table `clusters`. `loss` computes a cluster's softmax for those tokens alone that are of this
+    cluster, and is exact. Most tokens are of the first one.
+
+    Where shapes are fixed, as on JAX, the tokens of a cluster are brought together by a sort, and a loop takes as many
+    steps of 128 of them as there happen to be; none is left out, whatever their number.
+
+    Source: Grave, Joulin, Cissé, Grangier, Jégou (2017), arXiv 1609.04309; the tied tables are those of Baevski and
+    Auli (2019), arXiv 1809.10853.
+
+    Args:
+        input_dim: positive integer, the size of the vocabulary.
+        output_dim: positive integer, the size of an embedding and of a hidden state.
+        cutoffs: rising positive integers less than `input_dim`, the ids that clusters begin with, after the first.
+        div_value: positive integer, by which a cluster's embeddings are smaller than those of the one before.
+        embeddings_initializer: initializer of the tables. Defaults to the paper's U(-0.1, 0.1).
+        **kwargs: `name`, `dtype` and what else every Keras layer takes.
+
+    Call arguments:
+        inputs: integer ids of any shape (...,), or with `reverse=True` floats of shape (..., output_dim).
+        reverse: boolean, whether to give log-probabilities (..., input_dim), float32 at least, instead of embeddings
+            (..., output_dim).
+
+    Raises:
+        ValueError: if a size isn't a positive integer, the cutoffs aren't rising, or an embedding would have no size;
+            when called, if the inputs aren't of the right kind and shape.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.layers import AdaptiveSoftmax
+    >>> layer = AdaptiveSoftmax(input_dim=1000, output_dim=16, cutoffs=[50, 200])
+    >>> h = layer(np.array([[1, 20, 800]]))
+    >>> tuple(h.shape), tuple(layer(h, reverse=True).shape)
+    ((1, 3, 16), (1, 3, 1000))
+    >>> float(layer.loss(h, np.array([[2, 900, 7]]))) > 0
+    True
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        cutoffs: Sequence[int],
+        div_value: int = 4,
+        embeddings_initializer: Any = None,
+        **kwargs: Any,
+    ):
+        check_positive_integer("input_dim", input_dim)
+        check_positive_integer("output_dim", output_dim)
+        check_positive_integer("div_value", div_value)
+        cutoffs = list(cutoffs)
+        for cutoff in cutoffs:
+            check_positive_integer("cutoffs", cutoff)
+        if not cutoffs or any(low >= high for low, high in itertools.pairwise([*cutoffs, input_dim])):
+            raise ValueError(
+                f"Argument `cutoffs` must hold rising integers less than the {input_dim} words. "
+                f"Received: cutoffs={cutoffs}"
+            )
+        if output_dim // div_value ** len(cutoffs) == 0:
+            raise ValueError(
+                f"Argument `div_value` must leave the last cluster's embeddings a size. Received: div_value={div_value}"
+            )
+        super().__init__(**kwargs)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.cutoffs = cutoffs
+        self.div_value = div_value
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer or keras.initializers.RandomUniform(-0.1, 0.1)
+        )
+        self._bounds = list(itertools.pairwise([0, *cutoffs, input_dim]))
+
+    def build(self, input_shape: Any = None) -> None:
+        def table(name, words, size):
+            return self.add_weight(name=name, shape=(words, size), initializer=self.embeddings_initializer)
+
+        self.tables: list = []
+        self.projections: list = []
+        self.biases: list = []
+        self.clusters = table("clusters", len(self.cutoffs), self.output_dim)
+        for index, (low, high) in enumerate(self._bounds):
+            size = self.output_dim // self.div_value**index
+            self.tables.append(table(f"embeddings_{index}", high - low, size))
+            choices = high - low if index else high + len(self.cutoffs)
+            self.biases.append(self.add_weight(name=f"bias_{index}", shape=(choices,), initializer="zeros"))
+            if index:
+                shape = (self.output_dim, size)
+                self.projections.append(self.add_weight(name=f"projection_{index}", shape=shape))
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        if reverse:
+            return self.log_prob(inputs)
+        check_integers("inputs", inputs)
+        ids = ops.cast(inputs, "int32")
+        embedded = self._looked_up(0, ids)
+        for index, (low, _) in enumerate(self._bounds[1:], start=1):
+            inside = ops.expand_dims(ops.greater_equal(ids, low), -1)
+            projection = ops.transpose(self._computed(self.projections[index - 1]))
+            embedded = ops.where(inside, ops.matmul(self._looked_up(index, ids), projection), embedded)
+        return embedded
+
+    def log_prob(self, inputs: Any) -> Any:
+        """The log-probabilities of all words.
+
+        Args:
+            inputs: floats of shape (..., output_dim).
+
+        Returns:
+            Floats of shape (..., input_dim), of float32 at least, whose softmax they are themselves.
+        """
+        rows = self._rows(inputs)
+        first = self.cutoffs[0]
+        head = self._log_softmax(0, rows)
+        parts = [head[:, :first]]
+        for index in range(1, len(self._bounds)):
+            cluster = head[:, first + index - 1 : first + index]
+            parts.append(ops.add(cluster, self._log_softmax(index, self._projected(index, rows))))
+        return ops.reshape(ops.concatenate(parts, axis=-1), (*ops.shape(inputs)[:-1], self.input_dim))
+
+    def loss(self, inputs: Any, targets: Any, sample_weight: Any = None) -> Any:
+        """The mean of `-log p(target)`, in nats, each times its token's weight.
+
+        Its gradients are taken along with it, and have none themselves.
+
+        Args:
+            inputs: floats of shape (..., output_dim).
+            targets: integer ids of shape (...,).
+            sample_weight: weights of shape (...,), or None.
+
+        Returns:
+            A scalar tensor, of float32 at least.
+
+        Raises:
+            ValueError: if there isn't an integer target for each of the inputs.
+        """
+        check_integers("targets", targets)
+        check_shape("targets", targets, tuple(inputs.shape[:-1]))
+        rows = self._rows(inputs)
+        ids = ops.reshape(ops.cast(targets, "int32"), (-1,))
+        weights = ops.ones_like(ids, dtype="float32")
+        if sample_weight is not None:
+            weights = ops.reshape(ops.convert_to_tensor(sample_weight, dtype="float32"), (-1,))
+        # In the head, a cluster is a word that follows its own ones.
+        first = self.cutoffs[0]
+        later = sum(ops.cast(ops.greater_equal(ids, cutoff), "int32") for cutoff in self.cutoffs)
+        choices = ops.where(ops.equal(later, 0), ids, first - 1 + later)
+        total, _ = self._cross_entropy(0, choices, weights, rows)
+        for index, (low, high) in enumerate(self._bounds[1:], start=1):
+            inside = ops.equal(later, index)
+            order = ops.argsort(ops.cast(ops.logical_not(inside), "int32"))
+            words = ops.clip(ops.subtract(ops.take(ids, order), low), 0, high - low - 1)
+            part, _ = self._cross_entropy(
+                index,
+                words,
+                ops.take(weights, order),
+                ops.take(self._projected(index, rows), order, axis=0),
+                ops.sum(ops.cast(inside, "int32")),
+            )
+            total = ops.add(total, part)
+        return ops.divide_no_nan(total, ops.cast(ops.size(ids), total.dtype))
+
+    def _computed(self, variable):
+        return ops.convert_to_tensor(variable, dtype=self.compute_dtype)
+
+    def _looked_up(self, index, ids):
+        low, high = self._bounds[index]
+        return ops.take(self._computed(self.tables[index]), ops.clip(ids - low, 0, high - low - 1), axis=0)
+
+    def _rows(self, inputs):
+        check_floats("inputs", inputs)
+        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
+        return ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
+
+    def _projected(self, index, rows):
+        return ops.matmul(rows, self._computed(self.projections[index - 1]))
+
+    def _weights(self, index):
+        """The rows that a cluster's softmax chooses from, and their bias."""
+        table = self._computed(self.tables[index])
+        if index == 0:
+            table = ops.concatenate([table, self._computed(self.clusters)])
+        return table, self._computed(self.biases[index])
+
+    def _log_softmax(self, index, rows):
+        table, bias = self._weights(index)
+        logits = backend.affine(rows, ops.transpose(table), bias)
+        return ops.log_softmax(ops.cast(logits, keras.backend.result_type("float32", logits.dtype)))
+
+    def _cross_entropy(self, index, ids, weights, rows, count=None):
+        return backend.linear_cross_entropy(ids, weights, rows, *self._weights(index), ROWS, count)
+
+    def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
+        if reverse:
+            dtype = keras.backend.result_type("float32", self.compute_dtype)
+            return keras.KerasTensor((*inputs.shape[:-1], self.input_dim), dtype=dtype)
+        return keras.KerasTensor((*inputs.shape, self.output_dim), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "cutoffs": self.cutoffs,
+            "div_value": self.div_value,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }

@@ -1,0 +1,181 @@
+"""AWDLSTM without its logits: trained, scored and saved, it does what it does with them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from awd_keras import backend, deferred_logits
+from awd_keras.callbacks import awd_lstm
+from awd_keras.data import BPTTDataset
+from awd_keras.deferred_logits import DeferredLogits
+from awd_keras.evaluation import gradient_rms, perplexity
+from awd_keras.losses import TokenCrossEntropy
+from awd_keras.metrics import MeanCrossEntropy, Perplexity
+from awd_keras.models import AWDLSTM
+from awd_keras.models.defers_logits import LARGE_VOCABULARY
+from awd_keras.optimizers import NTASGD
+from backends_tests import oracle
+
+WORDS, BATCH, TIME = 11, 4, 5
+NO_MASKS = dict.fromkeys(("input_dropout", "hidden_dropout", "output_dropout", "embedding_dropout", "weight_drop"), 0.0)
+TEXT = np.random.default_rng(0).integers(0, WORDS, BATCH * 4 * TIME + 1)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Parts of 7 tokens, of which a window has three, the last one smaller."""
+    monkeypatch.setattr(deferred_logits, "CHUNK", 7 * WORDS)
+
+
+def small(chunked=True, words=WORDS, **kwargs):
+    model = AWDLSTM(
+        words, embedding_dim=4, hidden_units=6, num_layers=2, seed=1, chunked_cross_entropy=chunked, **kwargs
+    )
+    model.build((BATCH, None))
+    return model
+
+
+def windows(batch_size=BATCH):
+    return BPTTDataset(TEXT, batch_size, bptt=TIME, variable=False)
+
+
+def weights_of(model):
+    return [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+
+
+def without_logits(model):
+    """From now on, the model raises where it would make all logits."""
+    call = model.embedding.call
+
+    def guarded(inputs, reverse=False, **kwargs):
+        assert not reverse, "logits"
+        return call(inputs, **kwargs)
+
+    object.__setattr__(model.embedding, "call", guarded)
+
+
+def counted(monkeypatch, owner, name):
+    """The calls of a function from now on."""
+    calls = []
+    real = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args: calls.append(args) or real(*args))
+    return calls
+
+
+def test_training_steps_equal_numpy(monkeypatch):
+    """The loss, the clipped gradients with AR and TAR, weight decay, the carried state, and the perplexity.
+
+    The cross-entropy is computed for the loss, and not once more for the perplexity.
+    """
+    computed = counted(monkeypatch, backend, "linear_cross_entropy")
+    kept = counted(monkeypatch, DeferredLogits, "keep")
+    model = small(alpha=2.0, beta=1.0, **NO_MASKS)
+    rng = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign(0.5 * rng.normal(size=variable.shape))
+    rate, decay, clip = 2.0, 1e-3, 0.25
+    model.compile(NTASGD(rate, weight_decay=decay, global_clipnorm=clip))
+    reference = oracle.AWDLSTM(weights_of(model), BATCH, alpha=2.0, beta=1.0)
+    dataset = windows()
+    for index in range(len(dataset)):
+        x, y = dataset[index]
+        loss, cross_entropy, gradients = reference.loss_and_gradients(x, y)
+        scale = min(1, clip / np.sqrt(sum((g**2).sum() for g in gradients)))
+        reference.weights = [
+            w - rate * (scale * g + decay * w) for w, g in zip(reference.weights, gradients, strict=True)
+        ]
+        logs = model.train_on_batch(x, y, return_dict=True)
+        assert float(logs["loss"]) == pytest.approx(loss, rel=1e-5)
+        assert np.log(float(logs["perplexity"])) == pytest.approx(cross_entropy, rel=1e-4)
+        model.reset_metrics()
+    for actual, expected in zip(weights_of(model), reference.weights, strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
+    assert len(computed) == len(kept) > 0
+
+
+def trained(chunked):
+    """A model after the whole recipe, with what `fit` and `evaluate` say, and whether it had logits."""
+    model = small(chunked, alpha=0.1, beta=0.1)
+    model.compile(NTASGD(1.0, non_monotone_interval=1), weighted_metrics=[MeanCrossEntropy()])
+    train, valid = windows(), windows(2)
+    if chunked:
+        model._symbolic_build(data_batch=train[0])  # which asks for their shape
+        without_logits(model)
+    history = model.fit(train, validation_data=valid, epochs=2, callbacks=awd_lstm(train), verbose=0).history
+    return model, [*history.values(), model.evaluate(valid, verbose=0)]
+
+
+def test_the_whole_recipe_is_the_same_without_logits(tmp_path):
+    plain, expected = trained(False)
+    model, actual = trained(True)
+    for values, others in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(values, others, rtol=1e-5)
+    for weights, others in zip(weights_of(model), weights_of(plain), strict=True):
+        np.testing.assert_allclose(weights, others, atol=1e-4)
+    # A text is scored without them too, and learnt from.
+    x, y = TEXT[None, :-1], TEXT[None, 1:]
+    cross_entropy = oracle.AWDLSTM(weights_of(model), 1).loss_and_gradients(x, y)[1]
+    assert perplexity(model, TEXT, bptt=TIME).loss == pytest.approx(cross_entropy, rel=1e-5)
+    rms = gradient_rms(model, TEXT[: BATCH * TIME + 1], batch_size=BATCH, bptt=TIME)
+    x, y = (TEXT[start : start + BATCH * TIME].reshape(BATCH, TIME) for start in (0, 1))
+    gradients = oracle.AWDLSTM(weights_of(model), BATCH).loss_and_gradients(x, y)[2]
+    for actual, gradient in zip(rms, gradients, strict=True):
+        np.testing.assert_allclose(actual, np.abs(gradient), atol=1e-4)
+    # What the model gives for a text are logits.
+    with pytest.raises(AssertionError, match="logits"):
+        model.predict(x, verbose=0)
+    del model.embedding.__dict__["call"]
+    logits = oracle.AWDLSTM(weights_of(model), BATCH).forward(x)[0]
+    np.testing.assert_allclose(model.predict(x, verbose=0), logits, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.chunked_cross_entropy is True
+    for weights, others in zip(weights_of(loaded), weights_of(model), strict=True):
+        np.testing.assert_array_equal(weights, others)
+
+
+@pytest.mark.parametrize(
+    ("chunked", "words", "compiled", "deferred"),
+    [
+        (None, LARGE_VOCABULARY, {}, False),
+        (None, LARGE_VOCABULARY + 1, {}, True),
+        (None, LARGE_VOCABULARY + 1, {"metrics": []}, True),
+        (None, LARGE_VOCABULARY + 1, {"metrics": [Perplexity(), "accuracy"]}, False),
+        (None, LARGE_VOCABULARY + 1, {"weighted_metrics": ["accuracy"]}, False),
+        (None, LARGE_VOCABULARY + 1, {"loss": "sparse_categorical_crossentropy"}, False),
+        (None, LARGE_VOCABULARY + 1, {"loss": TokenCrossEntropy(reduction="none")}, False),
+        (False, LARGE_VOCABULARY + 1, {}, False),
+        (True, WORDS, {}, True),
+    ],
+)
+def test_when_logits_are_deferred(chunked, words, compiled, deferred):
+    model = small(chunked, words)
+    model.compile(**compiled)
+    with model._own_step():
+        assert model.defers_logits() == deferred
+    assert not model.defers_logits()
+
+
+def test_who_asks_for_logits_gets_them():
+    """In a model in which it is a part, and with its hidden states."""
+    model, other = small(), small()
+    with model.deferring_logits():
+        assert model.defers_logits()
+        assert not other.defers_logits()
+        logits, _ = model(windows()[0][0], return_hidden_states=True)
+        assert tuple(logits.shape) == (BATCH, TIME, WORDS)
+
+
+def test_measures_that_ask_for_logits_are_refused():
+    class Shifted(AWDLSTM):
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return super().compute_loss(x, y + 1, y_pred)
+
+    with pytest.raises(ValueError, match="`chunked_cross_entropy` .* a `compute_loss` of its own. Received"):
+        Shifted(WORDS, chunked_cross_entropy=True).compile()
+    for compiled in ({"metrics": ["accuracy"]}, {"loss": "sparse_categorical_crossentropy"}):
+        with pytest.raises(ValueError, match="`chunked_cross_entropy` must not be True where `compile`.*Received: '"):
+            small().compile(**compiled)
+    with pytest.raises(ValueError, match="`chunked_cross_entropy` must be a boolean. Received: .*='yes'"):
+        small("yes")
