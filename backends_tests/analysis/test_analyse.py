@@ -58,6 +58,19 @@ def test_bad_arguments(model):
         analyse(model, closed, "the zebra the yak the zebra")
 
 
+def test_ablated_cells():
+    """A model of any cell that has gates is read as it reads itself; one without is told of."""
+    sizes = {"vocabulary_size": 5, "embedding_dim": 4, "hidden_units": 4, "num_layers": 1}
+    model, without = (AWDLSTM(**sizes, cell=cell) for cell in ("-srnn", "-gates"))
+    model.build((1, None))
+    without.build((1, None))
+    found = analyse(model, VOCABULARY, "the cat sat sat")
+    _, last = model(VOCABULARY.encode(found.words)[None], return_hidden_states=True)
+    np.testing.assert_allclose(found.layers[0].gates.h, ops.convert_to_numpy(last), atol=1e-5)
+    with pytest.raises(ValueError, match="`layer` must have gates. Received: layer=.*lstm_0.*, variant='-gates'"):
+        analyse(without, VOCABULARY, "the cat")
+
+
 def test_a_model_that_diverged(model):
     kernel = model.lstms[1].cell.kernel
     before = ops.convert_to_numpy(kernel).copy()
