@@ -28,7 +28,7 @@ def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Seque
     A layer that goes backwards gives its steps in the order in which it makes them, as its outputs are: the first is
     that of the last word.
 
-    Source: equations 1 to 6 of Levy et al. 2018, arXiv 1805.03716.
+    Source: the LSTM as Levy et al. write it, 2018, arXiv 1805.03716.
 
     Args:
         layer: a built `keras.layers.LSTM`, `awd_keras.layers.WeightDropLSTM`, or `AblatedLSTM` that has gates.

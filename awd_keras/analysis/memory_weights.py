@@ -35,7 +35,7 @@ def memory_weights(
 
     Products of gates are made as they are written, without a division, so that gates near 0 do no harm.
 
-    Source: equation 8 of Levy et al. 2018, arXiv 1805.03716, and its figures for the reduction.
+    Source: Levy et al. 2018, arXiv 1805.03716, and its pictures for the reduction.
 
     Args:
         layer: as for `gate_activations`, and so are inputs and initial state.

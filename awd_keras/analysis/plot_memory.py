@@ -18,7 +18,7 @@ def plot_memory(memory: Memory, words: Sequence[str], path: str | os.PathLike, r
     word that is remembered. The colour is the root mean square of the weight over units. What lies below the diagonal
     hasn't been read yet.
 
-    Source: section 4 ("Weight visualization") of Levy et al. 2018, arXiv 1805.03716.
+    Source: the pictures of weights in Levy et al. 2018, arXiv 1805.03716.
 
     Args:
         memory: `Memory`, as `memory_weights` gives it, reduced or not.

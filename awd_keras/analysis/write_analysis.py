@@ -48,18 +48,17 @@ def write_analysis(analysis: TextAnalysis, directory: str | os.PathLike) -> list
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    written = []
-
-    def write(name, writer):
-        writer(directory / name)
-        written.append(directory / name)
-
-    for layer in analysis.layers:
-        write(f"{layer.name}.json", lambda path, layer=layer: _write_json(path, layer, analysis.words))
-    for layer in analysis.layers:
-        write(f"{layer.name}_gates.png", lambda path, layer=layer: plot_gates(layer.gates, analysis.words, path))
-        write(f"{layer.name}_memory.png", lambda path, layer=layer: plot_memory(layer.memory, analysis.words, path))
-    return written
+    figures, gates, memories = (
+        [directory / f"{layer.name}{ending}" for layer in analysis.layers]
+        for ending in (".json", "_gates.png", "_memory.png")
+    )
+    for path, layer in zip(figures, analysis.layers, strict=True):
+        _write_json(path, layer, analysis.words)
+    for path, layer in zip(gates, analysis.layers, strict=True):
+        plot_gates(layer.gates, analysis.words, path)
+    for path, layer in zip(memories, analysis.layers, strict=True):
+        plot_memory(layer.memory, analysis.words, path)
+    return [*figures, *gates, *memories]
 
 
 def _write_json(path, layer, words):
