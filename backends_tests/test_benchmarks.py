@@ -21,7 +21,7 @@ SCRIPTS = {
 }
 TINY = {
     "vocabulary_size": 12,
-    "embedding_dim": 4,
+    "embedding_dim": 16,
     "hidden_units": 5,
     "num_layers": 2,
     "batch_size": 2,
@@ -35,6 +35,9 @@ SUBJECTS = [
     ("ours", "cache", {"tokens": 20, "window": 7}),
     ("stock_keras", "training", {"steps": 2}),
     ("products", "training", {"steps": 2}),
+    ("softmax", "plain", {}),
+    ("softmax", "chunked", {}),
+    ("softmax", "adaptive", {}),
 ]
 if keras.backend.backend() == "torch":
     SCRIPTS.add(BENCHMARKS / "two_biases.py")
@@ -43,6 +46,8 @@ if keras.backend.backend() == "torch":
         ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
         ("reference_torch", "generation", {"words": 2}),
         ("reference_torch", "cache", {"tokens": 20, "window": 7}),
+        ("softmax_torch", "plain", {}),
+        ("softmax_torch", "adaptive", {}),
     ]
 
 
