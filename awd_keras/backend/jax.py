@@ -171,7 +171,7 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     # Even parts, of which the last is filled up.
     length = len(rows)
     parts = max(-(-length // chunk), 1)
-    size = -(-length // parts)
+    size = max(-(-length // parts), 1)
     count = length if count is None else count
     ids, weights, rows = (
         jnp.pad(x, ((0, parts * size - length), *[(0, 0)] * (x.ndim - 1))) for x in (ids, weights, rows)
