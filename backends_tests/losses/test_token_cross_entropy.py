@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.losses import TokenCrossEntropy
 from backends_tests import oracle
 
@@ -59,3 +60,20 @@ def test_gradient(rng):
     change = logits - keras.ops.convert_to_numpy(embedding.embeddings).reshape(logits.shape)
     expected = (np.exp(oracle.log_softmax(logits)) - np.eye(9)[y]) / 10
     np.testing.assert_allclose(change, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
+def test_logits_that_nobody_has_computed(rng, reduction):
+    """With weights of tokens or of rows, of which some are zero, and without."""
+    y, h, table = rng.integers(0, 9, (2, 5)), rng.normal(size=(2, 5, 3)), rng.normal(size=(9, 3))
+    losses = -np.take_along_axis(oracle.log_softmax(h @ table.T + 0.5), y[..., None], axis=-1)[..., 0]
+    arrays = [array.astype("float32") for array in (h, table, np.full(9, 0.5))]
+    weights = rng.random((2, 5)).astype("float32")
+    weights[0, 2] = 0
+    for weight in (None, weights, weights[:, :1]):
+        deferred = DeferredLogits(keras.ops.convert_to_tensor(arrays[0]), *arrays[1:])
+        value = float(TokenCrossEntropy(reduction=reduction)(y, deferred, sample_weight=weight))
+        spread = np.ones((2, 5)) if weight is None else np.broadcast_to(weight, (2, 5))
+        divisor = {"sum": 1, "sum_over_batch_size": 10, "mean_with_sample_weight": spread.sum()}[reduction]
+        assert value == pytest.approx((losses * spread).sum() / divisor, rel=1e-5)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(deferred.losses(y)), losses, rtol=1e-5)
