@@ -31,9 +31,10 @@ def main(options):
     preset = models.PRESETS[run.setting("preset")]
     corpus = read_corpus_of(run, options.data)
     model = run.model()
-    if run.result is None:
-        print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     bptt = run.setting("bptt")
+    # Behind all that may be bad input, of which one line is to tell.
+    if not run.path("result.json").is_file():
+        print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     for name, tokens, batch_size in (
         ("valid", corpus.valid, preset.valid_batch_size),
         ("test", corpus.test, preset.test_batch_size),

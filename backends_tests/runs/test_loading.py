@@ -97,6 +97,7 @@ def error_of_model(run, capsys, data):
 def test_a_whole_run_is_read(run, model, data, capsys):
     for mine, its in zip(model.get_weights(), run.model().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
+    run.write_result({"epochs": 1})
     assert cli.main(["evaluate", str(run.directory), "--data", data]) == 0
     assert cli.main(["generate", str(run.directory), "--words", "2"]) == 0
     assert capsys.readouterr().err == ""

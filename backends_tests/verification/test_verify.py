@@ -90,4 +90,5 @@ def test_averaging_that_does_nothing_is_found(monkeypatch, method):
     if method == "start_averaging":
         assert failed([averaging._trigger()])
     else:
-        assert failed([averaging._averages()])
+        with pytest.warns(UserWarning, match="the raw iterate in the model, and the average unused"):
+            assert failed([averaging._averages()])
