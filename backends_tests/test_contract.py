@@ -103,6 +103,7 @@ OTHER_CLASSES = {
     callbacks.ResetStates: lambda: callbacks.ResetStates(dataset()),
     callbacks.ScaleLearningRate: lambda: callbacks.ScaleLearningRate(dataset()),
     callbacks.SwapAveragedWeights: callbacks.SwapAveragedWeights,
+    callbacks.SynchronizeReplicas: lambda: callbacks.SynchronizeReplicas(dataset()),
     data.BPTTDataset: dataset,
     data.Corpus: lambda: data.Corpus(np.arange(2), np.arange(2), np.arange(1), vocabulary()),
     data.Vocabulary: vocabulary,

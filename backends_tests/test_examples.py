@@ -24,20 +24,27 @@ EXPECTED = {
     "custom_training_torch": (["1"], ["test perplexity"]),
     "custom_training_jax": (["1"], ["test perplexity"]),
     "custom_training_tensorflow": (["1"], ["test perplexity"]),
+    "several_devices_torch": (["1"], ["1 devices, valid perplexity"]),
+    "several_devices_jax": (["1"], ["2 devices, valid perplexity"]),
+    "several_devices_tensorflow": (["1"], ["1 devices, valid perplexity"]),
 }
+# What `torchrun` gives the first of one process, and two devices of JAX.
+ONE_PROCESS = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+DEVICES = {**ONE_PROCESS, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
 def belongs_here(name):
     """A loop in plain PyTorch is for that backend alone."""
-    return not name.startswith("custom_training_") or name.endswith(keras.backend.backend())
+    return not name.startswith(("custom_training_", "several_devices_")) or name.endswith(keras.backend.backend())
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if belongs_here(name)])
-def test_example(name):
+def test_example(name, tmp_path):
     arguments, printed = EXPECTED[name]
     run = subprocess.run(
         [sys.executable, "-W", "error", "-W", NUMPY_ON_TORCH, str(EXAMPLES / f"{name}.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        env={**os.environ, **(DEVICES if "devices" in name else {}), "PYTHONPATH": str(EXAMPLES.parent)},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
     )

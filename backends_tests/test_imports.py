@@ -150,10 +150,9 @@ def test_naming_the_backend_passes():
     assert asks_which_backend("config['backend'] = keras.backend.backend()") == []
 
 
-def test_backend_files_define_the_same_functions():
-    defined = {
-        name: public_functions((PACKAGE / "backend" / name).read_text(encoding="utf-8")) for name in BACKEND_FILES
-    }
+@pytest.mark.parametrize("folder", ["backend", "backend/devices"])
+def test_backend_files_define_the_same_functions(folder):
+    defined = {name: public_functions((PACKAGE / folder / name).read_text(encoding="utf-8")) for name in BACKEND_FILES}
     reference = defined["generic.py"]
     assert reference
     for name in BACKEND_FILES:

@@ -15,8 +15,9 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
     `ScaleLearningRate` first: others see the optimizer's own rate at a step's end. `ResetStates`
     zeroes carried state. `NonMonotonicTrigger`, on `val_perplexity`, comes before
     `SwapAveragedWeights`, so that an epoch whose validation starts averaging ends with the average
-    in the model like all later ones. `SynchronizeReplicas` is for several devices. Put callbacks of your own behind them, so that what
-    they save has the epoch's measure in the optimizer.
+    in the model like all later ones. `SynchronizeReplicas` is for several processes, each with a
+    part of the rows. Put callbacks of your own behind them, so that what they save has the epoch's
+    measure in the optimizer.
 
     Source: sections 3 and 4.1; section 5 for fine-tuning.
 

@@ -9,11 +9,11 @@ class SynchronizeReplicas(keras.callbacks.Callback):
     """Has several processes that each call `fit` train one model together. For a single process, it does nothing.
 
     On PyTorch, which takes a process a device, each step averages the gradients over the processes by
-    `DistributedDataParallel`, from the first process's weights on; and an epoch's loss and metrics are those of all rows,
-    where they would be those of this process's own. On JAX and TensorFlow, Keras does both.
+    `DistributedDataParallel`, from the first process's weights on; and an epoch's loss and metrics are those of all
+    rows, where they would be those of this process's own. On JAX and TensorFlow, Keras does both.
 
-    Each process is to `fit` its own rows, `dataset.shard(count, number)`, and validates on all of its `validation_data`.
-    Whatever a process does that others wait for, they must do too: no `fit` of one alone.
+    Each process must `fit` its own rows, `dataset.shard(count, number)`; TensorFlow alone shares a dataset out itself.
+    Validation is left alone: on PyTorch every process reads all of `validation_data`.
 
     Args:
         dataset: the `BPTTDataset` that is passed to `fit`.

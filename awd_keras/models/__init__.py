@@ -2,6 +2,7 @@
 
 from awd_keras.models.awd_lstm import AWDLSTM
 from awd_keras.models.inference_step import inference_step
+from awd_keras.models.layout_map import layout_map
 from awd_keras.models.presets import PRESETS, Preset
 
-__all__ = ["AWDLSTM", "PRESETS", "Preset", "inference_step"]
+__all__ = ["AWDLSTM", "PRESETS", "Preset", "inference_step", "layout_map"]

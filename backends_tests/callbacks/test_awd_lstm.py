@@ -9,6 +9,7 @@ from awd_keras.callbacks import (
     ResetStates,
     ScaleLearningRate,
     SwapAveragedWeights,
+    SynchronizeReplicas,
     awd_lstm,
 )
 from awd_keras.data import BPTTDataset
@@ -56,12 +57,12 @@ def fit(model, epochs, initial_epoch=0, callbacks=()):
 def test_the_list():
     dataset = BPTTDataset(TOKENS, batch_size=2)
     callbacks = awd_lstm(dataset)
-    types = [ScaleLearningRate, ResetStates, NonMonotonicTrigger, SwapAveragedWeights]
+    types = [ScaleLearningRate, ResetStates, NonMonotonicTrigger, SwapAveragedWeights, SynchronizeReplicas]
     assert [type(callback) for callback in callbacks] == types
     for stop in (False, True):
         assert awd_lstm(dataset, stop_training=stop)[2].stop_training is stop
     assert callbacks[2].stop_training is False
-    assert callbacks[0].dataset is dataset
+    assert callbacks[0].dataset is callbacks[-1].dataset is dataset
 
 
 def test_an_interrupted_training_equals_a_whole_one(tmp_path):

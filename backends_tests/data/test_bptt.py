@@ -419,3 +419,35 @@ def test_epoch_is_checked(bad):
     for take in (dataset.set_epoch, dataset.window_lengths):
         with pytest.raises(ValueError, match="`epoch` must be an integer of at least 0"):
             take(bad)
+
+
+def test_shards_are_the_rows_of_the_same_windows():
+    whole = BPTTDataset(np.arange(1001), batch_size=6, bptt=20, seed=3)
+    shards = [whole.shard(3, index) for index in range(3)]
+    assert [(shard.batch_size, shard.num_shards, len(shard)) for shard in shards] == [(2, 3, len(whole))] * 3
+    for epoch in (0, 5):
+        for dataset in (whole, *shards):
+            dataset.set_epoch(epoch)
+        for index in range(len(whole)):
+            for part, expected in enumerate(whole[index]):
+                np.testing.assert_array_equal(np.concatenate([shard[index][part] for shard in shards]), expected)
+    # Each counts its own epochs, and may be shared again.
+    shards[0].set_epoch(1)
+    assert (whole.epoch, shards[1].epoch) == (5, 5)
+    half = shards[2].shard(2, 1)
+    np.testing.assert_array_equal(half[0][0], whole[0][0][5:])
+    assert half.num_shards == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((4, 0), "`num_shards` must divide .* Received: num_shards=4 with batch_size=6"),
+        ((0, 0), "`num_shards` must be a positive integer"),
+        ((3, 3), "`index` must be below `num_shards`. Received: index=3 with num_shards=3"),
+        ((3, -1), "`index` must be an integer of at least 0"),
+    ],
+)
+def test_bad_shards(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BPTTDataset(np.arange(1001), batch_size=6).shard(*arguments)

@@ -16,6 +16,7 @@ own_seed = framework.own_seed
 process = framework.process
 replicate = framework.replicate
 run_on = framework.run_on
+splits_variables = framework.splits_variables
 
 __all__ = [
     "add_gradients",
@@ -25,4 +26,5 @@ __all__ = [
     "process",
     "replicate",
     "run_on",
+    "splits_variables",
 ]

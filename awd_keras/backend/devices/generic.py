@@ -73,3 +73,8 @@ def own_seed(seed):
         seed: tensor of two integers, as a seed generator gives it.
     """
     return seed
+
+
+def splits_variables():
+    """Whether `keras.distribution` can give each device a part of a variable."""
+    return False

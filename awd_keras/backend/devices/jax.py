@@ -54,3 +54,8 @@ def add_gradients(gradients):
 def own_seed(seed):
     """As `generic.own_seed`: one mask is drawn for all devices, of which each has its rows."""
     return generic.own_seed(seed)
+
+
+def splits_variables():
+    """As `generic.splits_variables`."""
+    return True

@@ -58,3 +58,8 @@ def own_seed(seed):
         return seed
     number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
     return seed + tf.stack([number * _STRIDE, tf.zeros_like(number)])
+
+
+def splits_variables():
+    """As `generic.splits_variables`: Keras takes a distribution, and does nothing with it."""
+    return False

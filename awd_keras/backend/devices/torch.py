@@ -50,7 +50,7 @@ def run_on(devices, function, *arguments):
             max_restarts=0,
             monitor_interval=0.2,
             # What the others have to say is what the first one says.
-            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects={rank: Std.ALL for rank in range(1, devices)}),
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=dict.fromkeys(range(1, devices), Std.ALL)),
         )
         try:
             return elastic_launch(config, _run)(function, arguments)[0]
@@ -159,3 +159,8 @@ def own_seed(seed):
     first, count = seed.tolist()
     first = np.random.SeedSequence([first & 0xFFFFFFFF, rank]).generate_state(1)[0] >> 1
     return torch.tensor([int(first), count], dtype=seed.dtype, device=seed.device)
+
+
+def splits_variables():
+    """As `generic.splits_variables`."""
+    return False

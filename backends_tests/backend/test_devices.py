@@ -1,0 +1,195 @@
+"""Several devices follow one, by each framework's engine, on CPUs alone."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from awd_keras import callbacks, cli, data, models, optimizers, runs
+from awd_keras.backend import devices
+from awd_keras.runs.check_saved_model import check_saved_model
+from backends_tests.backend import several_devices
+from backends_tests.backend.several_devices import BACKEND, DEVICES
+
+SCRIPT = several_devices.__file__
+
+
+def start(*arguments):
+    # Warnings are errors there too, but those of TensorFlow and PyTorch on being imported.
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory):
+    """A run of five epochs on one device; the same whose last four are on several; and the several devices' masks."""
+    one, several, masks = (tmp_path_factory.mktemp(name) for name in ("one", "several", "masks"))
+    several_devices.train(one)
+    shutil.copytree(one, several, dirs_exist_ok=True)
+    process = start("resume", several, masks)
+    several_devices.resume(one, devices=None)
+    finish(process)
+    return one, several, masks
+
+
+def test_metrics_trigger_and_result(directories):
+    one, several = (runs.Run.open(directory) for directory in directories[:2])
+    assert several.setting("devices") == DEVICES[BACKEND]
+    measured = ("seconds", "tokens_per_second")
+    lines, expected = (
+        [{name: value for name, value in line.items() if name not in measured} for line in run.metrics()]
+        for run in (several, one)
+    )
+    assert [line["averaging"] for line in expected] == [False, False, True, True, True]
+    for line, other in zip(lines, expected, strict=True):
+        assert line == pytest.approx(other, rel=1e-4)
+    names = ("valid_perplexity", "test_perplexity", "triggered_epoch", "skipped_steps", "epochs")
+    results = [[run.result[name] for name in names] for run in (several, one)]
+    assert results[0] == pytest.approx(results[1], rel=1e-4)
+
+
+def variables(directory):
+    """Weights and all that the optimizer holds, of the last checkpoint: averages, raw iterates, the trigger's log."""
+    run = runs.Run.open(directory)
+    network = models.AWDLSTM.from_config(run.setting("model"))
+    network.build((1, None))
+    network.compile(optimizers.NTASGD.from_config(run.setting("optimizer")))
+    network.optimizer.build(network.trainable_variables)
+    assert run.checkpoints.load(network) == 5
+    return {v.path: keras.ops.convert_to_numpy(v) for v in (*network.trainable_variables, *network.optimizer.variables)}
+
+
+def test_checkpoint(directories):
+    several, one = (variables(directory) for directory in (directories[1], directories[0]))
+    assert int(one["ntasgd/iteration"]) == several_devices.WINDOWS * 5
+    assert set(several) == set(one)
+    for path, value in one.items():
+        np.testing.assert_allclose(several[path], value, rtol=1e-4, atol=1e-4 * np.abs(value).max(), err_msg=path)
+
+
+def test_files_are_written_once(directories):
+    one, several = (sorted(path.name for path in directory.iterdir()) for directory in directories[:2])
+    assert several == one
+
+
+def test_masks_differ_between_devices(directories):
+    """One program of JAX's draws one mask for all of its devices, and splits that of the rows."""
+    drawn = [np.load(path) for path in sorted(directories[2].iterdir())]
+    assert len(drawn) == (1 if BACKEND == "jax" else DEVICES[BACKEND])
+    for index, values in enumerate(drawn):
+        rows, kernel = values[:100], values[100:]
+        assert not np.array_equal(rows[:50], rows[50:])
+        for other in drawn[:index]:
+            # Half of the entries are alike by chance.
+            for mine, theirs in ((rows, other[:100]), (kernel, other[100:])):
+                assert 0.3 < np.mean(mine == theirs) < 0.7
+
+
+def test_a_dataset_that_every_process_reads_whole(monkeypatch):
+    monkeypatch.setattr(devices, "process", lambda: (0, 2))
+    dataset = data.BPTTDataset(np.arange(100) % 9, batch_size=4)
+    model = models.AWDLSTM(9, embedding_dim=2, hidden_units=2, num_layers=1)
+    model.compile()
+    with pytest.raises(ValueError, match=r"2 processes.*`dataset.shard\(2, number\)`. Received: a dataset of 1 shards"):
+        model.fit(dataset, callbacks=callbacks.awd_lstm(dataset), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("0", "Argument `devices` must be a positive integer. Received: devices=0"),
+        ("two", "argument --devices: invalid"),
+        # More than one has, and on PyTorch, where any number of processes will do, more than the rows can be split in.
+        ("7", "There are only 1 devices. Received: devices=7|Argument `devices` must divide .* devices=7 with batch_s"),
+    ],
+)
+def test_devices_that_there_are_not(given, message, tmp_path, capsys):
+    try:
+        status = cli.main(["train", "--output", str(tmp_path / "run"), "--devices", given])
+    except SystemExit as stop:  # argparse's own
+        status = stop.code
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_devices_are_one_here(tmp_path):
+    """Without another setting, a framework takes a CPU for one device; for PyTorch, each core can be one."""
+    count = devices.count_devices("all")
+    assert count == (os.cpu_count() if BACKEND == "torch" else 1)
+    assert devices.run_on(1, max, 2, 3) == 3
+
+
+if BACKEND == "jax":
+
+    def test_rows_and_words_are_split(tmp_path):
+        finish(start("split", tmp_path / "found.json"))
+        found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+        model, loss = several_devices.fit_split()
+        weights = [variable.numpy() for variable in model.trainable_variables]
+        for several in found.values():
+            assert several["loss"] == pytest.approx(loss, rel=1e-4)
+            for value, expected in zip(several["weights"], weights, strict=True):
+                np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        rows, words = found["rows"], found["words"]
+        assert rows["collectives"] == ["all-reduce"]  # the gradients, all at once
+        assert set(words["collectives"]) == {"all-reduce"}  # nobody gathers the table, or the logits
+        batch, time, vocabulary, size = several_devices.ROWS, several_devices.BPTT, 8, 4
+        assert rows["logits"] == [batch // 4, time, vocabulary]
+        assert words["logits"] == [batch // 2, time, vocabulary // 2]
+        assert rows["parts"]["awdlstm/lstm_0/training_h"] == [batch // 4, size]
+        for path, shape in words["parts"].items():
+            if "embedding" in path and "seed" not in path:
+                expected = [vocabulary // 2] if "bias" in path else [vocabulary // 2, size]
+                assert shape == expected, path
+
+    def test_meshes_without_a_place_for_words():
+        for shape, names in (((1,), ("batch",)), ((1,), ("model",)), ((1, 1), ("model", "batch"))):
+            mesh = keras.distribution.DeviceMesh(shape, names)
+            with pytest.raises(ValueError, match=r"`mesh` must have .* 'model'. Received: axis_names="):
+                models.layout_map(mesh)
+
+else:
+
+    def test_variables_are_not_split():
+        mesh = keras.distribution.DeviceMesh((1, 1), ("batch", "model"), devices=["cpu:0"])
+        with pytest.raises(NotImplementedError, match=f"only JAX splits .* Received: the backend {BACKEND}"):
+            models.layout_map(mesh)
+
+
+if BACKEND == "torch":
+
+    def test_a_device_that_is_killed(tmp_path):
+        """The run ends with a message, and goes on from a whole checkpoint."""
+        run = tmp_path / "run"
+        sizes = "--embedding-dim 4 --hidden-units 4 --num-layers 1 --batch-size 12 --bptt 70 --epochs 999"
+        process = start("command", "train", "--output", run, "--devices", 2, *sizes.split())
+        while not (run / "checkpoint-1.keras").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        # One of the two, the newest.
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 2
+        (checkpoint,) = runs.Checkpoints(run).paths()[:1]
+        check_saved_model(checkpoint)
+        kept = f"{checkpoint} is whole. To go on: awd-keras train --resume {run}"
+        assert errors.splitlines()[-1] == f"awd-keras: error: Process 2 of 2 was ended by SIGKILL. {kept}"
