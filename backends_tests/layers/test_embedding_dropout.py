@@ -59,6 +59,12 @@ def test_no_gradient_for_dropped_words(rng):
     np.testing.assert_array_equal(changed, kept)
 
 
+def test_reverse_without_a_bias(rng):
+    layer = built(rate=0.5, use_bias=False)
+    x = rng.normal(size=(2, 3, SIZE)).astype("float32")
+    np.testing.assert_allclose(to_numpy(layer(x, reverse=True)), x @ to_numpy(layer.embeddings).T, atol=1e-5)
+
+
 def test_reverse_uses_the_whole_table_and_a_bias(rng):
     layer = built(rate=0.9)
     layer.bias.assign(rng.normal(size=WORDS))

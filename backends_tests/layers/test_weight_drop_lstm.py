@@ -209,6 +209,21 @@ def test_forward_equals_numpy(rng, batch, time, features, units, masked):
         np.testing.assert_allclose(to_numpy(a), e, atol=1e-5)
 
 
+def test_a_mask_in_a_list_is_the_mask(rng):
+    """As Keras's LSTM has it."""
+    layer, x, mask = built(), sequences(rng), rng.random((BATCH, TIME)) < 0.7
+    np.testing.assert_array_equal(to_numpy(layer(x, mask=[mask])), to_numpy(layer(x, mask=mask)))
+
+
+def test_symbolic_calls():
+    """Where there are shapes and no values, nothing is drawn."""
+    layer = WeightDropLSTM(UNITS, return_sequences=True)
+    assert layer(keras.Input((None, FEATURES)), training=True).shape == (None, None, UNITS)
+    unrolled = WeightDropLSTM(UNITS, unroll=True)
+    with pytest.raises(ValueError, match="must know the number of time steps"):
+        unrolled.call(keras.KerasTensor((BATCH, None, FEATURES)))
+
+
 @pytest.mark.parametrize(
     ("batch", "time", "features", "units"), [(1, 1, 1, 1), (1, 6, 2, 3), (4, 1, 3, 2), (2, 9, 4, 5)]
 )

@@ -14,7 +14,7 @@ from awd_keras import cli
 from awd_keras.data import Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
 from awd_keras.optimizers import NTASGD
-from awd_keras.runs import Run
+from awd_keras.runs import Checkpoints, Run
 
 WORDS = ["<eos>", "a", "b", "<unk>"]
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -213,6 +213,19 @@ def test_a_model_with_flipped_bits(run, content, model):
         assert not (is_equal and any(place in part for part in data))
         equal += is_equal
     assert 0 < equal < len(places) / 4
+
+
+def test_a_checkpoint_is_kept_where_memory_runs_out(model, tmp_path, monkeypatch):
+    def load_weights(self, path):
+        raise MemoryError
+
+    checkpoints = Checkpoints(tmp_path)
+    for epoch in (1, 2):
+        checkpoints.write(epoch, model)
+    monkeypatch.setattr(keras.Model, "load_weights", load_weights)
+    with pytest.raises(MemoryError):
+        checkpoints.load(model)
+    assert [path.name for path in checkpoints.paths()] == ["checkpoint-2.keras", "checkpoint-1.keras"]
 
 
 def test_members_that_fit_their_checksums_and_yet_are_damaged(run, content):
