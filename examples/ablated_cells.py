@@ -34,6 +34,7 @@ from awd_keras.models import PRESETS
 from awd_keras.write_whole import write_whole
 
 CELLS = AblatedLSTM.VARIANTS
+OF_OPTIMIZER = ("learning_rate", "non_monotone_interval")
 BAR, WHOLE = "#0072b2", "#999999"
 
 
@@ -46,6 +47,7 @@ def parse(arguments):
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(default: 0)")
     for name in (*SIZES, "batch_size", "epochs", "non_monotone_interval"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="in place of the preset's")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="in place of the preset's")
     return parser.parse_args(arguments)
 
 
@@ -76,7 +78,7 @@ def settings_of(options, corpus):
     """All that decides what a run comes to, but its cell and seed."""
     preset = PRESETS[options.preset]
     own = {name: preset.model[name] for name in SIZES}
-    own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
+    own.update({name: preset.optimizer[name] for name in OF_OPTIMIZER})
     own.update(batch_size=preset.batch_size, epochs=preset.epochs)
     given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
@@ -107,7 +109,7 @@ def train(output, cell, seed, settings, corpus):
     directory = directory_of(output, cell, seed)
     if not resumed(directory, corpus):
         model = {**{name: settings[name] for name in SIZES}, "cell": cell}
-        optimizer = {"non_monotone_interval": settings["non_monotone_interval"]}
+        optimizer = {name: settings[name] for name in OF_OPTIMIZER}
         same = {name: settings[name] for name in ("preset", "epochs", "batch_size")}
         # A cell that can't stand the learning rate gets the same number of epochs as the others, too.
         runs.train(
@@ -128,18 +130,23 @@ def summarize(found, settings):
     """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
     rows = []
     for cell, results in found.items():
-        row = {"cell": cell, "lstm_weights": lstm_weights(cell, settings), "seeds": list(results)}
+        finite, whole = without_overflow(results), without_overflow(found["lstm"])
+        row = {"cell": cell, "lstm_weights": lstm_weights(cell, settings), "seeds": list(finite)}
+        row["overflowed"] = [seed for seed in results if seed not in finite]
         for split in SPLITS:
-            row[split] = spread([result[split] for result in results.values()])
+            row[split] = spread([result[split] for result in finite.values()])
         # Of the same seed each, which sets the windows and the embeddings of both.
-        pairs = [(results[seed], found["lstm"][seed]) for seed in results if seed in found["lstm"]]
-        ratios = [result["test_perplexity"] / whole["test_perplexity"] for result, whole in pairs]
-        row["percents"] = [100 * (ratio - 1) for ratio in ratios]
-        row["speed"] = spread([result["tokens_per_second"] / whole["tokens_per_second"] for result, whole in pairs])
-        row["averaged_from"] = [result["triggered_epoch"] for result in results.values()]
-        row["skipped_steps"] = [result["skipped_steps"] for result in results.values()]
+        pairs = [(finite[seed], whole[seed]) for seed in finite if seed in whole]
+        row["percents"] = [100 * (one["test_perplexity"] / other["test_perplexity"] - 1) for one, other in pairs]
+        row["speed"] = spread([one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs])
+        row["averaged_from"] = [result["triggered_epoch"] for result in finite.values()]
         rows.append(row)
     return rows
+
+
+def without_overflow(results):
+    """The results whose perplexities are numbers."""
+    return {seed: result for seed, result in results.items() if None not in (result[split] for split in SPLITS)}
 
 
 def lstm_weights(cell, settings):
@@ -170,16 +177,27 @@ def report(output, settings, seeds):
 
 def title(settings):
     sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
-    return f"{sizes}\n{{epochs}} epochs, {{train_tokens:,}} tokens, {{words:,}} words".format(**settings)
+    text = "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
+    return f"{sizes}\n{text}".format(**settings)
 
 
 def table(rows, settings):
-    names = ("cell", "weights in the layers", "seeds", "valid", "test", "test, change", "speed", "averaged", "left out")
+    names = (
+        "cell",
+        "weights in the layers",
+        "seeds",
+        "valid",
+        "test",
+        "test, change",
+        "speed",
+        "averaged",
+        "overflowed",
+    )
     lines = [
         f"{title(settings)}.\n",
         "Perplexities: the mean of the seeds, the least and the greatest. A change is to the LSTM of the same seed, as "
         "is the speed of training, so many times the LSTM's. The last columns have the epochs in which averaging "
-        "began, and the steps that were left out because their gradients weren't finite.\n",
+        "began, and the seeds whose perplexity overflowed, which are in no other column.\n",
         f"| {' | '.join(names)} |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
@@ -192,7 +210,7 @@ def table(rows, settings):
             f"{figure(spread(row['percents']), '+.1f')} %" if row["percents"] else "",
             figure(row["speed"], ".2f"),
             ", ".join("never" if epoch is None else str(epoch) for epoch in row["averaged_from"]),
-            ", ".join(map(str, row["skipped_steps"])),
+            ", ".join(map(str, row["overflowed"])),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -200,10 +218,13 @@ def table(rows, settings):
 
 def draw(rows, settings, path):
     """Draws the test perplexities: a bar for the mean of a cell's seeds, a stroke for each."""
-    rows = [row for row in rows if row["seeds"]]
+    rows = [row for row in rows if row["seeds"] or row["overflowed"]]
     picture = Figure(figsize=(9, 2.2 + 0.45 * len(rows)), layout="constrained")
     axes = picture.add_subplot()
     for y, row in enumerate(rows):
+        if not row["seeds"]:
+            axes.annotate("overflowed", (0, y), (8, 0), textcoords="offset points", va="center")
+            continue
         middle, least, greatest = row["test_perplexity"]
         axes.barh(y, middle, height=0.6, color=WHOLE if row["cell"] == "lstm" else BAR)
         axes.plot([least, greatest], [y, y], "|-", color="black", markersize=10)
