@@ -28,7 +28,7 @@ class DeferredLogits:
 
     def __init__(self, hidden_states, table, bias):
         self.hidden_states = hidden_states
-        self.table, self.bias = (ops.convert_to_tensor(part, dtype=hidden_states.dtype) for part in (table, bias))
+        self.table, self.bias = (ops.cast(part, hidden_states.dtype) for part in (table, bias))
         self._kept_losses = None
 
     @property

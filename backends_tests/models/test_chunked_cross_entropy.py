@@ -97,6 +97,19 @@ def test_training_steps_equal_numpy(monkeypatch):
     assert len(computed) == len(kept) > 0
 
 
+def test_mixed_precision():
+    """With a scale of the loss; the gradients are near those of float64."""
+    model = small(dtype="mixed_float16", alpha=0.0, beta=0.0, **NO_MASKS)
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0)))
+    before = weights_of(model)
+    x, y = windows()[0]
+    _, cross_entropy, gradients = oracle.AWDLSTM(before, BATCH).loss_and_gradients(x, y)
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert np.log(float(logs["perplexity"])) == pytest.approx(cross_entropy, rel=1e-3)
+    for old, new, gradient in zip(before, weights_of(model), gradients, strict=True):
+        np.testing.assert_allclose(old - new, gradient, atol=0.01 * np.abs(gradient).max())
+
+
 def trained(chunked):
     """A model after the whole recipe, what `fit` and `evaluate` say, and where it made logits, from now on too."""
     model = small(chunked, alpha=0.1, beta=0.1)
