@@ -6,12 +6,18 @@ from keras import ops
 
 from awd_keras import backend
 
-# Logits that are there at once, 128 MiB in float32. Of 33,278 words, these are the logits of 1,008 tokens; parts that
-# are much smaller add to the table's gradient so often that it takes longer.
+# Logits that are there at once: 128 MiB in float32, or those of 256 tokens. Parts that are smaller add to the table's
+# gradient so often that it takes longer.
 CHUNK = 2**25
+ROWS = 256
 
 # The model whose step is being made, and asks it for logits like these.
 deferring: contextvars.ContextVar[object] = contextvars.ContextVar("deferring", default=None)
+
+
+def rows_at_a_time(words):
+    """The tokens that are taken at a time, where each has the logits of so many words."""
+    return max(CHUNK // words, ROWS)
 
 
 class DeferredLogits:
@@ -56,7 +62,7 @@ class DeferredLogits:
             weights = ops.convert_to_tensor(sample_weight, dtype="float32")
             weights = ops.reshape(ops.broadcast_to(weights, losses_shape), (-1,))
         rows = ops.reshape(self.hidden_states, (-1, self.hidden_states.shape[-1]))
-        chunk = max(CHUNK // self.table.shape[0], 1)
+        chunk = rows_at_a_time(self.table.shape[0])
         total, losses = backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
         return total, ops.reshape(losses, losses_shape)
 

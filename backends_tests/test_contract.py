@@ -29,7 +29,6 @@ from awd_keras import (
     regularizers,
     runs,
 )
-from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.verification import Check
 
 WORDS, SIZE, BATCH, TIME = 9, 4, 2, 3
@@ -342,12 +341,6 @@ def check_logits(dtype):
     for cls in (losses.TokenCrossEntropy, *(getattr(metrics, name) for name in metrics.__all__)):
         values = [float(cls()(TARGETS, ops.cast(LOGITS, kind))) for kind in ("float32", dtype)]
         assert values[1] == pytest.approx(values[0], rel=TOLERANCES[dtype])
-    deferred = [
-        DeferredLogits(ops.cast(X, kind), LOGITS[0, 0, :, None].repeat(SIZE, 1), LOGITS[1, 1])
-        for kind in ("float32", dtype)
-    ]
-    values = [float(losses.TokenCrossEntropy()(TARGETS, logits)) for logits in deferred]
-    assert values[1] == pytest.approx(values[0], rel=TOLERANCES[dtype])
     for cls in (regularizers.ActivationRegularizer, regularizers.TemporalActivationRegularizer):
         values = [float(cls()(ops.cast(X, kind))) for kind in ("float32", dtype)]
         assert values[1] == pytest.approx(values[0], rel=TOLERANCES[dtype])

@@ -9,9 +9,10 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_floats, check_integers, check_positive_integer, check_shape
+from awd_keras.deferred_logits import rows_at_a_time
 
-# Rows of a cluster that are taken at a time. Where programs have fixed shapes, as on JAX, so many are computed for any
-# part of that, and products of fewer rows are slow.
+# Tokens of a cluster after the first that are taken at a time. Where programs have fixed shapes, as on JAX, so many are
+# computed for any part of that, and products of fewer rows are slow.
 ROWS = 128
 
 
@@ -216,7 +217,11 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return ops.log_softmax(ops.cast(logits, keras.backend.result_type("float32", logits.dtype)))
 
     def _cross_entropy(self, index, ids, weights, rows, count=None):
-        return backend.linear_cross_entropy(ids, weights, rows, *self._weights(index), ROWS, count)
+        table, bias = self._weights(index)
+        chunk = rows_at_a_time(table.shape[0])
+        return backend.linear_cross_entropy(
+            ids, weights, rows, table, bias, min(chunk, ROWS) if index else chunk, count
+        )
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
         if reverse:

@@ -8,6 +8,7 @@ SCRIPT = """
 import keras
 import numpy as np
 from backends_tests import oracle
+from awd_keras import backend
 from awd_keras.layers import WeightDropLSTM
 from backends_tests.test_contract import LAYERS, check_logits, check_policy, check_training
 
@@ -51,6 +52,13 @@ for variable, before, difference in zip(layer.trainable_variables, weights, diff
     gradient = before - variable.numpy()
     for index, value in difference.items():
         np.testing.assert_allclose(gradient[index], value, atol=1e-7)
+
+rows, table = rng.normal(size=(7, 3)), rng.normal(size=(5, 3))
+ids, weights, bias = np.arange(7, dtype="int32") % 5, rng.normal(size=7), rng.normal(size=5)
+tensors = [keras.ops.convert_to_tensor(array) for array in (ids, weights, rows, table, bias)]
+total, _ = backend.linear_cross_entropy(*tensors, 3)
+losses = -oracle.log_softmax(rows @ table.T + bias)[np.arange(7), ids]
+np.testing.assert_allclose(keras.ops.convert_to_numpy(total), weights @ losses, rtol=1e-12)
 
 keras.config.set_floatx("float32")
 for cls in LAYERS:

@@ -25,7 +25,7 @@ TEXT = np.random.default_rng(0).integers(0, WORDS, BATCH * 4 * TIME + 1)
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Parts of 7 tokens, of which a window has three, the last one smaller."""
-    monkeypatch.setattr(deferred_logits, "CHUNK", 7 * WORDS)
+    monkeypatch.setattr(deferred_logits, "rows_at_a_time", lambda words: 7)
 
 
 def small(chunked=True, words=WORDS, **kwargs):
