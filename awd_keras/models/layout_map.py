@@ -5,7 +5,7 @@ import keras
 from awd_keras.backend import devices
 
 
-def layout_map(mesh):
+def layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
     """What `keras.distribution.ModelParallel` needs to split the vocabulary of an `AWDLSTM` between devices.
 
     The embedding's table, the decoder's bias, and the optimizer's copies of them lie along the mesh's axis `"model"`:
