@@ -18,6 +18,7 @@ at any moment, the same command goes on where it was. A run is in CELL/seed-N, a
 """
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -29,11 +30,12 @@ from matplotlib.patches import Patch
 
 from awd_keras import runs
 from awd_keras.data import Corpus
-from awd_keras.layers import AblatedLSTM
 from awd_keras.models import PRESETS
 from awd_keras.write_whole import write_whole
 
-CELLS = AblatedLSTM.VARIANTS
+# The widths of a cell's kernel, recurrent kernel and bias, in units.
+WIDTHS = {"lstm": (4, 4, 4), "-srnn": (4, 3, 3), "-srnn-out": (3, 2, 2), "-srnn-hidden": (4, 0, 3), "-gates": (1, 1, 1)}
+CELLS = tuple(WIDTHS)
 OF_OPTIMIZER = ("learning_rate", "non_monotone_interval")
 BAR, WHOLE = "#0072b2", "#999999"
 
@@ -130,7 +132,7 @@ def summarize(found, settings):
     """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
     rows = []
     for cell, results in found.items():
-        finite, whole = without_overflow(results), without_overflow(found["lstm"])
+        finite, whole = without_overflow(results), without_overflow(found.get("lstm", {}))
         row = {"cell": cell, "lstm_weights": lstm_weights(cell, settings), "seeds": list(finite)}
         row["overflowed"] = [seed for seed in results if seed not in finite]
         for split in SPLITS:
@@ -152,13 +154,11 @@ def without_overflow(results):
 def lstm_weights(cell, settings):
     """How many weights the layers of a cell have."""
     last, hidden, layers = (settings[name] for name in SIZES)
-    shapes = list(zip([last, *[hidden] * (layers - 1)], [*[hidden] * (layers - 1), last], strict=True))
-    count = 0
-    for inputs, units in shapes:
-        layer = AblatedLSTM(units, cell)
-        layer.build((None, None, inputs))
-        count += layer.count_params()
-    return count
+    sizes = [last, *[hidden] * (layers - 1), last]
+    kernel, recurrent_kernel, bias = WIDTHS[cell]
+    return sum(
+        units * (inputs * kernel + units * recurrent_kernel + bias) for inputs, units in itertools.pairwise(sizes)
+    )
 
 
 def report(output, settings, seeds):
