@@ -62,8 +62,8 @@ class AdaptiveSoftmax(keras.layers.Layer):
     >>> h = layer(np.array([[1, 20, 800]]))
     >>> tuple(h.shape), tuple(layer(h, reverse=True).shape)
     ((1, 3, 16), (1, 3, 1000))
-    >>> float(layer.loss(h, np.array([[2, 900, 7]]))) > 0
-    True
+    >>> tuple(layer.loss(h, np.array([[2, 900, 7]])).shape)
+    ()
     """
 
     def __init__(
