@@ -1,10 +1,11 @@
 """A model that is built for ids, whatever Keras says that they are."""
 
+import keras
 from keras import ops
 
 
-class BuiltForIds:
-    """Mixin for a `keras.Model` of ids and targets that are ids.
+class BuiltForIds(keras.Model):
+    """A `keras.Model` of ids and targets that are ids.
 
     On several devices of TensorFlow, Keras builds a model for the mean of what the devices have, and the mean of
     integers is none.

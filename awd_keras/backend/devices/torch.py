@@ -55,7 +55,8 @@ def run_on(devices, function, *arguments):
         try:
             return elastic_launch(config, _run)(function, arguments)[0]
         except ChildFailedError as error:
-            raise _reason(*error.get_first_failure(), devices) from None
+            rank, failure = error.get_first_failure()
+            raise _reason(rank, failure, devices) from None
         except SignalException as stop:
             # The processes have ended. Now what the signal does here.
             _handle(handlers)
