@@ -60,7 +60,8 @@ class AWDLSTM(BuiltForIds, DefersLogits):
 
     Raises:
         ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), or there is no such cell; when called,
-            if the inputs aren't integers of two axes; when training or scoring, if a token id is outside the vocabulary.
+            if the inputs aren't integers of two axes; when training or scoring, if a token id is outside the
+            vocabulary.
 
     Example:
 
