@@ -10,8 +10,8 @@ import keras
 from keras.src.backend import get_keras_mask, rnn, set_keras_mask
 from keras.src.losses.loss import reduce_weighted_values
 
-from awd_keras.backend.generic import linear_cross_entropy as generic_linear_cross_entropy
 from awd_keras.backend.generic import lstm as generic_lstm
+from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
 
 _name = keras.config.backend()
 framework = importlib.import_module(
@@ -31,10 +31,8 @@ keep_by_columns = framework.keep_by_columns
 keep_losses = framework.keep_losses
 keep_mask = framework.keep_mask
 kept_losses = framework.kept_losses
-linear_cross_entropy = framework.linear_cross_entropy
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
-register_structure = framework.register_structure
 weighted_sums = framework.weighted_sums
 
 __all__ = [

@@ -1,7 +1,6 @@
 """JAX."""
 
 import contextlib
-import functools
 import math
 
 import jax
@@ -164,75 +163,6 @@ def weighted_sums(forget, addends, initial):
 def cross_entropy(ids, rows):
     """As `generic.cross_entropy`."""
     return generic.cross_entropy(ids, rows)
-
-
-def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """As `generic.linear_cross_entropy`."""
-    # Even parts, of which the last is filled up.
-    length = len(rows)
-    parts = max(-(-length // chunk), 1)
-    size = max(-(-length // parts), 1)
-    count = length if count is None else count
-    ids, weights, rows = (
-        jnp.pad(x, ((0, parts * size - length), *[(0, 0)] * (x.ndim - 1))) for x in (ids, weights, rows)
-    )
-    total, losses = _linear_cross_entropy(size, count, ids, weights, rows, table, bias)
-    return total, jax.lax.stop_gradient(losses)[:length]
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _linear_cross_entropy(size, count, ids, weights, rows, table, bias):
-    return _by_parts(size, count, ids, weights, rows, table, bias, differentiated=False)[0]
-
-
-def _by_parts(size, count, ids, weights, rows, table, bias, differentiated):
-    dtype = jnp.promote_types(jnp.float32, rows.dtype)
-    weights = weights.astype(dtype)
-
-    def step(part, sums):
-        start = part * size
-        h, targets, weight = (jax.lax.dynamic_slice_in_dim(x, start, size) for x in (rows, ids, weights))
-        valid = (start + jnp.arange(size)) < count
-        log_p = jax.nn.log_softmax((h @ table.T + bias).astype(dtype))
-        part_losses = jnp.where(valid, -jnp.take_along_axis(log_p, targets[:, None], axis=1)[:, 0], 0)
-        losses, *gradients = sums
-        losses = jax.lax.dynamic_update_slice_in_dim(losses, part_losses, start, 0)
-        if not differentiated:
-            return (losses,)
-        d_rows, d_table, d_bias = gradients
-        weight = jnp.where(valid, weight, 0)[:, None]
-        is_target = targets[:, None] == jnp.arange(len(table))
-        d_logits = (jnp.exp(log_p) - is_target) * weight
-        d_bias += d_logits.sum(0)
-        d_logits = d_logits.astype(rows.dtype)
-        d_rows = jax.lax.dynamic_update_slice_in_dim(d_rows, (d_logits @ table).astype(dtype), start, 0)
-        d_table += d_logits.T @ h
-        return losses, d_rows, d_table, d_bias
-
-    sums = [jnp.zeros(len(rows), dtype)]
-    if differentiated:
-        sums += [jnp.zeros(x.shape, dtype) for x in (rows, table, bias)]
-    losses, *gradients = jax.lax.fori_loop(0, -(-count // size), step, tuple(sums))
-    return (weights @ losses, losses), gradients
-
-
-def _linear_cross_entropy_forward(size, count, ids, weights, rows, table, bias):
-    results, gradients = _by_parts(size, count, ids, weights, rows, table, bias, differentiated=True)
-    like = [x[:0] for x in (weights, rows, table, bias)]  # what has their dtypes
-    return results, ([results[1], *gradients], like)
-
-
-def _linear_cross_entropy_backward(size, saved, d_results):
-    gradients, like = saved
-    return None, None, *((d_results[0] * d).astype(x.dtype) for d, x in zip(gradients, like, strict=True))
-
-
-_linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
-
-
-def register_structure(cls):
-    """As `generic.register_structure`."""
-    jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))
 
 
 def keep_losses(targets, logits, losses):

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from keras.src import activations
 from keras.src.backend.torch.core import convert_to_tensor, get_device
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
@@ -86,57 +85,6 @@ def weighted_sums(forget, addends, initial):
 def cross_entropy(ids, rows):
     """As `generic.cross_entropy`."""
     return functional.cross_entropy(rows, ids.long(), reduction="none")
-
-
-def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """As `generic.linear_cross_entropy`."""
-    count = rows.shape[0] if count is None else int(count)
-    return _LinearCrossEntropy.apply(ids.long(), weights, rows, table, bias, chunk, count)
-
-
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, ids, weights, rows, table, bias, chunk, count):
-        dtype = torch.promote_types(torch.float32, rows.dtype)
-        weights = weights.to(dtype)
-        losses = rows.new_zeros(len(rows), dtype=dtype)
-        differentiated = any(ctx.needs_input_grad)
-        if differentiated:
-            d_rows, d_table, d_bias = (torch.zeros_like(x, dtype=dtype) for x in (rows, table, bias))
-        for start in range(0, count, chunk):
-            part = slice(start, min(start + chunk, count))
-            logits = torch.addmm(bias, rows[part], table.T)
-            log_p = torch.log_softmax(logits, dim=-1, dtype=dtype)
-            targets = ids[part, None]
-            losses[part] = -log_p.gather(1, targets).squeeze(1)
-            if not differentiated:
-                continue
-            # In place, as there is no end to these arrays.
-            weight = weights[part, None]
-            d_logits = log_p.exp_().mul_(weight).scatter_add_(1, targets, -weight)
-            d_bias += d_logits.sum(0)
-            d_logits = d_logits.to(rows.dtype)
-            d_rows[part] = d_logits @ table
-            if dtype == rows.dtype:
-                d_table.addmm_(d_logits.T, rows[part])
-            else:
-                d_table += d_logits.T @ rows[part]
-        if differentiated:
-            ctx.save_for_backward(losses, d_rows, d_table, d_bias)
-            ctx.dtypes = rows.dtype, table.dtype, bias.dtype
-        ctx.mark_non_differentiable(losses)
-        return torch.dot(weights, losses), losses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, d_total, _):
-        losses, *gradients = ctx.saved_tensors
-        scaled = [(d_total * gradient).to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)]
-        return None, d_total * losses, *scaled, None, None
-
-
-def register_structure(cls):
-    """As `generic.register_structure`; PyTorch's autograd looks at tensors alone."""
 
 
 def keep_losses(targets, logits, losses):

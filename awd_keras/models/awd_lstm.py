@@ -14,6 +14,7 @@ from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, Weigh
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import Perplexity
 from awd_keras.models.built_for_ids import BuiltForIds
+from awd_keras.models.checks_ids import ChecksIds
 from awd_keras.models.defers_logits import DefersLogits
 from awd_keras.models.presets import PRESETS
 from awd_keras.optimizers import NTASGD
@@ -28,7 +29,7 @@ def _seeds(seed):
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AWDLSTM(BuiltForIds, DefersLogits):
+class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
@@ -265,51 +266,19 @@ class AWDLSTM(BuiltForIds, DefersLogits):
         with backend.exporting(self.variables):
             return super().export(*args, **kwargs)
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self._check_ids(x, y)
-        return super().fit(x, y, *args, **kwargs)
-
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, from a zero state."""
-        self._check_ids(x, y)
         self._reset_inference_states()
         return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
-        self._check_ids(x)
         self._reset_inference_states()
         return super().predict(x, *args, **kwargs)
-
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_ids(x, y)
-        return super().train_on_batch(x, y, *args, **kwargs)
-
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        self._check_ids(x, y)
-        return super().test_on_batch(x, y, *args, **kwargs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        self._check_ids(x)
-        return super().predict_on_batch(x)
 
     def _reset_inference_states(self):
         for lstm in self.lstms:
             lstm.reset_inference_state()
-
-    def _check_ids(self, x, y=None):
-        # Compiled code can't raise: JAX would look up NaN, XLA another word.
-        for name, values in (("x", x), ("y", y)):
-            ids = getattr(values, "tokens", values)
-            if not isinstance(ids, np.ndarray) or ids.size == 0:
-                continue
-            check_integers(name, ids)
-            for value in (ids.min(), ids.max()):
-                if not 0 <= value < self.vocabulary_size:
-                    raise ValueError(
-                        f"Argument `{name}` must hold token ids in [0, {self.vocabulary_size}), the vocabulary. "
-                        f"Received: {value}"
-                    )
 
     def get_config(self) -> dict:
         return {
