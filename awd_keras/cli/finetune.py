@@ -2,6 +2,7 @@
 
 import pathlib
 
+from awd_keras.cli.devices import add_devices
 from awd_keras.cli.report import report, verbosity
 from awd_keras.cli.text import add_data, read_corpus_again
 
@@ -22,6 +23,7 @@ def add(commands, common):
         help="directory of the new run, with which train --resume goes on (default: RUN-finetuned)",
     )
     finetune.add_argument("--overwrite", action="store_true", help="replace the run in --output")
+    add_devices(finetune, "the run's")
     finetune.add_argument("--epochs", type=int, metavar="N", help="the most epochs (default: the preset's)")
 
 
@@ -37,6 +39,7 @@ def main(options):
             output,
             epochs=options.epochs,
             corpus=read_corpus_again(options.data, options.run),
+            devices=options.devices,
             overwrite=options.overwrite,
             verbose=verbosity(),
         ),

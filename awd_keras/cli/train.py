@@ -1,5 +1,6 @@
 """`awd-keras train`."""
 
+from awd_keras.cli.devices import add_devices
 from awd_keras.cli.report import report, verbosity
 from awd_keras.cli.text import add_data, read_corpus, read_corpus_again
 
@@ -72,12 +73,7 @@ def add(commands, common):
         action="store_true",
         help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
     )
-    train.add_argument(
-        "--devices",
-        type=_devices,
-        metavar="N",
-        help="number of devices that the rows of a batch are split between, or all (default: 1)",
-    )
+    add_devices(train, "1")
     own = train.add_argument_group("in place of the preset's own")
     own.add_argument("--epochs", type=int, metavar="N")
     own.add_argument("--batch-size", type=int, metavar="N", help="rows of the training tokens")
@@ -142,10 +138,6 @@ def _resume(options):
         more = "" if result.get("stopped_epoch") else "; --epochs gives it more"
         print(f"The run is finished after epoch {result['epochs']}, so there is nothing to do{more}")
     return result
-
-
-def _devices(text):
-    return text if text == "all" else int(text)
 
 
 def _given(options, table):

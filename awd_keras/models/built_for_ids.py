@@ -1,4 +1,4 @@
-"""A model that is built for ids, whatever Keras says that they are."""
+"""A base of models that are built for ids, whatever Keras says that they are."""
 
 import keras
 from keras import ops

@@ -9,6 +9,7 @@ from awd_keras.checks import check_positive_integer
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
 from awd_keras.runs.corpus_of import corpus_of
+from awd_keras.runs.count_devices import count_devices
 from awd_keras.runs.file_digest import file_digest
 from awd_keras.runs.finish import finish, versions
 from awd_keras.runs.run import Run
@@ -20,6 +21,7 @@ def finetune(
     *,
     epochs: int | None = None,
     corpus: Corpus | None = None,
+    devices: int | str | None = None,
     overwrite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
@@ -40,6 +42,7 @@ def finetune(
         epochs: the most epochs. Defaults to the preset's.
         corpus: the text that the run is trained on. Defaults to where `train` had it from, if that was
             `Corpus.from_directory` or `Corpus.python_docs`.
+        devices: number of devices, or `"all"`. Defaults to the run's.
         overwrite: whether a run that is already in `output` is replaced.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
@@ -74,6 +77,7 @@ def finetune(
         )
     epochs = PRESETS[old.setting("preset")].epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
+    devices = count_devices(old.setting("devices") if devices is None else devices, old.setting("batch_size"))
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     if pathlib.Path(output).resolve() == old.directory.resolve():
@@ -84,6 +88,7 @@ def finetune(
         "backend": keras.backend.backend(),
         "model": old.model().get_config(),
         "epochs": epochs,
+        "devices": devices,
         "text": corpus.source,
         "versions": versions(),
         "finetuned_from": {

@@ -40,7 +40,7 @@ def resume(
     Raises:
         FileNotFoundError: if there is no run, or its text or best model is gone.
         ValueError: if the run can't be read or has lost its checkpoints or metrics, the text is another one, `epochs`
-            is less than what has been trained already, or `skip_nonfinite` isn't a boolean.
+            is less than what has been trained already, there are fewer devices, or `skip_nonfinite` isn't a boolean.
         OSError: if the run can't be written, for example on a full disk.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.

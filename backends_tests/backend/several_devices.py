@@ -117,7 +117,8 @@ def collectives(model):
 
     window = np.zeros((ROWS, BPTT), "int32")
     state = model._get_jax_state(True, True, True, True)
-    step = jax.jit(model.train_step, out_shardings=(None, model._get_state_sharding_spec()))
+    # As Keras compiles it, so that it needn't be compiled again.
+    step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
     program = step.lower(state, _distribute_data((window, window, None))).compile().as_text()
     kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
     return re.findall(rf" ({kinds})(?:-start)?\(", program)
@@ -160,7 +161,13 @@ def main(command, *arguments):
 
         run, masks = arguments
         resume(run, "all" if BACKEND != "torch" else DEVICES[BACKEND])
-        devices.run_on(DEVICES[BACKEND], draw, masks)
+        if BACKEND == "torch":
+            # Each number in turn, as processes take long to start.
+            for number in range(DEVICES[BACKEND]):
+                devices.framework.process = devices.process = lambda number=number: (number, DEVICES[BACKEND])
+                draw(masks)
+        else:
+            devices.run_on(DEVICES[BACKEND], draw, masks)
     elif command == "split":
         split(*arguments)
     else:

@@ -130,6 +130,24 @@ def test_devices_that_there_are_not(given, message, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_keeps_its_number_of_devices(directories, tmp_path):
+    """Resumed or fine-tuned on a machine that has fewer, it says so, and takes another number."""
+    with pytest.raises(ValueError, match="There are only 1 devices|must divide the rows"):
+        runs.finetune(directories[0], tmp_path / "run", corpus=several_devices.corpus(), devices=7)
+    several = tmp_path / "several"
+    shutil.copytree(directories[1], several)
+    if BACKEND != "torch":  # which takes any number of processes for devices
+        for go_on in (
+            lambda: runs.finetune(several, tmp_path / "run", corpus=several_devices.corpus()),
+            lambda: runs.resume(several, several_devices.corpus(), epochs=6, verbose=0),
+        ):
+            with pytest.raises(ValueError, match=f"There are only 1 devices. Received: devices={DEVICES[BACKEND]}"):
+                go_on()
+    runs.resume(several, several_devices.corpus(), epochs=6, devices=1, verbose=0)
+    run = runs.Run.open(several)
+    assert (run.setting("devices"), len(run.metrics())) == (1, 6)
+
+
 def test_all_devices_are_one_here(tmp_path):
     """Without another setting, a framework takes a CPU for one device; for PyTorch, each core can be one."""
     count = devices.count_devices("all")

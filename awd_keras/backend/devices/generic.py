@@ -31,8 +31,10 @@ def run_on(devices, function, *arguments):
         What the function returns.
 
     Raises:
+        ValueError: if there are fewer devices.
         ChildProcessError: if a process has been killed.
     """
+    count_devices(devices)
     return function(*arguments)
 
 

@@ -27,7 +27,7 @@ def count_devices(devices):
 
 def run_on(devices, function, *arguments):
     """As `generic.run_on`."""
-    if devices == 1:
+    if count_devices(devices) == 1:
         return function(*arguments)
     with _Rows(devices=keras.distribution.list_devices()[:devices]).scope():
         return function(*arguments)

@@ -18,7 +18,7 @@ def count_devices(devices):
 
 def run_on(devices, function, *arguments):
     """As `generic.run_on`."""
-    if devices == 1:
+    if count_devices(devices) == 1:
         return function(*arguments)
     with tf.distribute.MirroredStrategy(_devices()[:devices]).scope():
         return function(*arguments)

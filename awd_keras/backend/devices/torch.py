@@ -1,6 +1,7 @@
 """PyTorch: DistributedDataParallel, in one process for each device."""
 
 import builtins
+import functools
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ def count_devices(devices):
 
 def run_on(devices, function, *arguments):
     """As `generic.run_on`, by what `torchrun` runs."""
-    if devices == 1:
+    if count_devices(devices) == 1:
         return function(*arguments)
     # Only here, as it takes longer to import than a small model to build.
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
@@ -131,6 +132,7 @@ def replicate(model):
     call = model.call
     parallel = DistributedDataParallel(_Forward(model))
 
+    @functools.wraps(call)
     def replicated(*args, training=False, **kwargs):
         return (parallel if training else call)(*args, training=training, **kwargs)
 
