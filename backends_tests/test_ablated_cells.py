@@ -68,13 +68,13 @@ def test_the_settings_are_the_preset_s_own_but_for_those_given(cells):
     assert changed == {**own, "epochs": 4, "hidden_units": 7, "learning_rate": 3.0}
 
 
-def test_the_figures_of_the_table(cells, tmp_path, monkeypatch):
+def test_the_figures_of_the_table(cells):
     found = {
         "lstm": {0: result(100.0), 1: result(120.0)},
         "-srnn": {0: result(110.0, 50.0, 4), 1: result(126.0, 80.0)},
         "-srnn-out": {0: result(None), 1: result(130.0)},
-        "-srnn-hidden": {0: result(None)},
-        "-gates": {},
+        "-srnn-hidden": {},
+        "-gates": {0: result(None)},
     }
     rows = {row["cell"]: row for row in cells.summarize(found, SETTINGS)}
     assert rows["-srnn"]["test_perplexity"] == [118.0, 110.0, 126.0]
@@ -90,18 +90,28 @@ def test_the_figures_of_the_table(cells, tmp_path, monkeypatch):
         f"{change} | 0.65 (0.50 to 0.80) | 4, never |  |"
     )
     assert lines[2] == "| lstm-srnn-out | 516 | 1 | 260.0 | 130.0 | +8.3 % | 1.00 | never | 0 |"
-    assert lines[3] == "| lstm-srnn-hidden | 426 |  |  |  |  |  |  | 0 |"
-    assert lines[4] == "| lstm-gates | 210 |  |  |  |  |  |  |  |"
+    assert lines[3] == "| lstm-srnn-hidden | 426 |  |  |  |  |  |  |  |"
+    assert lines[4] == "| lstm-gates | 210 |  |  |  |  |  |  | 0 |"
+
+
+def test_the_picture(cells, tmp_path, monkeypatch):
+    found = {
+        "lstm": {0: result(100.0), 1: result(120.0)},
+        "-srnn": {0: result(130.0)},
+        "-srnn-out": {0: result(2000.0)},
+        "-srnn-hidden": {},
+        "-gates": {0: result(None)},
+    }
     drawn = []
     monkeypatch.setattr(cells.Figure, "savefig", lambda self, path, **_: drawn.append(self))
-    cells.draw(list(rows.values()), TITLE, tmp_path)
+    cells.draw(cells.summarize(found, SETTINGS), TITLE, tmp_path)
     (axes,) = drawn[0].axes
-    # What isn't finished isn't drawn, and what overflowed says so.
-    labels = ["lstm", "lstm-srnn", "lstm-srnn-out", "lstm-srnn-hidden"]
+    # What isn't finished isn't drawn, what overflowed says so, and a long bar leaves room for the others.
+    labels = ["lstm", "lstm-srnn", "lstm-srnn-out", "lstm-gates"]
     assert [label.get_text() for label in axes.get_yticklabels()] == labels
-    assert [bar[0].get_width() for bar in axes.containers] == pytest.approx([110, 118, 130])
-    assert [list(line.get_xdata()) for line in axes.lines] == [[100, 120], [110, 126], [130, 130]]
-    assert [text.get_text() for text in axes.texts] == ["110.0", "118.0", "130.0", "overflowed"]
+    assert [bar[0].get_width() for bar in axes.containers] == pytest.approx([110, 130, 220])
+    assert [list(line.get_xdata()) for line in axes.lines] == [[100, 120], [130, 130]]
+    assert [text.get_text() for text in axes.texts] == ["110.0", "130.0", "2,000.0, cut", "overflowed"]
 
 
 @pytest.fixture

@@ -221,17 +221,22 @@ def draw(rows, settings, path):
     rows = [row for row in rows if row["seeds"] or row["overflowed"]]
     picture = Figure(figsize=(9, 2.2 + 0.45 * len(rows)), layout="constrained")
     axes = picture.add_subplot()
+    means = [row["test_perplexity"][0] for row in rows if row["seeds"]]
+    # A cell that has learned nothing would leave no room for the others.
+    longest = 2 * min(means, default=1)
     for y, row in enumerate(rows):
         if not row["seeds"]:
             axes.annotate("overflowed", (0, y), (8, 0), textcoords="offset points", va="center")
             continue
         middle, least, greatest = row["test_perplexity"]
-        axes.barh(y, middle, height=0.6, color=WHOLE if row["cell"] == "lstm" else BAR)
-        axes.plot([least, greatest], [y, y], "|-", color="black", markersize=10)
-        axes.annotate(f"{middle:.1f}", (greatest, y), (8, 0), textcoords="offset points", va="center")
+        axes.barh(y, min(middle, longest), height=0.6, color=WHOLE if row["cell"] == "lstm" else BAR)
+        if middle <= longest:
+            axes.plot([least, greatest], [y, y], "|-", color="black", markersize=10)
+        end, text = (greatest, f"{middle:.1f}") if middle <= longest else (longest, f"{middle:,.1f}, cut")
+        axes.annotate(text, (end, y), (8, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(rows)), [label(row["cell"]) for row in rows])
     axes.invert_yaxis()
-    axes.margins(x=0.1)
+    axes.margins(x=0.15)
     axes.set_axisbelow(True)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("test perplexity")
