@@ -9,7 +9,7 @@ from awd_keras.layers import ablated_equations
 from backends_tests import oracle
 from backends_tests.backend.differentiated import differentiated
 
-BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
+BATCH, TIME, FEATURES, UNITS = 3, 5, 3, 4
 # The function, and the widths of kernel, recurrent kernel and bias in units.
 VARIANTS = {
     "-srnn": (ablated_equations.gates_of_hidden, (4, 3, 3)),
@@ -17,7 +17,8 @@ VARIANTS = {
     "-srnn-hidden": (ablated_equations.gates_of_inputs, (4, 0, 3)),
     "-gates": (ablated_equations.simple_rnn, (1, 1, 1)),
 }
-MASK = np.array([[True, False, True, True, False], [False, True, False, False, True]])
+# Of the last sequence no step counts: its state stays what it was.
+MASK = np.array([[1, 0, 1, 1, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
 
 
 def check(rng, variant, has_bias=True, mask=None, recurrent_mask=None, go_backwards=False, zero_output_for_mask=False):
@@ -75,7 +76,7 @@ def test_values_and_gradients_equal_numpy(rng, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_with_all_that_keras_has(rng, variant):
     """Backwards, with masks of steps and of the state, zeros for steps that don't count, and no bias."""
-    recurrent_mask = np.array([[0, 2, 2, 0], [2, 0, 2, 2]], "float32")
+    recurrent_mask = np.array([[0, 2, 2, 0], [2, 0, 2, 2], [2, 2, 0, 0]], "float32")
     check(
         rng,
         variant,
