@@ -188,7 +188,8 @@ def test_the_text_is_found_again(copy, tmp_path, monkeypatch):
     for split in ("train", "valid", "test"):
         text = " ".join(words[getattr(corpus, split)]).replace(" <eos> ", "\n")
         (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
-    for original in (Corpus.from_directory(tmp_path, min_count=9), Corpus.python_docs(min_count=4)):
+    cached = Corpus.from_directory(tmp_path, min_count=8, cache=tmp_path / "cache")
+    for original in (Corpus.from_directory(tmp_path, min_count=9), cached, Corpus.python_docs(min_count=4)):
         path = directory / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
         changed = {**config, "text": original.source, "text_digest": original.digest}
