@@ -35,6 +35,8 @@ SUBJECTS = [
     ("ours", "cache", {"tokens": 20, "window": 7}),
     ("stock_keras", "training", {"steps": 2}),
     ("products", "training", {"steps": 2}),
+    ("one_layer", "forward", {"cell": "lstm"}),
+    ("one_layer", "training", {"cell": "-srnn-hidden"}),
     ("softmax", "plain", {}),
     ("softmax", "chunked", {}),
     ("softmax", "adaptive", {}),
