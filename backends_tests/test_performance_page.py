@@ -86,3 +86,27 @@ def test_a_cache(backend):
         f"{row['model, s (extrapolated)']:.0f}",
         f"{row['with the model, times as fast']:.1f}",
     ] in on_page("A cache")
+
+
+MEASURED = sorted({(row["vocabulary"], row["backend"]) for row in rows_of("vocabulary")})
+
+
+@pytest.mark.parametrize(
+    ("words", "backend"), [*MEASURED, *((words, "PyTorch's own") for words, on in MEASURED if on == "torch")]
+)
+def test_large_vocabularies(words, backend):
+    rows = [row for row in rows_of("vocabulary") if row["vocabulary"] == words]
+
+    def figure(subject, column, form):
+        if backend in BACKENDS:
+            return format(row_of(rows, backend=backend, subject=subject)[column], form)
+        return "-" if subject == "chunked" else format(row_of(rows, subject=f"PyTorch's {subject}")[column], form)
+
+    subjects = ("plain", "chunked", "adaptive")
+    assert [
+        f"{words:,}",
+        backend,
+        figure("plain", "seconds", ".1f"),
+        *(figure(subject, "of plain's time", ".2f") for subject in subjects[1:]),
+        *(figure(subject, "peak over idle, MiB", ",.0f") for subject in subjects),
+    ] in on_page("Large vocabularies")
