@@ -219,7 +219,7 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
         (["--input-dropout", "-0.1"], "`input_dropout`"),
         (["--hidden-units", "0"], "`hidden_units`"),
         (["--num-layers", "-1"], "`num_layers`"),
-        (["--cell=-rnn"], "`cell` must be one of 'lstm', '-srnn', '-srnn-out', '-srnn-hidden', '-gates'. Received: cell='-"),
+        (["--cell=-rnn"], "`cell` must be one of 'lstm', '-srnn', '-srnn-out', '-srnn-hidden', '-gates'"),
         (["--batch-size", "0"], "`batch_size`"),
         (["--batch-size", "100000"], "batch_size=100000"),
         (["--bptt", "0"], "`bptt`"),
