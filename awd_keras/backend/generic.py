@@ -104,16 +104,17 @@ def weighted_sums(forget, addends, initial):
     forget, addends = by_step(forget), by_step(addends)
     left, sums = [forget[0]], [addends[0]]
     for f, a in zip(forget[1:], addends[1:], strict=True):
-        left.append(ops.multiply(f, left[-1]))
-        sums.append(ops.add(ops.multiply(f, sums[-1]), a))
+        left.append(f * left[-1])
+        sums.append(f * sums[-1] + a)
 
     def step(block, state):
         f, a = block[:, :units], block[:, units:]
-        return state[0], [ops.add(ops.multiply(f, state[0]), a)]
+        # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
+        return state[0], [f * state[0] + a]
 
     ends = ops.concatenate([left[-1], sums[-1]], axis=-1)
     _, before, _ = keras_backend.rnn(step, ends, [initial], unroll=length is not None)
-    whole = [ops.add(ops.multiply(f, before), a) for f, a in zip(left, sums, strict=True)]
+    whole = [f * before + a for f, a in zip(left, sums, strict=True)]
     return ops.reshape(ops.stack(whole, axis=2), (batch_size, blocks * steps, units))[:, :time]
 
 

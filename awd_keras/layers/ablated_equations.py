@@ -23,7 +23,8 @@ def simple_rnn(
         projections = ops.add(projections, bias)
 
     def step(projection, state):
-        h = activation(ops.add(projection, ops.matmul(_masked(state[0], recurrent_mask), recurrent_kernel)))
+        # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
+        h = activation(projection + ops.matmul(_masked(state[0], recurrent_mask), recurrent_kernel))
         return h, [h, h]
 
     return _loop(step, projections, initial_state, **loop)
@@ -48,9 +49,9 @@ def gates_of_hidden(
     def step(projection, state):
         h, c = state
         gates, content = projection[:, :-units], projection[:, -units:]
-        gates = recurrent_activation(ops.add(gates, ops.matmul(_masked(h, recurrent_mask), recurrent_kernel)))
+        gates = recurrent_activation(gates + ops.matmul(_masked(h, recurrent_mask), recurrent_kernel))
         i, f, *o = ops.split(gates, gates.shape[-1] // units, axis=-1)
-        c = ops.add(ops.multiply(f, c), ops.multiply(i, content))
+        c = f * c + i * content
         h = ops.multiply(o[0], activation(c)) if o else c
         return h, [h, c]
 

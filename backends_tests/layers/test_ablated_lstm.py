@@ -140,6 +140,12 @@ def test_carries_its_state_from_window_to_window(rng, variant):
     np.testing.assert_allclose(to_numpy(layer(x[:, :3])), first, atol=1e-5)
 
 
+@pytest.mark.parametrize("variant", ["-srnn", "-gates"])
+def test_an_empty_batch(variant):
+    """That of `"-srnn-hidden"`: ../test_contract.py."""
+    assert tuple(built(variant)(np.zeros((0, TIME, FEATURES), "float32")).shape) == (0, TIME, UNITS)
+
+
 def test_bidirectional(rng):
     x = drawn(rng, TIME, FEATURES)
     layer = keras.layers.Bidirectional(built("-srnn-hidden", 0.5, seed=1), merge_mode=None)
