@@ -29,7 +29,6 @@ def forward(shape, cell, steps=1):
 def training(shape, cell, steps=1):
     """As `forward`, and the gradients of the weights, and a step of SGD."""
     model, inputs = _model_and_inputs(shape, cell)
-    model.compile(keras.optimizers.SGD(0.001), loss="mse", jit_compile="auto")
     targets = np.zeros_like(inputs)
 
     def run():
@@ -44,4 +43,6 @@ def _model_and_inputs(shape, cell):
     size = (shape.batch_size, shape.bptt, shape.hidden_units)
     layer = layers.AblatedLSTM(shape.hidden_units, cell, shape.weight_drop, return_sequences=True, seed=0)
     model = keras.Sequential([keras.Input(batch_shape=size), layer])
+    # For `predict` too, which JAX wouldn't compile.
+    model.compile(keras.optimizers.SGD(0.001), loss="mse")
     return model, np.random.default_rng(0).normal(size=size).astype("float32")
