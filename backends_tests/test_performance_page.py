@@ -76,6 +76,14 @@ def test_memory(name):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("what", ["forward", "training"])
+def test_an_associative_scan(what, backend):
+    row = row_of(rows_of(f"associative_scan_{backend}"), what=what)
+    figures = [f"{row['lstm, ms']:.0f}", f"{row['scan, ms']:.0f}", f"{row['the scan, times as fast']:.2f}"]
+    assert [backend, what, *figures] in on_page("An associative scan")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_cache(backend):
     row = row_of(rows_of("cache"), backend=backend)
     assert [
