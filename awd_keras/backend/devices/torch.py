@@ -16,9 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def count_devices(devices):
-    """As `generic.count_devices`; without GPUs, as many processes as one likes."""
+    """As `generic.count_devices`. A processor is one device, and can be shared by as many processes as one likes."""
     if not torch.cuda.is_available():
-        return os.cpu_count() if devices == "all" else devices
+        return 1 if devices == "all" else devices
     available = torch.cuda.device_count()
     if devices == "all":
         return available
