@@ -80,13 +80,15 @@ def test_train_writes_a_run(run):
     assert (config["batch_size"], config["bptt"], config["epochs"]) == (4, 10, 1)
 
 
-def test_every_option_reaches_train(monkeypatch, data, capsys):
+def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     from awd_keras import runs
 
     called = {}
 
     def train(output, corpus, preset, **settings):
-        called.update(settings, output=output, words=len(corpus.vocabulary), preset=preset)
+        called.update(
+            settings, output=output, preset=preset, words=len(corpus.vocabulary), cache=corpus.source["cache"]
+        )
         return {
             "backend": "none",
             "triggered_epoch": 7,
@@ -108,16 +110,19 @@ def test_every_option_reaches_train(monkeypatch, data, capsys):
         "weight_drop": 0.5,
         "alpha": 0.6,
         "beta": 0.7,
+        "cell": "-srnn",
     }
     optimizer = {"learning_rate": 1.0, "weight_decay": 0.1, "non_monotone_interval": 9}
-    others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2}
+    others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2, "devices": 3}
     options = {**model, **optimizer, "clip": 0.9, **others}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    cache = str(tmp_path / "cache")
     arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
-    assert run_main("train", *arguments, "--min-count", "100000") == 0
+    assert run_main("train", *arguments, "--min-count", "100000", "--cache", cache) == 0
     assert called == {
         "output": "RUN",
         "words": 2,
+        "cache": cache,
         "preset": "ptb",
         "model": model,
         "optimizer": {**optimizer, "global_clipnorm": 0.9},

@@ -97,17 +97,17 @@ def test_every_option_reaches_finetune(folder, monkeypatch, capsys):
         raise ValueError("enough")
 
     monkeypatch.setattr(runs, "finetune", finetune)
-    options = ["--output", "new", "--epochs", "7", "--data", "text", "--overwrite"]
+    options = ["--output", "new", "--epochs", "7", "--data", "text", "--devices", "all", "--overwrite"]
     commands = (["run"], ["run/"], ["run", *options])
     for command in commands:
         assert "enough" in said(capsys, "finetune", *command)
     monkeypatch.chdir(folder / "run")
     assert "enough" in said(capsys, "finetune", ".")
-    default = {"epochs": None, "overwrite": False, "verbose": 2}
+    default = {"epochs": None, "devices": None, "overwrite": False, "verbose": 2}
     digest = runs.Run.open(".").config["text_digest"]
     assert called == [
         ("run", "run-finetuned", None, default),
         ("run/", "run-finetuned", None, default),
-        ("run", "new", digest, {"epochs": 7, "overwrite": True, "verbose": 2}),
+        ("run", "new", digest, {"epochs": 7, "devices": "all", "overwrite": True, "verbose": 2}),
         (".", str(folder / "run-finetuned"), None, default),
     ]
