@@ -111,6 +111,26 @@ if keras.backend.backend() == "torch":
         assert (tmp_path / "curves" / "curves.png").is_file()
 
 
+def test_precision(monkeypatch, tmp_path, capsys):
+    import precision
+    from shapes import Shape
+
+    write_text(tmp_path / "text")
+    monkeypatch.setitem(precision.SHAPES, "small", Shape(**TINY))
+    monkeypatch.chdir(tmp_path)
+    run = f"{keras.backend.backend()}-mixed_bfloat16"
+    arguments = ["precision", "--data", "text", "--output", "runs", "--backend", keras.backend.backend()]
+    for more in (["--epochs", "1", "--train", run], ["--epochs", "2", "--train", run], ["--report"]):
+        monkeypatch.setattr(sys, "argv", arguments + more)
+        precision.main()
+    written = json.loads((tmp_path / "runs" / "precision.json").read_text(encoding="utf-8"))["valid_perplexity"]
+    first, second = written[keras.backend.backend()]["mixed_bfloat16"]
+    assert first != second
+    assert f"| mixed_bfloat16 | {first:.2f}, {second:.2f} |" in capsys.readouterr().out
+    model = keras.saving.load_model(tmp_path / "runs" / run / "model.keras")
+    assert model.dtype_policy.name == "mixed_bfloat16"
+
+
 @pytest.mark.parametrize(("module", "function", "arguments"), SUBJECTS)
 def test_subjects_run(module, function, arguments):
     from shapes import Shape
