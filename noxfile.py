@@ -160,6 +160,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    # As a user's own file is: the package's are read for their types alone.
+    session.run("mypy", "--strict", "--follow-imports=silent", "backends_tests/typed_use.py")
     session.run("codespell")
     for schema, files in SCHEMAS.items():
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, Path().glob(files)))

@@ -1,5 +1,7 @@
 """The loss of language models."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -46,7 +48,7 @@ class TokenCrossEntropy(keras.losses.Loss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         # Without Keras's `__call__`, which makes floats of the targets: the metrics know them as they come.
         y_true = ops.convert_to_tensor(y_true)
         deferred = isinstance(y_pred, DeferredLogits)

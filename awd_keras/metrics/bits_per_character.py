@@ -1,6 +1,7 @@
 """Bits per character."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -35,5 +36,5 @@ class BitsPerCharacter(MeanCrossEntropy):
     def __init__(self, name: str = "bits_per_character", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
 
-    def result(self):
+    def result(self) -> Any:
         return super().result() / math.log(2)

@@ -1,5 +1,7 @@
 """The mean cross-entropy, and what the other metrics of language models have in common."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -36,7 +38,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
         # What Keras's metrics tell ModelCheckpoint and EarlyStopping: lower is better.
         self._direction = "down"
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a window.
 
         Args:

@@ -1,5 +1,7 @@
 """Perplexity."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -37,5 +39,5 @@ class Perplexity(MeanCrossEntropy):
     def __init__(self, name: str = "perplexity", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
 
-    def result(self):
+    def result(self) -> Any:
         return ops.exp(super().result())

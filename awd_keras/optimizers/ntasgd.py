@@ -4,6 +4,8 @@ import functools
 import math
 import numbers
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -120,7 +122,7 @@ class NTASGD(keras.optimizers.Optimizer):
         )
         self.non_monotone_interval = non_monotone_interval
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -150,7 +152,7 @@ class NTASGD(keras.optimizers.Optimizer):
             self._averages.append(average)
             self._iterates.append(self.add_variable_from_reference(variable, name="iterate", initializer=zeros))
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Makes one step, then takes the new iterate into the average if averaging has started.
 
         Args:

@@ -1,6 +1,7 @@
 """AR: large activations cost."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -41,7 +42,7 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
         check_not_negative("alpha", alpha)
         self.alpha = alpha
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if len(x.shape) == 0:
             raise ValueError("Argument `x` must have the shape (batch, ...). Received: shape=()")
         x = ops.cast(x, "float32")

@@ -1,6 +1,7 @@
 """TAR: activations that jump from one time step to the next cost."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -41,7 +42,7 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
         check_not_negative("beta", beta)
         self.beta = beta
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if len(x.shape) < 3:
             return ops.zeros((), dtype="float32")
         x = ops.cast(x, "float32")

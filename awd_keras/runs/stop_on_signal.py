@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Self
 
 import keras
 
@@ -38,7 +39,7 @@ class StopOnSignal(keras.callbacks.Callback):
         self._number = None
         self._in_fit = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 # None is a handler that Python hasn't set, and couldn't put back.
@@ -46,7 +47,7 @@ class StopOnSignal(keras.callbacks.Callback):
                     self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
