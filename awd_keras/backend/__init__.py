@@ -10,6 +10,7 @@ import keras
 from keras.src.backend import get_keras_mask, rnn, set_keras_mask
 from keras.src.losses.loss import reduce_weighted_values
 
+from awd_keras.backend.generic import add_bias
 from awd_keras.backend.generic import lstm as generic_lstm
 from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
 
@@ -36,6 +37,7 @@ lstm_supports_jit = framework.lstm_supports_jit
 weighted_sums = framework.weighted_sums
 
 __all__ = [
+    "add_bias",
     "affine",
     "average",
     "compiles_each_length",

@@ -44,7 +44,7 @@ def lstm(
     """
     projections = ops.matmul(sequences, kernel)
     if bias is not None:
-        projections = ops.add(projections, bias)
+        projections = add_bias(projections, bias)
 
     def step(projection, state):
         h, c = state
@@ -147,6 +147,20 @@ def kept_losses(targets, logits):
     return
 
 
+def add_bias(x, bias):
+    """`x + bias`, of the dtype of x, and added in float32 at least, so that the bias's gradient is summed in it too.
+
+    In bfloat16, the sum over a window's tokens would stop growing at some hundreds (TensorFlow), or be wrong by
+    hundredths (JAX).
+
+    Args:
+        x: (..., outputs).
+        bias: (outputs,), of the same dtype.
+    """
+    dtype = keras.backend.result_type("float32", x.dtype)
+    return ops.cast(ops.add(ops.cast(x, dtype), ops.cast(bias, dtype)), x.dtype)
+
+
 def affine(rows, kernel, bias):
     """The product `rows @ kernel`, plus the bias.
 
@@ -155,7 +169,7 @@ def affine(rows, kernel, bias):
         kernel: (inputs, outputs), of the same dtype.
         bias: (outputs,), too.
     """
-    return ops.add(ops.matmul(rows, kernel), bias)
+    return add_bias(ops.matmul(rows, kernel), bias)
 
 
 def keep_by_columns(variable):

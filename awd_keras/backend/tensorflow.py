@@ -181,7 +181,10 @@ def kept_losses(targets, logits):
 
 def affine(rows, kernel, bias):
     """As `generic.affine`, by a sum whose gradient needs no look at the shapes."""
-    return tf.nn.bias_add(tf.matmul(rows, kernel), bias)
+    # In float32 at least, as `add_bias` has it.
+    dtype = keras.backend.result_type("float32", rows.dtype)
+    summed = tf.nn.bias_add(tf.cast(tf.matmul(rows, kernel), dtype), tf.cast(bias, dtype))
+    return tf.cast(summed, rows.dtype)
 
 
 def keep_by_columns(variable):

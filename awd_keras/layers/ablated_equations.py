@@ -20,7 +20,7 @@ def simple_rnn(
     """No gates: h[t] = c[t] = activation(x[t] @ kernel + h[t - 1] @ recurrent_kernel + bias)."""
     projections = _project(sequences, kernel)
     if bias is not None:
-        projections = ops.add(projections, bias)
+        projections = backend.add_bias(projections, bias)
 
     def step(projection, state):
         # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
@@ -102,7 +102,7 @@ def _gates_then_content(sequences, kernel, bias, units):
     """The projections of i, f and, if it is there, o, with their bias; then those of the content, which has none."""
     i, f, content, *o = ops.split(_project(sequences, kernel), kernel.shape[-1] // units, axis=-1)
     projections = ops.concatenate([i, f, *o, content], axis=-1)
-    return projections if bias is None else ops.add(projections, ops.pad(bias, [[0, units]]))
+    return projections if bias is None else backend.add_bias(projections, ops.pad(bias, [[0, units]]))
 
 
 def _masked(h, recurrent_mask):

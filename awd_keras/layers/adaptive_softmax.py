@@ -102,7 +102,10 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         def table(name, words, size):
-            return self.add_weight(name=name, shape=(words, size), initializer=self.embeddings_initializer)
+            # As `EmbeddingDropout` has it, for the sake of frequent words' gradients.
+            return self.add_weight(
+                name=name, shape=(words, size), initializer=self.embeddings_initializer, autocast=False
+            )
 
         self.tables: list = []
         self.projections: list = []
@@ -194,7 +197,8 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def _looked_up(self, index, ids):
         low, high = self._bounds[index]
-        return ops.take(self._computed(self.tables[index]), ops.clip(ids - low, 0, high - low - 1), axis=0)
+        embedded = ops.take(self.tables[index], ops.clip(ids - low, 0, high - low - 1), axis=0)
+        return ops.cast(embedded, self.compute_dtype)
 
     def _rows(self, inputs):
         check_floats("inputs", inputs)

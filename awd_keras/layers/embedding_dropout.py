@@ -95,6 +95,8 @@ class EmbeddingDropout(keras.layers.Layer):
             initializer=self.embeddings_initializer,
             regularizer=self.embeddings_regularizer,
             constraint=self.embeddings_constraint,
+            # Half precision would round a frequent word's gradient again with each of its tokens.
+            autocast=False,
         )
         self.bias = None
         if self.use_bias:
@@ -121,7 +123,7 @@ class EmbeddingDropout(keras.layers.Layer):
                 f"Received: dtype={dtype}"
             )
         ids = ops.cast(inputs, "int32")
-        embedded = ops.take(self.embeddings, ids, axis=0)
+        embedded = ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
         if training and self.rate > 0:
             # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
             keep = backend.keep_mask((self.input_dim,), self.rate, OwnSeeds(self.seed_generator))
