@@ -31,6 +31,8 @@ EXPECTED = {
 # What `torchrun` gives the first of one process, and two devices of JAX.
 ONE_PROCESS = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 DEVICES = {**ONE_PROCESS, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+# A loop in a framework's own terms chooses that framework itself, whatever Keras would take.
+ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
 
 
 def belongs_here(name):
@@ -43,7 +45,7 @@ def test_example(name, tmp_path):
     arguments, printed = EXPECTED[name]
     run = subprocess.run(
         [sys.executable, "-W", "error", "-W", NUMPY_ON_TORCH, str(EXAMPLES / f"{name}.py"), *arguments],
-        env={**os.environ, **(DEVICES if "devices" in name else {}), "PYTHONPATH": str(EXAMPLES.parent)},
+        env={**os.environ, **ENVIRONMENTS.get(name.rpartition("_")[0], {}), "PYTHONPATH": str(EXAMPLES.parent)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -1,11 +1,15 @@
 """A training loop in plain JAX, with awd_keras's layers and its optimizer.
 
-    KERAS_BACKEND=jax python examples/custom_training_jax.py
+    python examples/custom_training_jax.py
 
 An argument gives the number of epochs; the default is 3.
 """
 
+import os
 import sys
+
+# Before Keras is imported, which takes TensorFlow unless it is told.
+os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
 

@@ -1,11 +1,15 @@
 """A training loop in plain TensorFlow, with awd_keras's layers and its optimizer.
 
-    KERAS_BACKEND=tensorflow python examples/custom_training_tensorflow.py
+    python examples/custom_training_tensorflow.py
 
 An argument gives the number of epochs; the default is 3.
 """
 
+import os
 import sys
+
+# Before Keras is imported, which takes TensorFlow unless it is told.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import tensorflow as tf
 
