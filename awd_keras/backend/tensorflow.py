@@ -250,7 +250,7 @@ def average(averages, variables, share):
 
 
 def jit_compile():
-    """As `generic.jit_compile`: XLA would make a program for every length, and run the loop over time slower."""
+    """As `generic.jit_compile`: XLA would make a program for every length, and run the backward loop slower."""
     return False
 
 
