@@ -6,11 +6,17 @@ labels. The text is that of the docstrings of this Python's own standard library
 
     KERAS_BACKEND=torch python examples/text_classification.py
 
-Arguments: the epochs of the language model, and of each phase of the classifier (default: 15), and the number of words
-that the language model reads in one (default: all).
+Arguments: the number of epochs of the language model (default: 6), and of words that it reads in each (default: all).
+
+What came of it (PyTorch, in about two and a half minutes of one core; Python 3.11, 1145 texts to tell; one run): the
+language model reads 263,477 words and reaches a perplexity of 79 on those held out. Right are 0.240 when the most
+frequent package is always told, 0.666 by naive Bayes, 0.534 by the network from scratch, and 0.514 from the language
+model. Here it doesn't help: which words occur tells a package best, and so small a language model adds nothing to that.
+The rates were chosen on another draw of the labelled texts.
 """
 
 import ast
+import random
 import re
 import sys
 import sysconfig
@@ -29,8 +35,9 @@ from awd_keras.optimizers import NTASGD
 
 PACKAGES = ("asyncio", "email", "http", "logging", "unittest", "xml")
 LABELLED, LENGTH, BATCH = 25, 40, 25  # texts of a package to learn from; words of a text; texts in a step
-epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-keras.utils.set_random_seed(1)
+SEED = 2
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 6
+keras.utils.set_random_seed(SEED)
 
 
 def docstrings(path):
@@ -42,21 +49,23 @@ def docstrings(path):
                 yield words
 
 
-# A package's own name, and those of its classes, would tell too much.
 library = Path(sysconfig.get_path("stdlib"))
 texts, labels, unlabelled = [], [], []
-for path in sorted(library.rglob("*.py")):
-    package = path.relative_to(library).parts[0]
-    if package in ("site-packages", "test", "idlelib", "tkinter", "lib2to3") or "test" in path.name:
+for folder in sorted(library.iterdir()):
+    if folder.name in ("site-packages", "test", "idlelib", "tkinter", "lib2to3"):
         continue
-    for words in docstrings(path):
-        if package in PACKAGES:
-            texts.append([word for word in words if word not in PACKAGES][:LENGTH])
-            labels.append(PACKAGES.index(package))
-        else:
-            unlabelled.append(words)
+    for path in [folder] if folder.suffix == ".py" else sorted(folder.rglob("*.py")):
+        if "test" in path.name:
+            continue
+        for words in docstrings(path):
+            if folder.name in PACKAGES:
+                # A package's own name would tell too much.
+                texts.append([word for word in words if word not in PACKAGES][:LENGTH])
+                labels.append(PACKAGES.index(folder.name))
+            else:
+                unlabelled.append(words)
 
-order = np.random.default_rng(1).permutation(len(texts))
+order = np.random.default_rng(SEED).permutation(len(texts))
 labels = np.array(labels)[order]
 texts = [texts[index] for index in order]
 train = np.concatenate([np.flatnonzero(labels == label)[:LABELLED] for label in range(len(PACKAGES))])
@@ -64,24 +73,25 @@ test = np.setdiff1d(np.arange(len(texts)), train)
 
 # 1. The language model, which sees no label, and no word of the texts that it's tested on.
 read = unlabelled + [texts[index] for index in train]
+random.Random(SEED).shuffle(read)  # What it's validated on is then of all modules, too.
 frequent = [word for word, count in Counter(word for words in read for word in words).items() if count >= 3]
 vocabulary = Vocabulary([UNK, EOS, *frequent])
 tokens = vocabulary.encode([word for words in read for word in [*words, EOS]])
 tokens = tokens[: int(sys.argv[2])] if len(sys.argv) > 2 else tokens
 split = len(tokens) * 9 // 10
-stream = BPTTDataset(tokens[:split], 20, bptt=35, seed=1)
+stream = BPTTDataset(tokens[:split], 20, bptt=35, seed=SEED)
 held_out = BPTTDataset(tokens[split:], 10, bptt=35, variable=False)
 print(f"{len(tokens)} words without a label, {len(vocabulary)} in the vocabulary")
 print(f"{len(train)} texts with a label, {len(test)} to tell")
 
 sizes = {"embedding_dim": 64, "hidden_units": 128, "num_layers": 2}
-language_model = AWDLSTM(len(vocabulary), **sizes, weight_drop=0.2, input_dropout=0.2, output_dropout=0.2, seed=1)
+language_model = AWDLSTM(len(vocabulary), **sizes, weight_drop=0.2, input_dropout=0.2, output_dropout=0.2, seed=SEED)
 language_model.compile(NTASGD(learning_rate=15.0))
 language_model.fit(stream, epochs=epochs, validation_data=held_out, callbacks=awd_lstm(stream), verbose=2)
 
 
-# 2. The classifier: the same layers, without carried state, and a head that sees the last hidden state and the largest
-# and the mean of all.
+# 2. The classifier: the same layers, without carried state, and a head that sees the last hidden state, the largest of
+# all, and the mean of those of the text.
 def classifier():
     ids = keras.Input((LENGTH,), dtype="int32")
     embedding = keras.layers.Embedding(len(vocabulary), sizes["embedding_dim"])
@@ -92,7 +102,7 @@ def classifier():
         [
             keras.layers.Flatten()(keras.layers.Cropping1D((LENGTH - 1, 0))(x)),
             keras.layers.GlobalMaxPooling1D()(x),
-            keras.layers.GlobalAveragePooling1D()(x),
+            keras.layers.GlobalAveragePooling1D()(x, mask=ops.not_equal(ids, vocabulary[EOS])),
         ]
     )
     head = keras.layers.Dense(len(PACKAGES))(keras.layers.Dropout(0.3)(pooled))
@@ -106,9 +116,9 @@ def encode(indices):
     )
 
 
-def train_for(model, epochs, learning_rate):
+def train_for(model, epochs):
     model.compile(
-        keras.optimizers.Adam(learning_rate),
+        keras.optimizers.Adam(0.01),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
@@ -138,16 +148,17 @@ for layer, source in zip(layers, trained, strict=True):
     for variable, weight in zip(layer.trainable_variables, weights, strict=True):
         variable.assign(ops.copy(weight))
 
-# 3. Gradual unfreezing: first the head alone, then from the top down, each phase at a lower rate.
+# 3. Gradual unfreezing: an epoch of the head alone, then one more for each layer from the top down, then all together.
 for layer in layers:
     layer.trainable = False
-train_for(tuned, epochs, 0.01)
+train_for(tuned, 1)
 for layer in reversed(layers):
     layer.trainable = True
-    train_for(tuned, epochs, 0.001)
+    train_for(tuned, 1)
+train_for(tuned, 6 * epochs)
 
 scratch, _ = classifier()
-train_for(scratch, 4 * epochs, 0.003)
+train_for(scratch, 6 * epochs + len(layers) + 1)
 
 largest = np.bincount(labels[test]).max() / len(test)
 print(f"always the most frequent package   {largest:.3f}")
