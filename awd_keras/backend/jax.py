@@ -12,7 +12,6 @@ from keras.src import backend as keras_backend
 from awd_keras.backend import generic
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
-from awd_keras.backend.own_rows import own_rows
 
 
 def lstm(
@@ -42,7 +41,8 @@ def lstm(
             sequences = jnp.flip(sequences, axis=1)
         on_gpu = jax.default_backend() == "gpu"
         run = _cudnn if on_gpu and sequences.dtype == jnp.float32 and bias is not None else _fused
-        outputs, h, c = own_rows(run, [sequences, *initial_state], [kernel, recurrent_kernel, bias])
+        h, c = initial_state
+        outputs, h, c = run(sequences, h, c, kernel, recurrent_kernel, bias)
         return outputs, [h, c], run.__name__.removeprefix("_")
     return generic.lstm(
         sequences,

@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.backend import devices
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.own_seeds import OwnSeeds
+from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -88,7 +89,7 @@ class EmbeddingDropout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.input_dim, self.output_dim),
@@ -126,13 +127,16 @@ class EmbeddingDropout(keras.layers.Layer):
         embedded = ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
         if training and self.rate > 0:
             # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
-            keep = backend.keep_mask((self.input_dim,), self.rate, OwnSeeds(self.seed_generator))
-            keep = ops.expand_dims(ops.take(keep, ids, axis=0), axis=-1)
+            seed = devices.own_seed(self.seed_generator.next())
+            keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [seed]), axis=-1)
             embedded = ops.where(keep, embedded / (1 - self.rate), 0)
         if self.mask_zero:
             # Here and not in `compute_mask`, which isn't told whether the call was a reverse one.
             backend.set_keras_mask(embedded, ops.not_equal(ids, 0))
         return embedded
+
+    def _keep(self, ids, seed):
+        return ops.take(backend.keep_mask((self.input_dim,), self.rate, DrawnSeed(seed)), ids, axis=0)
 
     def compute_output_spec(self, inputs, reverse=False, training=False):
         shape = (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)

@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
+from awd_keras.backend import devices
 from awd_keras.checks import check_floats, check_rate, check_seed
-from awd_keras.layers.own_seeds import OwnSeeds
+from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -51,7 +52,8 @@ class LockedDropout(keras.layers.Dropout):
         check_floats("inputs", inputs)
         if not training or self.rate == 0:
             return inputs
-        return keras.random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=OwnSeeds(self.seed_generator))
+        seed = DrawnSeed(devices.own_seed(self.seed_generator.next()))
+        return keras.random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=seed)
 
     def save_own_variables(self, store):
         save_seed_state(self, store)

@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.backend import devices
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.own_seeds import OwnSeeds
+from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -96,7 +97,7 @@ class WeightDropLSTM(keras.layers.LSTM):
         self.lstm_path = None
         self.supports_jit = backend.lstm_supports_jit()
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         batch_size, _, features = sequences_shape
         # PyTorch's LSTM reads other memory where there are fewer features than weights.
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
@@ -149,10 +150,10 @@ class WeightDropLSTM(keras.layers.LSTM):
                 sequences,
                 self.dropout,
                 noise_shape=(None, 1, None),
-                seed=OwnSeeds(self.seed_generator),
+                seed=DrawnSeed(self._next_seed()),
             )
         if training and self.recurrent_dropout > 0:
-            recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout)
+            recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout, self._next_seed())
 
         outputs, state, self.lstm_path = self._run(sequences, initial_state, mask, recurrent_mask, training)
         if self.stateful:
@@ -176,22 +177,35 @@ class WeightDropLSTM(keras.layers.LSTM):
             check_shape("initial_state", part, (sequences.shape[0], self.units))
 
     def _run(self, sequences, initial_state, mask, recurrent_mask, training):
-        kernel = self._weight(self.cell.kernel, self.kernel_weight_drop if training else 0)
-        recurrent_kernel = self._weight(self.cell.recurrent_kernel, self.weight_drop if training else 0)
-        bias = self._weight(self.cell.bias, 0)
-        outputs, state, path = self._function()(
-            sequences,
-            initial_state,
-            kernel,
-            recurrent_kernel,
-            bias,
-            activation=self.activation,
-            recurrent_activation=self.recurrent_activation,
-            mask=mask,
-            recurrent_mask=recurrent_mask,
-            go_backwards=self.go_backwards,
-            unroll=self.unroll,
-            zero_output_for_mask=self.zero_output_for_mask,
+        rates = (self.kernel_weight_drop, self.weight_drop) if training else (0, 0)
+        path = None
+
+        def run(sequences, h, c, mask, recurrent_mask, *weights_and_seeds):
+            nonlocal path
+            kernel, recurrent_kernel, bias, *seeds = weights_and_seeds
+            kernel, recurrent_kernel = map(self._drop, (kernel, recurrent_kernel), rates, seeds)
+            outputs, state, path = self._function()(
+                sequences,
+                [h, c],
+                kernel,
+                recurrent_kernel,
+                bias,
+                activation=self.activation,
+                recurrent_activation=self.recurrent_activation,
+                mask=mask,
+                recurrent_mask=recurrent_mask,
+                go_backwards=self.go_backwards,
+                unroll=self.unroll,
+                zero_output_for_mask=self.zero_output_for_mask,
+            )
+            return outputs, *state
+
+        # Where each device draws a mask of the weights, it is drawn in there.
+        outputs, *state = devices.own_rows(
+            run,
+            [sequences, *initial_state, mask, recurrent_mask],
+            [self._weight(variable) for variable in (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)],
+            [self._next_seed() if rate else None for rate in rates],
         )
         if self.use_fast_path is True and path == "generic":
             raise ValueError(
@@ -204,15 +218,16 @@ class WeightDropLSTM(keras.layers.LSTM):
         """What computes the layer, of `backend.lstm`'s signature."""
         return backend.lstm if self.use_fast_path else backend.generic_lstm
 
-    def _weight(self, variable, rate):
-        if variable is None:
-            return None
-        return self._drop(ops.convert_to_tensor(variable, dtype=self.compute_dtype), rate)
+    def _weight(self, variable):
+        return None if variable is None else ops.convert_to_tensor(variable, dtype=self.compute_dtype)
 
-    def _drop(self, tensor, rate):
-        if rate == 0:
+    def _next_seed(self):
+        return devices.own_seed(self.seed_generator.next())
+
+    def _drop(self, tensor, rate, seed):
+        if tensor is None or rate == 0:
             return tensor
-        keep = backend.keep_mask(ops.shape(tensor), rate, OwnSeeds(self.seed_generator))
+        keep = backend.keep_mask(ops.shape(tensor), rate, DrawnSeed(seed))
         # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
         return ops.multiply(tensor, ops.multiply(ops.cast(keep, tensor.dtype), 1 / (1 - rate)))
 

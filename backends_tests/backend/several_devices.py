@@ -1,11 +1,14 @@
 """What `test_devices.py` runs in processes of its own, as a framework's devices are counted when it starts.
 
-python several_devices.py resume RUN MASKS      a run goes on, on all devices; and what each of these draws
+python several_devices.py resume RUN FOUND      a run goes on, on all devices; and what else `look` and `draw` find
 python several_devices.py split FILE            a vocabulary and rows that are split, on JAX
 python several_devices.py command ARGUMENT...   the command line
 """
 
+import functools
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,51 +60,179 @@ def train(directory):
     )
 
 
-def resume(directory, devices):
-    """Four epochs more."""
+def resume(directory, devices, found):
+    """Four epochs more, in which each process looks around."""
     from awd_keras import runs
+    from awd_keras.backend import devices as engine
 
-    runs.resume(directory, corpus(), epochs=5, devices=devices, verbose=0)
+    run_on = engine.run_on
+    engine.run_on = lambda count, train, *arguments: run_on(count, look, found, train, *arguments)
+    try:
+        runs.resume(directory, corpus(), epochs=5, devices=devices, verbose=0)
+    finally:
+        engine.run_on = run_on
 
 
-def draw(directory):
-    """The masks of two layers, the second's alike on each row, in a file for each device that draws for itself."""
+def look(found, train, directory, *arguments):
+    """Trains, and writes what can be seen in this process alone; on several devices, does `stop` and `accumulate`."""
+    import numpy as np
+
+    from awd_keras import models, runs
+    from awd_keras.backend import devices
+
+    fitted = []
+    fit = models.AWDLSTM.fit
+
+    @functools.wraps(fit)
+    def keep(model, *arguments, **kwargs):
+        fitted.append(model)
+        return fit(model, *arguments, **kwargs)
+
+    models.AWDLSTM.fit = keep
+    try:
+        result = train(directory, *arguments)
+    finally:
+        models.AWDLSTM.fit = fit
+    (model,) = fitted
+    states = [np.concatenate(on_each_device(part)) for lstm in model.lstms for part in lstm.training_state]
+    np.save(Path(found, f"states-{devices.process()[0]}.npy"), np.concatenate(states, axis=-1))
+    if runs.Run.open(directory).setting("devices") > 1:
+        stop(found, train, directory, *arguments)
+        accumulate(found)
+    return result
+
+
+def on_each_device(variable):
+    """The first rows of what each device of this process has, as many as are its own."""
+    import numpy as np
+    from keras import ops
+
+    from awd_keras.backend import devices
+
+    if BACKEND == "jax":
+        parts = [shard.data for shard in sorted(variable.value.addressable_shards, key=lambda shard: shard.device.id)]
+    elif BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        parts = tf.distribute.get_strategy().experimental_local_results(variable.value)
+    else:
+        parts = [variable]
+    own = ROWS // (len(parts) * devices.process()[1])
+    return [np.array(ops.convert_to_numpy(part))[:own] for part in parts]
+
+
+def stop(found, train, directory, *arguments):
+    """Two epochs more with masks, and the same again, stopped in the second one and resumed."""
+    from awd_keras import runs
+    from awd_keras.backend import devices
+
+    first = devices.process()[0] == 0
+    whole, stopped = Path(found, "whole"), Path(found, "stopped")
+    if first:
+        shutil.copytree(directory, whole)
+        run = runs.Run.open(whole)
+        masks = {**run.setting("model"), **dict.fromkeys(RATES, 0.5)}
+        run.write_config({**run.config, "model": masks, "epochs": 7})
+    wait()
+    train(whole, *arguments)
+    if first:
+        shutil.copytree(whole, stopped)
+        Path(stopped, "checkpoint-7.keras").unlink()
+    wait()
+    train(stopped, *arguments)
+
+
+def wait():
+    """Until all processes are here."""
+    if BACKEND == "torch":
+        from torch import distributed
+
+        distributed.barrier()
+
+
+def accumulate(found):
+    """An epoch with gradient accumulation."""
+    import numpy as np
+
+    from awd_keras.backend import devices
+
+    try:
+        model, loss = fit_split(gradient_accumulation_steps=2)
+    except ValueError as error:
+        Path(found, "error.txt").write_text(str(error), encoding="utf-8")
+        return
+    weights = [variable.numpy() for variable in model.trainable_variables]
+    np.savez(Path(found, f"accumulated-{devices.process()[0]}.npz"), *weights, loss=loss)
+
+
+def draw():
+    """What layers drop of two equal rows on each device of this process, (devices, 2, what): words, features, and the
+    outputs of an LSTM with dropped weights.
+    """
     import numpy as np
     from keras import ops
 
     from awd_keras import layers
-    from awd_keras.backend import devices
 
-    locked = layers.LockedDropout(0.5, seed=1)
-    dropped = layers.WeightDropLSTM(20, weight_drop=0.5, seed=1)
-    locked.build((2, 1, 50))
-    dropped.build((2, 1, 50))
+    embedding = layers.EmbeddingDropout(50, 1, 0.5, embeddings_initializer="ones", use_bias=False, seed=1)
+    locked = layers.LockedDropout(0.5, seed=2)
+    lstm = layers.WeightDropLSTM(50, weight_drop=0.5, seed=3)
+    # One program of JAX's is for all devices.
+    rows = 2 * DEVICES[BACKEND] if BACKEND == "jax" else 2
+    for layer in (embedding, locked, lstm):
+        layer.build((rows, 2, 50))
 
     def masks():
-        rows = locked(ops.ones((2, 1, 50)), training=True)
-        kernel = dropped._drop(ops.ones((20, 80)), 0.5)
-        return ops.concatenate([ops.reshape(rows, (-1,)), ops.reshape(kernel, (-1,))])
+        words = embedding(np.tile(np.arange(50), (rows, 1)), training=True)[..., 0]
+        features = locked(ops.ones((rows, 2, 50)), training=True)[:, 0]
+        return ops.concatenate([words, features, lstm(ops.ones((rows, 2, 50)), training=True)], axis=1)
 
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
         strategy = tf.distribute.get_strategy()
-        drawn = [np.array(x) for x in strategy.experimental_local_results(strategy.run(masks))]
+        drawn = np.stack([np.array(x) for x in strategy.experimental_local_results(strategy.run(masks))])
     else:
-        drawn = [ops.convert_to_numpy(masks())]
-    for number, values in enumerate(drawn, start=devices.process()[0]):
-        np.save(Path(directory, f"{number}.npy"), values)
+        drawn = ops.convert_to_numpy(masks())
+    return np.reshape(drawn, (-1, 2, 150))
 
 
-def fit_split():
+def dropped_gradients(rows):
+    """On JAX, the gradients of an LSTM whose weights are dropped, for some rows of a batch that has padding.
+
+    Padding takes Keras's loop; `fit_split` has the other.
+    """
+    import jax
+    import numpy as np
+    from keras.initializers import RandomUniform
+
+    from awd_keras.layers import WeightDropLSTM
+
+    x = np.random.default_rng(0).normal(size=(8, 3, 4)).astype("float32")[rows]
+    padding = (np.arange(3) < np.array([[1], [2], [3], [3]] * 2))[rows]
+    initializers = dict.fromkeys(("kernel_initializer", "recurrent_initializer"), RandomUniform(-1, 1, seed=1))
+    layer = WeightDropLSTM(5, weight_drop=0.5, kernel_weight_drop=0.5, seed=1, **initializers)
+    layer.build(x.shape)
+
+    def loss(weights, state):
+        outputs, _ = layer.stateless_call(weights, state, x, mask=padding, training=True)
+        return (outputs**2).sum()
+
+    weights, state = ([v.value for v in vs] for vs in (layer.trainable_variables, layer.non_trainable_variables))
+    return [np.asarray(gradient) for gradient in jax.jit(jax.grad(loss))(weights, state)]
+
+
+def fit_split(**kwargs):
     """Fits a model for an epoch, on whatever devices there are; the model and its loss."""
     from awd_keras import callbacks, models, optimizers
+    from awd_keras.backend import devices
     from awd_keras.data import BPTTDataset
 
     words = 8
-    dataset = BPTTDataset(corpus().train, ROWS, BPTT, variable=False)
+    number, count = devices.process()
+    dataset = BPTTDataset(corpus().train, ROWS, BPTT, variable=False).shard(count, number)
     model = models.AWDLSTM(words, embedding_dim=4, hidden_units=6, num_layers=1, seed=1, **dict.fromkeys(RATES, 0.0))
-    model.compile(optimizers.NTASGD(5.0, global_clipnorm=0.05))
+    model.compile(optimizers.NTASGD(5.0, global_clipnorm=0.05, **kwargs))
     synchronize = callbacks.awd_lstm(dataset)[-1]
     loss = model.fit(dataset, epochs=1, callbacks=[synchronize], verbose=0).history["loss"]
     return model, loss
@@ -126,12 +257,12 @@ def collectives(model):
 
 def split(path):
     """Fits on four devices, data parallel and then on two by two, and writes what came of it."""
-    import json
-
+    import jax
     import keras
     import numpy as np
 
     from awd_keras import models
+    from awd_keras.backend import devices
 
     parallel = keras.distribution.DataParallel()
     mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"))
@@ -151,23 +282,37 @@ def split(path):
                 },
                 "logits": logits.addressable_shards[0].data.shape,
             }
+            found[name]["dropped_gradients"] = [g.tolist() for g in dropped_gradients(slice(None))]
+            own = 8 // distribution.num_model_replicas
+        # Each device's alone, with the masks that it draws.
+        alone = []
+        for number in range(8 // own):
+            devices.own_seed = lambda seed, number=number: jax.random.fold_in(seed, number)
+            alone.append(dropped_gradients(slice(number * own, (number + 1) * own)))
+        devices.own_seed = devices.framework.own_seed
+        found[name]["gradients_alone"] = [np.array(g).tolist() for g in zip(*alone, strict=True)]
     Path(path).write_text(json.dumps(found), encoding="utf-8")
 
 
 def main(command, *arguments):
     make_devices()
     if command == "resume":
+        import numpy as np
+
         from awd_keras.backend import devices
 
-        run, masks = arguments
-        resume(run, "all" if BACKEND != "torch" else DEVICES[BACKEND])
+        run, found = arguments
+        resume(run, "all" if BACKEND != "torch" else DEVICES[BACKEND], found)
         if BACKEND == "torch":
             # Each number in turn, as processes take long to start.
+            drawn = []
             for number in range(DEVICES[BACKEND]):
                 devices.framework.process = devices.process = lambda number=number: (number, DEVICES[BACKEND])
-                draw(masks)
+                drawn.append(draw())
+            drawn = np.concatenate(drawn)
         else:
-            devices.run_on(DEVICES[BACKEND], draw, masks)
+            drawn = devices.run_on(DEVICES[BACKEND], draw)
+        np.save(Path(found, "drawn.npy"), drawn)
     elif command == "split":
         split(*arguments)
     else:

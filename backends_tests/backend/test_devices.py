@@ -1,5 +1,6 @@
 """Several devices follow one, by each framework's engine, on CPUs alone."""
 
+import itertools
 import json
 import os
 import re
@@ -31,30 +32,34 @@ def start(*arguments):
 
 
 def finish(process):
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
 
 
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory):
-    """A run of five epochs on one device; the same whose last four are on several; and the several devices' masks."""
-    one, several, masks = (tmp_path_factory.mktemp(name) for name in ("one", "several", "masks"))
+    """A run of five epochs on one device; the same whose last four are on several; and what was found on both."""
+    names = ("one", "several", "found_on_one", "found_on_several")
+    one, several, *found = directories = [tmp_path_factory.mktemp(name) for name in names]
     several_devices.train(one)
     shutil.copytree(one, several, dirs_exist_ok=True)
-    process = start("resume", several, masks)
-    several_devices.resume(one, devices=None)
+    process = start("resume", several, found[1])
+    several_devices.resume(one, None, found[0])
     finish(process)
-    return one, several, masks
+    return directories
+
+
+def metrics(directory):
+    """All but what was measured by the clock."""
+    timed = ("seconds", "tokens_per_second")
+    lines = runs.Run.open(directory).metrics()
+    return [{name: value for name, value in line.items() if name not in timed} for line in lines]
 
 
 def test_metrics_trigger_and_result(directories):
     one, several = (runs.Run.open(directory) for directory in directories[:2])
     assert several.setting("devices") == DEVICES[BACKEND]
-    measured = ("seconds", "tokens_per_second")
-    lines, expected = (
-        [{name: value for name, value in line.items() if name not in measured} for line in run.metrics()]
-        for run in (several, one)
-    )
+    lines, expected = metrics(directories[1]), metrics(directories[0])
     assert [line["averaging"] for line in expected] == [False, False, True, True, True]
     for line, other in zip(lines, expected, strict=True):
         assert line == pytest.approx(other, rel=1e-4)
@@ -63,14 +68,14 @@ def test_metrics_trigger_and_result(directories):
     assert results[0] == pytest.approx(results[1], rel=1e-4)
 
 
-def variables(directory):
+def variables(directory, epoch=5):
     """Weights and all that the optimizer holds, of the last checkpoint: averages, raw iterates, the trigger's log."""
     run = runs.Run.open(directory)
     network = models.AWDLSTM.from_config(run.setting("model"))
     network.build((1, None))
     network.compile(optimizers.NTASGD.from_config(run.setting("optimizer")))
     network.optimizer.build(network.trainable_variables)
-    assert run.checkpoints.load(network) == 5
+    assert run.checkpoints.load(network) == epoch
     return {v.path: keras.ops.convert_to_numpy(v) for v in (*network.trainable_variables, *network.optimizer.variables)}
 
 
@@ -87,17 +92,58 @@ def test_files_are_written_once(directories):
     assert several == one
 
 
+def test_carried_state(directories):
+    """Each device has that of its own rows, in the order of the batch."""
+    one, several = (
+        np.concatenate([np.load(path) for path in sorted(directory.glob("states-*"))]) for directory in directories[2:]
+    )
+    assert one.shape == (several_devices.ROWS, 2 * (6 + 4))
+    np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-4 * np.abs(one).max())
+    # No row could be another one's.
+    for row, other in itertools.combinations(one, 2):
+        assert np.abs(row - other).max() > 1e-2 * np.abs(one).max()
+
+
+def test_resumed_on_several_devices_to_the_last_bit(directories):
+    """With masks, in the second of two epochs: all as if nothing had happened."""
+    whole, stopped = (directories[3] / name for name in ("whole", "stopped"))
+    assert len(metrics(whole)) == 7
+    assert metrics(stopped) == metrics(whole)
+    after, expected = variables(stopped, 7), variables(whole, 7)
+    for path, value in expected.items():
+        np.testing.assert_array_equal(after[path], value, err_msg=path)
+
+
+def test_gradient_accumulation(directories):
+    """TensorFlow's strategies can't: said before training begins."""
+    found = directories[3]
+    if BACKEND == "tensorflow":
+        message = (found / "error.txt").read_text(encoding="utf-8")
+        assert re.search("`gradient_accumulation_steps` must be None on several .*Received: .*steps=2", message)
+        return
+    model, loss = several_devices.fit_split(gradient_accumulation_steps=2)
+    paths = sorted(found.glob("accumulated-*"))
+    assert len(paths) == (DEVICES[BACKEND] if BACKEND == "torch" else 1)
+    for several in map(np.load, paths):
+        assert several["loss"] == pytest.approx(loss, rel=1e-4)
+        for index, variable in enumerate(model.trainable_variables):
+            value = variable.numpy()
+            np.testing.assert_allclose(several[f"arr_{index}"], value, rtol=1e-4, atol=1e-4 * np.abs(value).max())
+
+
 def test_masks_differ_between_devices(directories):
-    """One program of JAX's draws one mask for all of its devices, and splits that of the rows."""
-    drawn = [np.load(path) for path in sorted(directories[2].iterdir())]
-    assert len(drawn) == (1 if BACKEND == "jax" else DEVICES[BACKEND])
-    for index, values in enumerate(drawn):
-        rows, kernel = values[:100], values[100:]
-        assert not np.array_equal(rows[:50], rows[50:])
-        for other in drawn[:index]:
-            # Half of the entries are alike by chance.
-            for mine, theirs in ((rows, other[:100]), (kernel, other[100:])):
-                assert 0.3 < np.mean(mine == theirs) < 0.7
+    drawn = np.load(directories[3] / "drawn.npy")
+    assert drawn.shape == (DEVICES[BACKEND], 2, 150)
+    words, features, outputs = np.split(drawn, 3, axis=-1)
+    # Words and weights are dropped in all rows of a device alike, features in each row by itself.
+    np.testing.assert_array_equal(words[:, 0], words[:, 1])
+    np.testing.assert_allclose(outputs[:, 0], outputs[:, 1], rtol=1e-5)
+    for masks in (words[:, 0], features.reshape(-1, 50)):
+        assert set(np.unique(masks)) == {0, 2}
+        for mine, theirs in itertools.combinations(masks, 2):
+            assert 0.2 < np.mean(mine == theirs) < 0.8  # half of them, by chance
+    for mine, theirs in itertools.combinations(outputs[:, 0], 2):
+        assert np.abs(mine - theirs).max() > 1e-2
 
 
 def test_a_dataset_that_every_process_reads_whole(monkeypatch):
@@ -165,6 +211,10 @@ if BACKEND == "jax":
             assert several["loss"] == pytest.approx(loss, rel=1e-4)
             for value, expected in zip(several["weights"], weights, strict=True):
                 np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+            for value, alone in zip(several["dropped_gradients"], several["gradients_alone"], strict=True):
+                # The gradient of a weight is the sum over the devices that haven't dropped it.
+                np.testing.assert_allclose(value, np.sum(alone, axis=0), rtol=1e-4, atol=1e-5)
+                assert not np.allclose(alone[0], alone[1], atol=1e-3)
         rows, words = found["rows"], found["words"]
         assert rows["collectives"] == ["all-reduce"]  # the gradients, all at once
         assert set(words["collectives"]) == {"all-reduce"}  # nobody gathers the table, or the logits

@@ -21,7 +21,7 @@ def test_all_pass():
 
 
 def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
-    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate: tensor)
+    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate, seed: tensor)
     assert failed(weight_drop.weight_drop_checks()) == {
         "weight drop changes the training output",
         "the gradient is masked as the forward pass is",
@@ -39,8 +39,8 @@ def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
     # The stored kernel gets a gradient everywhere, whatever was dropped.
     drop = layers.WeightDropLSTM._drop
 
-    def straight_through(self, tensor, rate):
-        return tensor + ops.stop_gradient(drop(self, tensor, rate) - tensor)
+    def straight_through(self, tensor, rate, seed):
+        return tensor + ops.stop_gradient(drop(self, tensor, rate, seed) - tensor)
 
     monkeypatch.setattr(layers.WeightDropLSTM, "_drop", straight_through)
     found = failed([weight_drop._gradient_matches()])

@@ -12,6 +12,7 @@ framework = importlib.import_module(
 add_gradients = framework.add_gradients
 average_values = framework.average_values
 count_devices = framework.count_devices
+own_rows = framework.own_rows
 own_seed = framework.own_seed
 process = framework.process
 replicate = framework.replicate
@@ -22,6 +23,7 @@ __all__ = [
     "add_gradients",
     "average_values",
     "count_devices",
+    "own_rows",
     "own_seed",
     "process",
     "replicate",

@@ -69,12 +69,24 @@ def add_gradients(gradients):
 
 
 def own_seed(seed):
-    """A seed of this device's own, where each draws for itself. The first one's is `seed`.
+    """A seed of this device's own, where each runs a program of its own. The first one's is `seed`.
 
     Args:
         seed: tensor of two integers, as a seed generator gives it.
     """
     return seed
+
+
+def own_rows(function, batch, shared, seeds):
+    """Calls `function(*batch, *shared, *seeds)`, on every device with its own rows and with seeds of its own.
+
+    Args:
+        function: of tensors; it reads and writes no variables, and each of its results has the batch first.
+        batch: list of tensors whose first axis is the batch, and None.
+        shared: list of tensors that every device has whole, and None. Their gradients are summed over the devices.
+        seeds: list of seeds that `own_seed` gave, and None.
+    """
+    return function(*batch, *shared, *seeds)
 
 
 def splits_variables():

@@ -2,6 +2,7 @@
 
 import jax
 import keras
+from jax.sharding import PartitionSpec
 
 from awd_keras.backend.devices import generic
 
@@ -52,8 +53,35 @@ def add_gradients(gradients):
 
 
 def own_seed(seed):
-    """As `generic.own_seed`: one mask is drawn for all devices, of which each has its rows."""
+    """As `generic.own_seed`: the program is one, and masks of rows are drawn once, of which each device has its own."""
     return generic.own_seed(seed)
+
+
+def own_rows(function, batch, shared, seeds):
+    """As `generic.own_rows`.
+
+    Left to itself, XLA splits what it can, and a loop over time isn't among it: every device would get all rows, and
+    compute all of them. And it would draw one mask of the weights for all devices.
+    """
+    distribution = keras.distribution.distribution()
+    shape = batch[0].shape
+    if distribution is None or not shape or shape[0] % distribution.num_model_replicas:
+        return generic.own_rows(function, batch, shared, seeds)
+    name = distribution.batch_dim_name
+
+    def on_device(batch, shared, seeds):
+        number = jax.lax.axis_index(name)
+        seeds = [None if seed is None else jax.random.fold_in(seed, number) for seed in seeds]
+        return function(*batch, *shared, *seeds)
+
+    return jax.shard_map(
+        on_device,
+        mesh=distribution.device_mesh.backend_mesh,
+        in_specs=(PartitionSpec(name), PartitionSpec(), PartitionSpec()),
+        out_specs=PartitionSpec(name),
+        # Gradients that are written by hand say nothing of devices.
+        check_vma=False,
+    )(batch, shared, seeds)
 
 
 def splits_variables():

@@ -1,6 +1,10 @@
 """TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable."""
 
+import functools
+
 import tensorflow as tf
+
+from awd_keras.backend.devices import generic
 
 # Far apart: seeds of neighbouring devices mustn't be those of neighbouring layers or steps.
 _STRIDE = 1640531527
@@ -35,7 +39,32 @@ def process():
 
 
 def replicate(model):
-    """As `generic.replicate`: the variables are copies from the beginning, and the optimizer adds the gradients."""
+    """As `generic.replicate`: the variables are copies from the beginning, and the optimizer adds the gradients.
+
+    Raises:
+        ValueError: if the optimizer accumulates gradients on several devices: what Keras does then fails in TensorFlow.
+    """
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1:
+        return
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    steps = optimizer.gradient_accumulation_steps
+    if steps:
+        raise ValueError(
+            "Argument `gradient_accumulation_steps` must be None on several devices of TensorFlow. "
+            f"Received: gradient_accumulation_steps={steps} on {strategy.num_replicas_in_sync} devices"
+        )
+    on_several_hosts = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if not on_several_hosts or not strategy.extended._in_multi_worker_mode() or "compute_metrics" in vars(model):
+        return
+    compute = model.compute_metrics
+
+    @functools.wraps(compute)
+    def computed(*args, **kwargs):
+        # Keras takes their mean over hosts and a first axis, which a number hasn't.
+        return tf.nest.map_structure(lambda value: tf.expand_dims(value, 0), compute(*args, **kwargs))
+
+    object.__setattr__(model, "compute_metrics", computed)
 
 
 def average_values(variables):
@@ -58,6 +87,11 @@ def own_seed(seed):
         return seed
     number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
     return seed + tf.stack([number * _STRIDE, tf.zeros_like(number)])
+
+
+def own_rows(function, batch, shared, seeds):
+    """As `generic.own_rows`: a device never sees the others'."""
+    return generic.own_rows(function, batch, shared, seeds)
 
 
 def splits_variables():

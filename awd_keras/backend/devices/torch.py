@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from awd_keras.backend.devices import generic
+
 
 def count_devices(devices):
     """As `generic.count_devices`. A processor is one device, and can be shared by as many processes as one likes."""
@@ -162,6 +164,11 @@ def own_seed(seed):
     first, count = seed.tolist()
     first = np.random.SeedSequence([first & 0xFFFFFFFF, rank]).generate_state(1)[0] >> 1
     return torch.tensor([int(first), count], dtype=seed.dtype, device=seed.device)
+
+
+def own_rows(function, batch, shared, seeds):
+    """As `generic.own_rows`: a device never sees the others'."""
+    return generic.own_rows(function, batch, shared, seeds)
 
 
 def splits_variables():
