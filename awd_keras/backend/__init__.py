@@ -10,7 +10,7 @@ import keras
 from keras.src.backend import get_keras_mask, rnn, set_keras_mask
 from keras.src.losses.loss import reduce_weighted_values
 
-from awd_keras.backend.generic import add_bias
+from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.generic import lstm as generic_lstm
 from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
 

@@ -7,6 +7,8 @@ import keras
 from keras import ops
 from keras.src import backend as keras_backend
 
+from awd_keras.backend.add_bias import add_bias
+
 
 def lstm(
     sequences,
@@ -145,20 +147,6 @@ def keep_losses(targets, logits, losses):
 def kept_losses(targets, logits):
     """What `keep_losses` was given for these very tensors, without gradients, or None."""
     return
-
-
-def add_bias(x, bias):
-    """`x + bias`, of the dtype of x, and added in float32 at least, so that the bias's gradient is summed in it too.
-
-    In bfloat16, the sum over a window's tokens would stop growing at some hundreds (TensorFlow), or be wrong by
-    hundredths (JAX).
-
-    Args:
-        x: (..., outputs).
-        bias: (outputs,), of the same dtype.
-    """
-    dtype = keras.backend.result_type("float32", x.dtype)
-    return ops.cast(ops.add(ops.cast(x, dtype), ops.cast(bias, dtype)), x.dtype)
 
 
 def affine(rows, kernel, bias):
