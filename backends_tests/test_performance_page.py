@@ -118,3 +118,17 @@ def test_large_vocabularies(words, backend):
         *(figure(subject, "of plain's time", ".2f") for subject in subjects[1:]),
         *(figure(subject, "peak over idle, MiB", ",.0f") for subject in subjects),
     ] in on_page("Large vocabularies")
+
+
+@pytest.mark.parametrize("size", [10, 100, 1000])
+def test_a_text_larger_than_memory(size):
+    row = row_of(rows_of("corpus"), **{"MB of text": size})
+    assert [
+        f"{size:,}",
+        f"{row['tokens']:,}",
+        f"{row['first time, s']:.0f}",
+        f"{row['tokens/s']:,.0f}",
+        f"{row['again, s']:.1f}",
+        f"{row['memory to read, MB']:.0f}",
+        f"{row['memory to train, MB']:.0f}",
+    ] in on_page("A text larger than memory")
