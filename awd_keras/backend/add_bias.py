@@ -14,5 +14,7 @@ def add_bias(x, bias):
         x: (..., outputs).
         bias: (outputs,), of the same dtype.
     """
-    dtype = keras.backend.result_type("float32", x.dtype)
-    return ops.cast(ops.add(ops.cast(x, dtype), ops.cast(bias, dtype)), x.dtype)
+    # Not `keras.backend.result_type`, which makes float64 float32 on JAX.
+    if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
+        return ops.cast(ops.add(ops.cast(x, "float32"), ops.cast(bias, "float32")), x.dtype)
+    return ops.add(x, bias)
