@@ -6,6 +6,7 @@ trains the full model and, for each of its eight parts, the model without that p
 them. The output directory gets a table (`ablation.md`, `ablation.json`) and a picture (`ablation.png`), written anew
 after each run of all that is finished by then: every variant with the first seed, then with the next. Killed at any
 moment, the same command goes on where it was. A run is in VARIANT/seed-N, its fine-tuning in VARIANT/seed-N-finetuned.
+Without --data and --preset it trains the `tiny` one on Python's documentation: two minutes with `--epochs 2`.
 
 What the variants leave out:
 
