@@ -180,11 +180,8 @@ def kept_losses(targets, logits):
 
 
 def affine(rows, kernel, bias):
-    """As `generic.affine`, by a sum whose gradient needs no look at the shapes."""
-    # In float32 at least, as `add_bias` has it.
-    dtype = keras.backend.result_type("float32", rows.dtype)
-    summed = tf.nn.bias_add(tf.cast(tf.matmul(rows, kernel), dtype), tf.cast(bias, dtype))
-    return tf.cast(summed, rows.dtype)
+    """As `generic.affine`: Keras adds a bias by `tf.nn.bias_add`, whose gradient needs no look at the shapes."""
+    return generic.affine(rows, kernel, bias)
 
 
 def keep_by_columns(variable):
