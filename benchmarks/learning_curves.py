@@ -73,10 +73,8 @@ def report(options):
     curves = {}
     for subject in options.subjects:
         for seed in options.seeds:
-            metrics = options.output / f"{subject}-{seed}" / "metrics.jsonl"
-            if metrics.exists():
-                lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-                curves.setdefault(subject, {})[seed] = [line["valid_perplexity"] for line in lines]
+            if perplexities := valid_perplexities(options.output / f"{subject}-{seed}"):
+                curves.setdefault(subject, {})[seed] = perplexities
     print(f"| | seed | {' | '.join(f'epoch {number + 1}' for number in range(options.epochs))} |")
     print(f"| --- | ---: |{' ---: |' * options.epochs}")
     for subject, seeds in curves.items():
@@ -97,6 +95,13 @@ def report(options):
     figures = {"settings": settings, "valid_perplexity": curves, "spread": spread}
     write_json(options.output / "curves.json", figures)
     draw(curves, options.output / "curves.png")
+
+
+def valid_perplexities(directory):
+    """Those of a run after each of its epochs so far."""
+    metrics = directory / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+    return [json.loads(line)["valid_perplexity"] for line in lines]
 
 
 def draw(curves, path):

@@ -5,12 +5,12 @@ where the runs have fewer. At the end, or with --report at any time, it prints w
 """
 
 import argparse
-import json
 import os
 import pathlib
 import subprocess
 import sys
 
+from learning_curves import valid_perplexities
 from measure import BACKENDS, write_json
 from shapes import SHAPES
 
@@ -55,10 +55,8 @@ def report(options):
     figures = {}
     for backend in options.backend:
         for policy in options.policy:
-            metrics = options.output / f"{backend}-{policy}" / "metrics.jsonl"
-            if metrics.exists():
-                lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-                figures.setdefault(backend, {})[policy] = [line["valid_perplexity"] for line in lines]
+            if perplexities := valid_perplexities(options.output / f"{backend}-{policy}"):
+                figures.setdefault(backend, {})[policy] = perplexities
     print("| | | valid perplexity after each epoch | the last against float32's of that epoch |")
     print("| --- | --- | --- | ---: |")
     for backend, policies in figures.items():
