@@ -42,7 +42,7 @@ def own_model(size: int, dataset: BPTTDataset) -> Any:
     embedding = EmbeddingDropout(size, 8, rate=0.1)
     embedding.build((20, None))
     x = LockedDropout(0.4)(embedding(tokens))
-    x = AblatedLSTM(16, "-output", return_sequences=True)(x)
+    x = AblatedLSTM(16, "-srnn-out", return_sequences=True)(x)
     tar = TemporalActivationRegularizer(beta=1.0)
     lstm = WeightDropLSTM(8, return_sequences=True, stateful=True, activity_regularizer=tar)
     lstm.build((20, None, 16))
