@@ -27,6 +27,9 @@ EXPORTERS = {
     "tensorflow": ["openvino"],
 }
 
+# A process a core; the tests of a file stay together, as what they share takes long to make.
+PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile"]
+
 # What others' programs read, and the schema that it is held against.
 SCHEMAS = {
     "github-workflows": ".github/workflows/*.yml",
@@ -61,9 +64,9 @@ def demo(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest."""
+    """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
     session.install("-c", "constraints.txt", *INSTALL[backend])
-    session.run("pytest", *session.posargs, env=environment(backend))
+    session.run("pytest", *PARALLEL, *session.posargs, env=environment(backend))
 
 
 @nox.session
@@ -150,7 +153,7 @@ def minimums(session: nox.Session) -> None:
     """Run the suite on JAX with the oldest versions that pyproject.toml allows."""
     session.install("-e", ".[jax,test]", *minimum("jax"))
     # Old releases warn about what came after them; that is no fault of ours.
-    session.run("pytest", "-W", "default", *session.posargs, env=environment("jax"))
+    session.run("pytest", "-W", "default", *PARALLEL, *session.posargs, env=environment("jax"))
 
 
 @nox.session
