@@ -8,6 +8,7 @@ from keras import ops
 from keras.src import backend as keras_backend
 
 from awd_keras.backend.add_bias import add_bias
+from awd_keras.backend.drawn_seed import DrawnSeed
 
 
 def lstm(
@@ -187,9 +188,15 @@ def lstm_supports_jit() -> bool:
     return True
 
 
-def keep_mask(shape, rate, seed_generator):
-    """Draws a boolean mask that is False with probability `rate`."""
-    return ops.greater_equal(keras.random.uniform(shape, seed=seed_generator), rate)
+def keep_mask(shape, rate, seed):
+    """Draws a boolean mask that is False with probability `rate`.
+
+    Args:
+        shape: tuple of integers or scalar tensors.
+        rate: float in [0, 1).
+        seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
+    """
+    return ops.greater_equal(keras.random.uniform(shape, seed=DrawnSeed(seed)), rate)
 
 
 def global_norm(gradients):

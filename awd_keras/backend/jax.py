@@ -198,12 +198,12 @@ def lstm_supports_jit() -> bool:
     return True
 
 
-def keep_mask(shape, rate, seed_generator):
+def keep_mask(shape, rate, seed):
     """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     bits, threshold = mask_bits(rate)
     count, parts = math.prod(shape), 32 // bits
     # JAX's own draws of 8 and 16 bits cost 64 bits each. The barrier keeps XLA from drawing a word anew for each part.
-    words = jax.lax.optimization_barrier(jax.random.bits(seed_generator.next(), (-(-count // parts),)))
+    words = jax.lax.optimization_barrier(jax.random.bits(seed, (-(-count // parts),)))
     values = jnp.stack([(words >> (bits * part)) & (2**bits - 1) for part in range(parts)])
     return (values >= threshold).reshape(-1)[:count].reshape(shape)
 

@@ -204,10 +204,10 @@ def lstm_supports_jit() -> bool:
     return not tf.config.list_physical_devices("GPU")
 
 
-def keep_mask(shape, rate, seed_generator):
+def keep_mask(shape, rate, seed):
     """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
-    seed = tf.cast(seed_generator.next(), "int32")
     bits, threshold = mask_bits(rate)
+    seed = tf.cast(seed, "int32")
     count, parts = tf.reduce_prod(tf.convert_to_tensor(shape, "int32")), 32 // bits
     words = tf.random.stateless_uniform([(count + parts - 1) // parts], seed, None, None, dtype="int32")
     values = tf.reshape(tf.reshape(tf.bitcast(words, f"int{bits}"), [-1])[:count], shape)

@@ -152,16 +152,16 @@ def lstm_supports_jit() -> bool:
     return True
 
 
-def keep_mask(shape, rate, seed_generator):
+def keep_mask(shape, rate, seed):
     """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     device = get_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
     # Keras would seed with the sum of the generator's seed and count, so that generators of close seeds would draw the
     # same masks a few calls apart; and a CPU generator only reads 32 bits of its seed.
-    state = [int(part) & 0xFFFFFFFF for part in seed_generator.next()]
-    seed = int(np.random.SeedSequence(state).generate_state(1)[0])
-    generator = torch.Generator(device=device).manual_seed(seed)
+    state = [int(part) & 0xFFFFFFFF for part in seed]
+    mixed = int(np.random.SeedSequence(state).generate_state(1)[0])
+    generator = torch.Generator(device=device).manual_seed(mixed)
     bits, threshold = mask_bits(rate)
     count = math.prod(shape)
     words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)

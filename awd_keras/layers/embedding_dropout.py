@@ -8,7 +8,6 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.backend import devices
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -136,7 +135,7 @@ class EmbeddingDropout(keras.layers.Layer):
         return embedded
 
     def _keep(self, ids, seed):
-        return ops.take(backend.keep_mask((self.input_dim,), self.rate, DrawnSeed(seed)), ids, axis=0)
+        return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
 
     def compute_output_spec(self, inputs, reverse=False, training=False):
         shape = (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from awd_keras.backend import devices
+from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_rate, check_seed
-from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 

@@ -8,8 +8,8 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend import devices
+from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.drawn_seed import DrawnSeed
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
@@ -227,7 +227,7 @@ class WeightDropLSTM(keras.layers.LSTM):
     def _drop(self, tensor, rate, seed):
         if tensor is None or rate == 0:
             return tensor
-        keep = backend.keep_mask(ops.shape(tensor), rate, DrawnSeed(seed))
+        keep = backend.keep_mask(ops.shape(tensor), rate, seed)
         # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
         return ops.multiply(tensor, ops.multiply(ops.cast(keep, tensor.dtype), 1 / (1 - rate)))
 

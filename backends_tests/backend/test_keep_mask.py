@@ -6,7 +6,7 @@ from awd_keras import backend
 
 
 def mask(shape, rate, seed=1):
-    keep = backend.keep_mask(shape, rate, keras.random.SeedGenerator(seed))
+    keep = backend.keep_mask(shape, rate, keras.random.SeedGenerator(seed).next())
     return keras.ops.convert_to_numpy(keep)
 
 
@@ -44,7 +44,7 @@ def test_neighbours_are_independent():
 
 def test_draws_differ_and_repeat():
     generator, same = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
-    draws = [keras.ops.convert_to_numpy(backend.keep_mask((64,), 0.5, generator)) for _ in range(3)]
-    again = [keras.ops.convert_to_numpy(backend.keep_mask((64,), 0.5, same)) for _ in range(3)]
+    draws = [keras.ops.convert_to_numpy(backend.keep_mask((64,), 0.5, generator.next())) for _ in range(3)]
+    again = [keras.ops.convert_to_numpy(backend.keep_mask((64,), 0.5, same.next())) for _ in range(3)]
     np.testing.assert_array_equal(draws, again)
     assert len({draw.tobytes() for draw in draws}) == 3

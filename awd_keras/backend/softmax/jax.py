@@ -33,17 +33,22 @@ def _by_parts(size, count, ids, weights, rows, table, bias, differentiated):
         start = part * size
         h, targets, weight = (jax.lax.dynamic_slice_in_dim(x, start, size) for x in (rows, ids, weights))
         valid = (start + jnp.arange(size)) < count
-        log_p = jax.nn.log_softmax((h @ table.T + bias).astype(dtype))
-        part_losses = jnp.where(valid, -jnp.take_along_axis(log_p, targets[:, None], axis=1)[:, 0], 0)
+        logits = (h @ table.T + bias).astype(dtype)
+        target_logits = jnp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        largest = logits.max(1)
+        powers = jnp.exp(logits - largest[:, None])
+        sums_of_powers = powers.sum(1)
+        part_losses = jnp.where(valid, jnp.log(sums_of_powers) - (target_logits - largest), 0)
         losses, *gradients = sums
         losses = jax.lax.dynamic_update_slice_in_dim(losses, part_losses, start, 0)
         if not differentiated:
             return (losses,)
         d_rows, d_table, d_bias = gradients
-        weight = jnp.where(valid, weight, 0)[:, None]
+        weight = jnp.where(valid, weight, 0)
         is_target = targets[:, None] == jnp.arange(len(table))
-        d_logits = (jnp.exp(log_p) - is_target) * weight
-        d_bias += d_logits.sum(0)
+        d_logits = powers * (weight / sums_of_powers)[:, None] - jnp.where(is_target, weight[:, None], 0)
+        # As a product: for a sum by columns, XLA computes the gradient anew, column by column, as long as the products.
+        d_bias += jnp.matmul(jnp.ones(size, dtype), d_logits, precision="highest")
         d_logits = d_logits.astype(rows.dtype)
         d_rows = jax.lax.dynamic_update_slice_in_dim(d_rows, (d_logits @ table).astype(dtype), start, 0)
         d_table += d_logits.T @ h

@@ -19,17 +19,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         differentiated = any(ctx.needs_input_grad)
         if differentiated:
             d_rows, d_table, d_bias = (torch.zeros_like(x, dtype=dtype) for x in (rows, table, bias))
+        # One array for all parts: a fresh one costs more time, for the system to give it, than a pass over it.
+        buffer = rows.new_empty(min(chunk, count), len(table))
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
-            logits = torch.addmm(bias, rows[part], table.T)
-            log_p = torch.log_softmax(logits, dim=-1, dtype=dtype)
             targets = ids[part, None]
-            losses[part] = -log_p.gather(1, targets).squeeze(1)
+            logits = torch.addmm(bias, rows[part], table.T, out=buffer[: len(targets)]).to(dtype)
+            target_logits = logits.gather(1, targets)
+            largest = logits.amax(1, keepdim=True)
+            powers = logits.sub_(largest).exp_()
+            sums = powers.sum(1, keepdim=True)
+            losses[part] = (sums.log() - (target_logits - largest)).squeeze(1)
             if not differentiated:
                 continue
-            # In place, as there is no end to these arrays.
             weight = weights[part, None]
-            d_logits = log_p.exp_().mul_(weight).scatter_add_(1, targets, -weight)
+            d_logits = powers.mul_(weight / sums).scatter_add_(1, targets, -weight)
             d_bias += d_logits.sum(0)
             d_logits = d_logits.to(rows.dtype)
             d_rows[part] = d_logits @ table
