@@ -24,7 +24,7 @@ def report(directory, run):
         print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
         print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
     else:
-        print(f"averaging since   {_since(result['triggered_epoch'])}")
+        print(f"averaging         {_averaging(result['triggered_epoch'])}")
     print(f"skipped steps     {result['skipped_steps']}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
@@ -38,8 +38,8 @@ def verbosity():
     return 1 if sys.stdout.isatty() else 2
 
 
-def _since(epoch):
-    return "-" if epoch is None else f"the end of epoch {epoch}"
+def _averaging(epoch):
+    return "not begun" if epoch is None else f"since the end of epoch {epoch}"
 
 
 def _why_so_many(result):

@@ -133,6 +133,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     }
     printed = capsys.readouterr().out
     assert "61.23" in printed
+    assert "averaging         since the end of epoch 7\n" in printed
     assert "skipped steps     11\n" in printed
     assert "diverged" in printed
     assert "RUN" in printed

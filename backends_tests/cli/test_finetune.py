@@ -57,7 +57,7 @@ def test_finetunes_and_goes_on(folder, capsys):
         "run directory     run-finetuned",
     ):
         assert f"{line}\n" in printed
-    assert "averaging since" not in printed
+    assert "averaging  " not in printed
     # 9 rows of 6 and as many biases, and four gates of 6 units with 6 inputs, 6 states and a bias.
     began = rf"^{keras.backend.backend()} on \S.*, 375 parameters, 9 words, 65 tokens to train on$"
     assert len(re.findall(began, printed, re.MULTILINE)) == 1
