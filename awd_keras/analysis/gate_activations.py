@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.analysis.check_lstm import check_lstm, columns_of
 from awd_keras.analysis.gates import Gates
 
@@ -58,7 +59,7 @@ def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Seque
     check_lstm(layer, inputs, initial_state)
     dtype = layer.compute_dtype
     kernel, recurrent_kernel, bias = _weights(layer)
-    projections = ops.add(ops.matmul(ops.cast(inputs, dtype), kernel), bias)
+    projections = ops.cast(inputs, dtype) @ kernel + bias
     if layer.go_backwards:
         projections = ops.flip(projections, axis=1)
     if initial_state is None:
@@ -69,7 +70,7 @@ def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Seque
     steps = []
     for t in range(inputs.shape[1]):
         # Not `projections[:, t]`, of which JAX compiles a program for each t.
-        z = ops.add(ops.take(projections, t, axis=1), ops.matmul(h, recurrent_kernel))
+        z = ops.take(projections, t, axis=1) + h @ recurrent_kernel
         i, f, content, o = ops.split(z, 4, axis=-1)
         i, f, o = map(layer.recurrent_activation, (i, f, o))
         if has_rnn:
@@ -100,4 +101,4 @@ def _weights(layer):
 def _stacked(parts):
     whole = ops.stack(parts, axis=1)
     # Products of many gates, and NumPy, want more than half precision.
-    return ops.convert_to_numpy(ops.cast(whole, keras.backend.result_type(whole.dtype, "float32")))
+    return ops.convert_to_numpy(ops.cast(whole, backend.sum_dtype(whole.dtype)))

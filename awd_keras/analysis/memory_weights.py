@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.analysis.check_lstm import check_lstm
 from awd_keras.analysis.gate_activations import gate_activations
 from awd_keras.analysis.memory import Memory
@@ -70,7 +71,7 @@ def memory_weights(
     if reduce not in (None, "rms"):
         raise ValueError(f"Argument `reduce` must be None or 'rms'. Received: reduce={reduce!r}")
     check_lstm(layer, inputs, initial_state)
-    dtype = keras.backend.result_type(layer.compute_dtype, "float32")
+    dtype = backend.sum_dtype(layer.compute_dtype)
     batch_size, time = inputs.shape[:2]
     _check_size(batch_size, time, layer.units, np.dtype(dtype).itemsize, reduce)
     gates = gate_activations(layer, inputs, initial_state)

@@ -13,6 +13,7 @@ from keras.src.losses.loss import reduce_weighted_values
 from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.generic import lstm as generic_lstm
 from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
+from awd_keras.backend.sum_dtype import sum_dtype
 
 _name = keras.config.backend()
 framework = importlib.import_module(
@@ -61,5 +62,6 @@ __all__ = [
     "register_structure",
     "rnn",
     "set_keras_mask",
+    "sum_dtype",
     "weighted_sums",
 ]

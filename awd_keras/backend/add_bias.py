@@ -1,7 +1,8 @@
 """The one sum over all tokens that isn't a product: the gradient of a bias."""
 
-import keras
 from keras import ops
+
+from awd_keras.backend.sum_dtype import sum_dtype
 
 
 def add_bias(x, bias):
@@ -14,7 +15,5 @@ def add_bias(x, bias):
         x: (..., outputs).
         bias: (outputs,), of the same dtype.
     """
-    # Not `keras.backend.result_type`, which makes float64 float32 on JAX.
-    if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16"):
-        return ops.cast(ops.add(ops.cast(x, "float32"), ops.cast(bias, "float32")), x.dtype)
-    return ops.add(x, bias)
+    dtype = sum_dtype(x.dtype)
+    return ops.cast(ops.add(ops.cast(x, dtype), ops.cast(bias, dtype)), x.dtype)

@@ -9,6 +9,7 @@ from keras.src import backend as keras_backend
 
 from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.drawn_seed import DrawnSeed
+from awd_keras.backend.sum_dtype import sum_dtype
 
 
 def lstm(
@@ -45,7 +46,7 @@ def lstm(
     Returns:
         Outputs (batch, time, units), the final [h, c], and the name of what ran.
     """
-    projections = ops.matmul(sequences, kernel)
+    projections = sequences @ kernel
     if bias is not None:
         projections = add_bias(projections, bias)
 
@@ -53,7 +54,7 @@ def lstm(
         h, c = state
         if recurrent_mask is not None:
             h = ops.multiply(h, recurrent_mask)
-        z = ops.add(projection, ops.matmul(h, recurrent_kernel))
+        z = projection + h @ recurrent_kernel
         i, f, content, o = ops.split(z, 4, axis=-1)
         c = ops.add(
             ops.multiply(recurrent_activation(f), c),
@@ -158,7 +159,7 @@ def affine(rows, kernel, bias):
         kernel: (inputs, outputs), of the same dtype.
         bias: (outputs,), too.
     """
-    return add_bias(ops.matmul(rows, kernel), bias)
+    return add_bias(rows @ kernel, bias)
 
 
 def keep_by_columns(variable):
@@ -201,7 +202,7 @@ def keep_mask(shape, rate, seed):
 
 def global_norm(gradients):
     """The norm of all gradients taken together, at least in float32, as squares overflow in 16 bits."""
-    dtype = keras.backend.result_type("float32", *(g.dtype for g in gradients))
+    dtype = sum_dtype(*(g.dtype for g in gradients))
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, dtype))) for g in gradients))
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 
-import keras
 import tensorflow as tf
 from keras.src import activations
 from keras.src import backend as keras_backend
@@ -10,6 +9,7 @@ from keras.src import backend as keras_backend
 from awd_keras.backend import generic
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
+from awd_keras.backend.sum_dtype import sum_dtype
 
 
 def lstm(
@@ -216,7 +216,7 @@ def keep_mask(shape, rate, seed):
 
 def global_norm(gradients):
     """As `generic.global_norm`."""
-    dtype = keras.backend.result_type("float32", *(g.dtype for g in gradients))
+    dtype = sum_dtype(*(g.dtype for g in gradients))
     return tf.sqrt(2 * tf.add_n([tf.nn.l2_loss(tf.cast(g, dtype)) for g in gradients]))
 
 

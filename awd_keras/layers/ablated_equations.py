@@ -24,7 +24,7 @@ def simple_rnn(
 
     def step(projection, state):
         # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
-        h = activation(projection + ops.matmul(_masked(state[0], recurrent_mask), recurrent_kernel))
+        h = activation(projection + _masked(state[0], recurrent_mask) @ recurrent_kernel)
         return h, [h, h]
 
     return _loop(step, projections, initial_state, **loop)
@@ -49,7 +49,7 @@ def gates_of_hidden(
     def step(projection, state):
         h, c = state
         gates, content = projection[:, :-units], projection[:, -units:]
-        gates = recurrent_activation(gates + ops.matmul(_masked(h, recurrent_mask), recurrent_kernel))
+        gates = recurrent_activation(gates + _masked(h, recurrent_mask) @ recurrent_kernel)
         i, f, *o = ops.split(gates, gates.shape[-1] // units, axis=-1)
         c = f * c + i * content
         h = ops.multiply(o[0], activation(c)) if o else c
@@ -95,7 +95,7 @@ def gates_of_inputs(
 def _project(sequences, kernel):
     """One product for all time steps; of rows, as TensorFlow takes twice as long for the gradient of three axes."""
     batch_size, time, features = ops.shape(sequences)
-    return ops.reshape(ops.matmul(ops.reshape(sequences, (-1, features)), kernel), (batch_size, time, kernel.shape[-1]))
+    return ops.reshape(ops.reshape(sequences, (-1, features)) @ kernel, (batch_size, time, kernel.shape[-1]))
 
 
 def _gates_then_content(sequences, kernel, bias, units):

@@ -129,7 +129,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         for index, (low, _) in enumerate(self._bounds[1:], start=1):
             inside = ops.expand_dims(ops.greater_equal(ids, low), -1)
             projection = ops.transpose(self._computed(self.projections[index - 1]))
-            embedded = ops.where(inside, ops.matmul(self._looked_up(index, ids), projection), embedded)
+            embedded = ops.where(inside, self._looked_up(index, ids) @ projection, embedded)
         return embedded
 
     def log_prob(self, inputs: Any) -> Any:
@@ -206,7 +206,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
 
     def _projected(self, index, rows):
-        return ops.matmul(rows, self._computed(self.projections[index - 1]))
+        return rows @ self._computed(self.projections[index - 1])
 
     def _weights(self, index):
         """The rows that a cluster's softmax chooses from, and their bias."""
@@ -218,7 +218,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def _log_softmax(self, index, rows):
         table, bias = self._weights(index)
         logits = backend.affine(rows, ops.transpose(table), bias)
-        return ops.log_softmax(ops.cast(logits, keras.backend.result_type("float32", logits.dtype)))
+        return ops.log_softmax(ops.cast(logits, backend.sum_dtype(logits.dtype)))
 
     def _cross_entropy(self, index, ids, weights, rows, count=None):
         table, bias = self._weights(index)
@@ -229,7 +229,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
         if reverse:
-            dtype = keras.backend.result_type("float32", self.compute_dtype)
+            dtype = backend.sum_dtype(self.compute_dtype)
             return keras.KerasTensor((*inputs.shape[:-1], self.input_dim), dtype=dtype)
         return keras.KerasTensor((*inputs.shape, self.output_dim), dtype=self.compute_dtype)
 

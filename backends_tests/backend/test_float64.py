@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from backends_tests import oracle
 from awd_keras import backend
-from awd_keras.layers import WeightDropLSTM
+from awd_keras.analysis import gate_activations, memory_weights
+from awd_keras.layers import AdaptiveSoftmax, WeightDropLSTM
 from backends_tests.test_contract import LAYERS, check_logits, check_policy, check_training
 
 keras.config.set_floatx("float64")
@@ -31,6 +32,11 @@ expected, _, _, saved = oracle.lstm(x, zeros, zeros, *weights)
 actual = keras.ops.convert_to_numpy(layer(x))
 assert actual.dtype == "float64"
 np.testing.assert_allclose(actual, expected, atol=1e-12)
+generic = keras.ops.convert_to_numpy(layer(x, mask=np.ones((batch, time), "bool")))
+assert layer.lstm_path == "generic"
+assert generic.dtype == "float64"
+# Keras's tanh computes in float32 on JAX, whatever it is given.
+np.testing.assert_allclose(generic, expected, atol=1e-6 if keras.backend.backend() == "jax" else 1e-12)
 
 differences = []
 for variable, value in zip(layer.trainable_variables, weights):
@@ -59,6 +65,15 @@ tensors = [keras.ops.convert_to_tensor(array) for array in (ids, weights, rows, 
 total, _ = backend.linear_cross_entropy(*tensors, 3)
 losses = -oracle.log_softmax(rows @ table.T + bias)[np.arange(7), ids]
 np.testing.assert_allclose(keras.ops.convert_to_numpy(total), weights @ losses, rtol=1e-12)
+
+norm = np.sqrt(np.sum(rows**2) + np.sum(table**2))
+np.testing.assert_allclose(keras.ops.convert_to_numpy(backend.global_norm(tensors[2:4])), norm, rtol=1e-13)
+
+adaptive = AdaptiveSoftmax(5, 3, [2], div_value=1)
+adaptive.build()
+log_p = keras.ops.convert_to_numpy(adaptive(rows, reverse=True))
+np.testing.assert_allclose(np.exp(log_p).sum(1), 1, rtol=1e-13)
+assert gate_activations(layer, x).c.dtype == memory_weights(layer, x).content.dtype == "float64"
 
 keras.config.set_floatx("float32")
 for cls in LAYERS:

@@ -1,9 +1,9 @@
 """Written with `keras.ops` alone: right on every framework, tuned for none."""
 
-import keras
 from keras import ops
 
 from awd_keras.backend.generic import affine, cross_entropy
+from awd_keras.backend.sum_dtype import sum_dtype
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
@@ -27,7 +27,7 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     Returns:
         The scalar `sum(weights * losses)`, and the losses (tokens,), whose gradients are zero.
     """
-    dtype = keras.backend.result_type("float32", rows.dtype)
+    dtype = sum_dtype(rows.dtype)
     size = rows.shape[0]
     parts = []
     for start in range(0, max(size, 1), chunk):

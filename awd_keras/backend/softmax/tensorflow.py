@@ -1,14 +1,14 @@
 """TensorFlow."""
 
-import keras
 import tensorflow as tf
 
+from awd_keras.backend.sum_dtype import sum_dtype
 from awd_keras.backend.tensorflow import affine
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     """As `generic.linear_cross_entropy`."""
-    dtype = keras.backend.result_type("float32", rows.dtype)
+    dtype = sum_dtype(rows.dtype)
     count = tf.shape(rows)[0] if count is None else count
 
     @tf.custom_gradient
