@@ -30,7 +30,11 @@ class InOrder(DataAdapter):
         # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
         signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])
         windows = tf.data.Dataset.from_generator(self._items, output_signature=signature)
-        windows = windows.prefetch(tf.data.AUTOTUNE)
+        # There is nothing to tune, and each epoch's end would wait for TensorFlow's tuner, which sleeps 10 ms, then
+        # twice as long each time, at last a minute, and isn't woken.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        windows = windows.prefetch(1).with_options(options)
         strategy = tf.distribute.get_strategy()
         replicas = strategy.num_replicas_in_sync
         if signature[0].shape[0] % replicas == 0:

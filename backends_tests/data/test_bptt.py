@@ -294,6 +294,16 @@ def test_models_see_the_batch_size():
     assert set(seen) == {2}
 
 
+def test_tensorflow_tunes_nothing():
+    """Its tuner sleeps for up to a minute, and the end of an epoch waits for it."""
+    dataset = BPTTDataset(np.arange(21), 2, bptt=5)
+    if keras.backend.backend() == "tensorflow":
+        assert dataset.get_tf_dataset().options().autotune.enabled is False
+    else:
+        with pytest.raises(ImportError, match="tensorflow"):
+            dataset.get_tf_dataset()
+
+
 def test_fit_and_evaluate_with_fixed_lengths():
     # Two windows of 20, then one of 7; three of 20 and one of 10.
     tokens = np.arange(47 * 3 + 1) % 11
