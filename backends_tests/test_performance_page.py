@@ -29,7 +29,7 @@ def on_page(heading):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["training_step_ptb_{}", "training_step_small"])
+@pytest.mark.parametrize("name", ["training_step_ptb_{}", "training_step_small", "training_step_wikitext-2"])
 def test_a_training_step(name, backend):
     rows = rows_of(name.format(backend))
     ours = row_of(rows, backend=backend, subject="ours")
@@ -94,6 +94,21 @@ def test_a_cache(backend):
         f"{row['model, s (extrapolated)']:.0f}",
         f"{row['with the model, times as fast']:.1f}",
     ] in on_page("A cache")
+
+
+AXES = {"bptt": "window", "hidden_units": "hidden units", "vocabulary_size": "words", "batch_size": "rows of a batch"}
+
+
+def test_as_the_sizes_grow():
+    shown = {(axis, value): figures for axis, value, *figures in on_page("As the sizes grow")[2:]}
+    rows = rows_of("scaling_ptb_jax")
+    assert len(shown) == len(rows)
+    for row in rows:
+        *seconds, memory, of_reference = shown[AXES[row["axis"]], f"{row['value']:,}"]
+        assert memory == f"{row['peak over idle, MiB']:,.0f}"
+        assert of_reference == f"{row['reference, peak over idle, MiB']:,.0f}"
+        measured = [f"{row['seconds a step']:.2f}", f"{row['reference, seconds a step']:.2f}"]
+        assert seconds in (measured, ["-", "-"])
 
 
 MEASURED = sorted({(row["vocabulary"], row["backend"]) for row in rows_of("vocabulary")})
