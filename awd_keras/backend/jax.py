@@ -204,7 +204,7 @@ def keep_mask(shape, rate, seed):
     count, parts = math.prod(shape), 32 // bits
     # JAX's own draws of 8 and 16 bits cost 64 bits each. The barrier keeps XLA from drawing a word anew for each part.
     words = jax.lax.optimization_barrier(jax.random.bits(seed, (-(-count // parts),)))
-    values = jnp.stack([(words >> (bits * part)) & (2**bits - 1) for part in range(parts)])
+    values = jax.lax.bitcast_convert_type(words, f"uint{bits}")
     return (values >= threshold).reshape(-1)[:count].reshape(shape)
 
 
