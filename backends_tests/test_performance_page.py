@@ -99,6 +99,14 @@ def test_a_cache(backend):
 AXES = {"bptt": "window", "hidden_units": "hidden units", "vocabulary_size": "words", "batch_size": "rows of a batch"}
 
 
+# Other work was on the machine.
+DISTURBED = (
+    {("bptt", 140)}
+    | {("hidden_units", n) for n in (1024, 2048)}
+    | {("vocabulary_size", n) for n in (10_000, 90_000, 270_000)}
+)
+
+
 def test_as_the_sizes_grow():
     shown = {(axis, value): figures for axis, value, *figures in on_page("As the sizes grow")[2:]}
     rows = rows_of("scaling_ptb_jax")
@@ -108,7 +116,7 @@ def test_as_the_sizes_grow():
         assert memory == f"{row['peak over idle, MiB']:,.0f}"
         assert of_reference == f"{row['reference, peak over idle, MiB']:,.0f}"
         measured = [f"{row['seconds a step']:.2f}", f"{row['reference, seconds a step']:.2f}"]
-        assert seconds in (measured, ["-", "-"])
+        assert seconds == (["-", "-"] if (row["axis"], row["value"]) in DISTURBED else measured)
 
 
 MEASURED = sorted({(row["vocabulary"], row["backend"]) for row in rows_of("vocabulary")})

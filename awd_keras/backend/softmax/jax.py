@@ -5,6 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from awd_keras.backend.sum_dtype import sum_dtype
+
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     """As `generic.linear_cross_entropy`."""
@@ -26,7 +28,7 @@ def _linear_cross_entropy(size, count, ids, weights, rows, table, bias):
 
 
 def _by_parts(size, count, ids, weights, rows, table, bias, differentiated):
-    dtype = jnp.promote_types(jnp.float32, rows.dtype)
+    dtype = sum_dtype(rows.dtype)
     weights = weights.astype(dtype)
 
     def step(part, sums):
