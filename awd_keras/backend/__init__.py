@@ -26,6 +26,7 @@ compiles_each_length = framework.compiles_each_length
 cross_entropy = framework.cross_entropy
 descend = framework.descend
 device_name = framework.device_name
+drop = framework.drop
 exporting = framework.exporting
 global_norm = framework.global_norm
 jit_compile = framework.jit_compile
@@ -45,6 +46,7 @@ __all__ = [
     "cross_entropy",
     "descend",
     "device_name",
+    "drop",
     "exporting",
     "generic_linear_cross_entropy",
     "generic_lstm",

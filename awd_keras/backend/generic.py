@@ -200,6 +200,18 @@ def keep_mask(shape, rate, seed):
     return ops.greater_equal(keras.random.uniform(shape, seed=DrawnSeed(seed)), rate)
 
 
+def drop(values, keep, rate):
+    """The values where `keep` is True, divided by `1 - rate`, and 0 elsewhere.
+
+    Args:
+        values: floats.
+        keep: booleans of their shape.
+        rate: float in [0, 1).
+    """
+    # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
+    return ops.multiply(values, ops.multiply(ops.cast(keep, values.dtype), 1 / (1 - rate)))
+
+
 def global_norm(gradients):
     """The norm of all gradients taken together, at least in float32, as squares overflow in 16 bits."""
     dtype = sum_dtype(*(g.dtype for g in gradients))

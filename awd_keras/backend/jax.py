@@ -208,6 +208,11 @@ def keep_mask(shape, rate, seed):
     return (values >= threshold).reshape(-1)[:count].reshape(shape)
 
 
+def drop(values, keep, rate):
+    """As `generic.drop`."""
+    return generic.drop(values, keep, rate)
+
+
 def global_norm(gradients):
     """As `generic.global_norm`; XLA makes one pass of it, as of the two functions that follow."""
     return generic.global_norm(gradients)

@@ -214,6 +214,11 @@ def keep_mask(shape, rate, seed):
     return values >= threshold - 2 ** (bits - 1)
 
 
+def drop(values, keep, rate):
+    """As `generic.drop`."""
+    return generic.drop(values, keep, rate)
+
+
 def global_norm(gradients):
     """As `generic.global_norm`."""
     dtype = sum_dtype(*(g.dtype for g in gradients))

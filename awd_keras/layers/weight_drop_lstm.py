@@ -227,9 +227,7 @@ class WeightDropLSTM(keras.layers.LSTM):
     def _drop(self, tensor, rate, seed):
         if tensor is None or rate == 0:
             return tensor
-        keep = backend.keep_mask(ops.shape(tensor), rate, seed)
-        # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
-        return ops.multiply(tensor, ops.multiply(ops.cast(keep, tensor.dtype), 1 / (1 - rate)))
+        return backend.drop(tensor, backend.keep_mask(ops.shape(tensor), rate, seed), rate)
 
     def _read_state(self, carried, batch_size):
         if carried is None:

@@ -18,6 +18,9 @@ from awd_keras.checks import check_not_negative, check_positive_integer
 # Too short a mantissa to hold a mean of many iterates.
 _HALF = ("float16", "bfloat16")
 
+# In a file, before the number of a variable, which alone is the name of one of the optimizer's own.
+_ITERATE = "iterate_"
+
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class NTASGD(keras.optimizers.Optimizer):
@@ -121,6 +124,10 @@ class NTASGD(keras.optimizers.Optimizer):
             name=name,
         )
         self.non_monotone_interval = non_monotone_interval
+        self._averages: list[keras.Variable] = []
+        # Arrays, only while the averages are in the model. To exchange the two would save this copy, but whoever
+        # then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
+        self._iterates: list[Any] = []
 
     def build(self, variables: Sequence[Any]) -> None:
         if self.built:
@@ -138,10 +145,6 @@ class NTASGD(keras.optimizers.Optimizer):
         self._num_skipped = self.add_variable((), dtype="int", name="num_skipped")
         # 0, or 1 + the iteration at which the averages were put in the model.
         self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
-        self._averages = []
-        # Where the raw iterate is while the average is in the model. Exchanging the two would save this copy,
-        # but whoever then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
-        self._iterates = []
         for variable in variables:
             # Laid out in memory as the variable is, so that a pass over both is one in order.
             zeros = functools.partial(_zeros, variable)
@@ -150,7 +153,6 @@ class NTASGD(keras.optimizers.Optimizer):
             else:
                 average = self.add_variable_from_reference(variable, name="average", initializer=zeros)
             self._averages.append(average)
-            self._iterates.append(self.add_variable_from_reference(variable, name="iterate", initializer=zeros))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Makes one step, then takes the new iterate into the average if averaging has started.
@@ -272,8 +274,8 @@ class NTASGD(keras.optimizers.Optimizer):
         """
         if not self.averaging or self.averages_in_model:
             return
-        for variable, average, iterate in zip(self._trainable_variables, self._averages, self._iterates, strict=True):
-            _copy(variable, iterate)
+        self._iterates = [ops.stop_gradient(ops.copy(variable)) for variable in self._trainable_variables]
+        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
             _copy(average, variable)
         self._averages_put_in_at.assign(ops.add(self._iterations, 1))
 
@@ -285,8 +287,17 @@ class NTASGD(keras.optimizers.Optimizer):
         if not self.averages_in_model:
             return
         self._warn_if_averages_were_trained()
-        for variable, iterate in zip(self._trainable_variables, self._iterates, strict=True):
-            _copy(iterate, variable)
+        if self._iterates:
+            for variable, iterate in zip(self._trainable_variables, self._iterates, strict=True):
+                variable.assign(iterate)
+        else:
+            warnings.warn(
+                "The raw iterate is lost: the optimizer's variables were set to those of one whose averages were in "
+                "its model, and the iterate isn't among them. Training goes on from the averages. A `.keras` or "
+                "`.weights.h5` file has the iterate; a `.h5` file doesn't.",
+                stacklevel=2,
+            )
+        self._iterates = []
         self._averages_put_in_at.assign(0)
 
     def finalize_variable_values(self, var_list):
@@ -295,6 +306,23 @@ class NTASGD(keras.optimizers.Optimizer):
         # On JAX, Keras has taken the values out of the variables if it's a step that raised.
         if getattr(self._averages_put_in_at, "_value", True) is not None and self.averages_in_model:
             self._warn_if_averages_were_trained()
+
+    def save_own_variables(self, store):
+        """Called by Keras: writes the raw iterate too, where the model has the averages."""
+        super().save_own_variables(store)
+        for i, iterate in enumerate(self._iterates):
+            store[f"{_ITERATE}{i}"] = ops.convert_to_numpy(iterate)
+
+    def load_own_variables(self, store):
+        """Called by Keras: reads what `save_own_variables` wrote."""
+        iterates = [f"{_ITERATE}{i}" for i, _ in enumerate(self._averages)]
+        variables = {key: store[key] for key in store.keys() if key not in iterates}
+        super().load_own_variables(variables)
+        if len(variables) != len(self.variables):
+            return  # and Keras has warned of it.
+        self._iterates = []
+        if self.averages_in_model:
+            self._iterates = [ops.convert_to_tensor(store[key]) for key in iterates]
 
     def get_config(self) -> dict:
         config = super().get_config()

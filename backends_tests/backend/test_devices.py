@@ -76,7 +76,10 @@ def variables(directory, epoch=5):
     network.compile(optimizers.NTASGD.from_config(run.setting("optimizer")))
     network.optimizer.build(network.trainable_variables)
     assert run.checkpoints.load(network) == epoch
-    return {v.path: keras.ops.convert_to_numpy(v) for v in (*network.trainable_variables, *network.optimizer.variables)}
+    held = {v.path: v for v in (*network.trainable_variables, *network.optimizer.variables)}
+    held |= {f"iterate {i}": iterate for i, iterate in enumerate(network.optimizer._iterates)}
+    assert len(network.optimizer._iterates) == len(network.trainable_variables)
+    return {name: keras.ops.convert_to_numpy(value) for name, value in held.items()}
 
 
 def test_checkpoint(directories):

@@ -77,6 +77,11 @@ def test_an_interrupted_training_equals_a_whole_one(tmp_path):
         np.testing.assert_allclose(rest[key], history[key][3:], rtol=1e-5)
     for a, b in zip(loaded.optimizer.variables, whole.optimizer.variables, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5)
+    for _ in ("averages", "iterates"):
+        for a, b in zip(loaded.get_weights(), whole.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+        loaded.optimizer.use_iterates()
+        whole.optimizer.use_iterates()
 
 
 def test_not_a_dataset():

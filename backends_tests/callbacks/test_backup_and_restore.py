@@ -72,8 +72,8 @@ def train(make_callbacks, backup=None, interrupt=None):
 
 
 def state(model):
-    variables = model.variables + model.optimizer.variables
-    return [keras.ops.convert_to_numpy(variable) for variable in variables if "training" not in variable.path]
+    variables = [v for v in model.variables + model.optimizer.variables if "training" not in v.path]
+    return [keras.ops.convert_to_numpy(array) for array in (*variables, *model.optimizer._iterates)]
 
 
 def usual(data, valid):

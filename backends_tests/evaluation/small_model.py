@@ -44,4 +44,4 @@ def everything(model):
     """All that scoring leaves alone in a model that is trained: weights, seeds, training states, optimizer, metrics."""
     states = [id(part) for lstm in model.lstms for part in lstm.inference_state]
     kept = [variable for variable in model.variables if id(variable) not in states]
-    return values([*kept, *model.optimizer.variables, *model.metrics_variables])
+    return values([*kept, *model.optimizer.variables, *model.optimizer._iterates, *model.metrics_variables])

@@ -475,6 +475,79 @@ def test_state_goes_through_a_file(rng, tmp_path):
     assert_equal(loaded.optimizer.variables, model.optimizer.variables, 0)
 
 
+def averaged_model(rng):
+    """After two steps with averaging, the raw iterate in it."""
+    model = linear_model(NTASGD(learning_rate=0.1))
+    model.optimizer.start_averaging()
+    for x, y in batches(rng, 2):
+        model.train_on_batch(x, y)
+    return model
+
+
+def test_the_raw_iterate_takes_memory_only_while_the_averages_are_in_the_model(rng):
+    model = averaged_model(rng)
+    numbers = len([v for v in model.optimizer.variables if v.shape == ()])
+    # One vector, of measures, and one array a weight: its average.
+    assert len(model.optimizer.variables) - numbers == 1 + len(model.weights)
+    assert model.optimizer._iterates == []
+    model.optimizer.use_averages()
+    assert [tuple(array.shape) for array in model.optimizer._iterates] == [tuple(w.shape) for w in model.weights]
+    model.optimizer.use_iterates()
+    assert model.optimizer._iterates == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_files_have_the_raw_iterate_where_the_model_has_the_averages(rng, tmp_path, dtype):
+    with_averages, with_iterate = tmp_path / "averages.weights.h5", tmp_path / "iterate.weights.h5"
+    keras.config.set_dtype_policy(dtype)
+    model = averaged_model(rng)
+    raw = model.get_weights()
+    model.save_weights(with_iterate)
+    model.optimizer.use_averages()
+    averages = model.get_weights()
+    model.save_weights(with_averages)
+    assert not np.array_equal(raw[0], averages[0])
+    other = linear_model(NTASGD(learning_rate=0.1))
+    # Each over the other, too.
+    for _ in range(2):
+        other.load_weights(with_averages)
+        assert_equal(other.trainable_variables, averages, 0)
+        other.load_weights(with_iterate)
+        assert not other.optimizer.averages_in_model
+        assert other.optimizer._iterates == []
+        assert_equal(other.trainable_variables, raw, 0)
+    other.load_weights(with_averages)
+    other.optimizer.use_iterates()
+    assert_equal(other.trainable_variables, raw, 0)
+
+
+def test_an_optimizer_of_another_model_is_left_out_of_loading(rng, tmp_path):
+    model = averaged_model(rng)
+    model.optimizer.use_averages()
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    other.compile(keras.optimizers.SGD(), "mse")
+    other.optimizer.build(other.trainable_variables)
+    other.save_weights(tmp_path / "other.weights.h5")
+    raw = [ops.convert_to_numpy(array) for array in model.optimizer._iterates]
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer 'ntasgd'"):
+        model.load_weights(tmp_path / "other.weights.h5")
+    model.optimizer.use_iterates()
+    assert_equal(model.trainable_variables, raw, 0)
+
+
+def test_variables_alone_lack_the_raw_iterate(rng):
+    model, other = averaged_model(rng), averaged_model(rng)
+    model.optimizer.use_averages()
+    other.set_weights(model.get_weights())
+    for its, own in zip(other.optimizer.variables, model.optimizer.variables, strict=True):
+        its.assign(own)
+    with pytest.warns(UserWarning, match="The raw iterate is lost"):
+        other.optimizer.use_iterates()
+    assert not other.optimizer.averages_in_model
+    assert_equal(other.trainable_variables, model.get_weights(), 0)
+
+
 def test_config():
     arguments = {
         "learning_rate": 3.0,
