@@ -6,9 +6,11 @@ Each run has a directory of its own in --output. The same command goes on where 
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -17,6 +19,12 @@ from measure import BACKENDS, write_json
 from shapes import SHAPES
 
 REFERENCE = "reference"
+SPREAD = (
+    "the backends' means, largest over smallest",
+    "those and the reference's",
+    "seeds of one of them, at most",
+    "chance of means so far apart if backends were alike",
+)
 
 
 def main():
@@ -80,17 +88,12 @@ def report(options):
     for subject, seeds in curves.items():
         for seed, figures in seeds.items():
             print(f"| {subject} | {seed} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
-    last = {
-        subject: [figures[-1] for figures in seeds.values() if len(figures) == options.epochs]
-        for subject, seeds in curves.items()
-    }
-    means = {subject: statistics.mean(figures) for subject, figures in last.items() if figures}
-    spread = {
-        "between_subjects": _spread(means.values()),
-        "between_seeds": max((_spread(figures) for figures in last.values()), default=None),
-    }
-    print(f"\nAfter the last epoch, largest over smallest: means {spread['between_subjects']:.2%}, ", end="")
-    print(f"seeds of one subject at most {spread['between_seeds']:.2%}")
+    spread = [_spread(curves, number) for number in range(options.epochs)]
+    print(f"\n| | {' | '.join(f'epoch {number + 1}' for number in range(options.epochs))} |")
+    print(f"| --- |{' ---: |' * options.epochs}")
+    for question in SPREAD:
+        figures = ["-" if each[question] is None else f"{each[question]:.1%}" for each in spread]
+        print(f"| {question} | {' | '.join(figures)} |")
     settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
     figures = {"settings": settings, "valid_perplexity": curves, "spread": spread}
     write_json(options.output / "curves.json", figures)
@@ -127,9 +130,40 @@ def draw(curves, path):
     figure.savefig(path, dpi=120)
 
 
-def _spread(figures):
+def _spread(curves, epoch):
+    """What SPREAD asks of the runs that have got so far; None where there aren't two to compare."""
+    groups = {
+        subject: [figures[epoch] for figures in seeds.values() if len(figures) > epoch]
+        for subject, seeds in curves.items()
+    }
+    groups = {subject: figures for subject, figures in groups.items() if figures}
+    backends = [figures for subject, figures in groups.items() if subject != REFERENCE]
+    several = [figures for figures in groups.values() if len(figures) > 1]
+    answers = (
+        _range(map(statistics.mean, backends)) if len(backends) > 1 else None,
+        _range(map(statistics.mean, groups.values())) if len(groups) > 1 else None,
+        max(map(_range, several), default=None),
+        _chance(backends) if len(backends) > 1 and several else None,
+    )
+    return dict(zip(SPREAD, answers, strict=True))
+
+
+def _range(figures):
+    """The largest over the smallest, less 1."""
     figures = list(figures)
-    return max(figures) / min(figures) - 1 if figures else None
+    return max(figures) / min(figures) - 1
+
+
+def _chance(groups, deals=20_000):
+    """A permutation test: how often groups of runs drawn from all of them have means at least as far apart."""
+    found = _range(map(statistics.mean, groups))
+    runs, generator, count = [*itertools.chain(*groups)], random.Random(0), 0
+    for _ in range(deals):
+        generator.shuffle(runs)
+        rest = iter(runs)
+        means = [statistics.mean(itertools.islice(rest, len(group))) for group in groups]
+        count += _range(means) >= found - 1e-12
+    return count / deals
 
 
 def _parse():

@@ -83,8 +83,24 @@ def weighted_sums(forget, addends, initial):
 
 
 def cross_entropy(ids, rows):
-    """As `generic.cross_entropy`."""
-    return functional.cross_entropy(rows, ids.long(), reduction="none")
+    """As `generic.cross_entropy`, with two arrays of the logits' size at once, where PyTorch's own has four."""
+    return _CrossEntropy.apply(ids.long(), rows)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, ids, rows):
+        ctx.save_for_backward(ids, rows)
+        return functional.nll_loss(functional.log_softmax(rows, dim=-1), ids, reduction="none")
+
+    @staticmethod
+    def backward(ctx, d_losses):
+        ids, rows = ctx.saved_tensors
+        ids, d_losses = ids[:, None], d_losses[:, None]
+        probabilities = torch.softmax(rows, dim=-1)
+        if torch.is_grad_enabled():  # as for gradients of gradients, which need the probabilities
+            return None, (probabilities * d_losses).scatter_add(1, ids, -d_losses)
+        return None, probabilities.mul_(d_losses).scatter_add_(1, ids, -d_losses)
 
 
 def keep_losses(targets, logits, losses):

@@ -316,7 +316,7 @@ class NTASGD(keras.optimizers.Optimizer):
     def load_own_variables(self, store):
         """Called by Keras: reads what `save_own_variables` wrote."""
         iterates = [f"{_ITERATE}{i}" for i, _ in enumerate(self._averages)]
-        variables = {key: store[key] for key in store.keys() if key not in iterates}
+        variables = {key: store[key] for key in set(store.keys()).difference(iterates)}
         super().load_own_variables(variables)
         if len(variables) != len(self.variables):
             return  # and Keras has warned of it.
