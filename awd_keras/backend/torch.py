@@ -89,9 +89,12 @@ def cross_entropy(ids, rows):
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, ids, rows):
-        ctx.save_for_backward(ids, rows)
+    def forward(ids, rows):
         return functional.nll_loss(functional.log_softmax(rows, dim=-1), ids, reduction="none")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, d_losses):
@@ -197,11 +200,14 @@ class _Drop(torch.autograd.Function):
     """`values * keep * scale`, which PyTorch's own gradient of would keep the mask for as floats, 4 bytes for 1."""
 
     @staticmethod
-    def forward(ctx, values, keep, scale):
-        ctx.save_for_backward(keep)
-        ctx.scale = scale
+    def forward(values, keep, scale):
         product = keep.to(values.dtype)
         return torch.addcmul(values.new_zeros(()), values, product, value=scale, out=product)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, keep, ctx.scale = inputs
+        ctx.save_for_backward(keep)
 
     @staticmethod
     def backward(ctx, gradients):
