@@ -123,7 +123,9 @@ def test_nothing_happens_before_averaging_starts():
     close(with_callback.get_weights()[0], without.get_weights()[0], 0)
 
 
-@pytest.mark.parametrize("how", ["same", "saved", "loss_scaling", "loss_scaling, saved", "without_validation", "weights_set"])
+@pytest.mark.parametrize(
+    "how", ["same", "saved", "loss_scaling", "loss_scaling, saved", "without_validation", "weights_set"]
+)
 def test_a_second_fit_goes_on_as_if_uninterrupted(how, tmp_path):
     arguments = {"validation_data": None} if how == "without_validation" else {}
     whole, whole_optimizer = new_model("loss_scaling" in how)
