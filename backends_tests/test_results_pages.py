@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-CURVES, PRECISION = (
+PTB, WIKITEXT_2, PRECISION = (
     json.loads((DOCS / "results" / name).read_text(encoding="utf-8"))
-    for name in ("learning_curves/ptb.json", "precision/ptb.json")
+    for name in ("learning_curves/ptb.json", "learning_curves/wikitext-2.json", "precision/ptb.json")
 )
 
 
@@ -21,18 +21,22 @@ def shown(perplexities):
     return [f"{perplexity:.1f}" for perplexity in perplexities]
 
 
-RUNS = [(subject, seed) for subject, seeds in CURVES["valid_perplexity"].items() for seed in seeds]
+RUNS = [
+    [subject, seed, *shown(perplexities)]
+    for curves in (PTB, WIKITEXT_2)
+    for subject, seeds in curves["valid_perplexity"].items()
+    for seed, perplexities in seeds.items()
+]
 
 
-@pytest.mark.parametrize(("subject", "seed"), RUNS)
-def test_learning_curves(subject, seed):
-    figures = shown(CURVES["valid_perplexity"][subject][seed])
-    assert [subject, seed, *figures] in [row[:6] for row in rows_of("results/learning_curves.md")]
+@pytest.mark.parametrize("run", RUNS)
+def test_learning_curves(run):
+    assert run in [row[: len(run)] for row in rows_of("results/learning_curves.md")]
 
 
-@pytest.mark.parametrize("question", CURVES["spread"][0])
+@pytest.mark.parametrize("question", PTB["spread"][0])
 def test_how_far_apart_the_backends_are(question):
-    figures = [f"{epoch[question]:.1%}" for epoch in CURVES["spread"]]
+    figures = [f"{epoch[question]:.1%}" for epoch in PTB["spread"]]
     assert [question, *figures] in rows_of("results/learning_curves.md")
 
 
