@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from backends_tests import tables
+
 DOCS = Path(__file__).parents[1] / "docs"
 FOLDER = DOCS / "results" / "performance"
 BACKENDS = ("torch", "jax", "tensorflow")
@@ -25,8 +27,7 @@ def on_page(heading):
     page = (DOCS / "performance.md").read_text(encoding="utf-8")
     _, found, section = page.partition(f"\n## {heading}\n")
     assert found
-    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")]
-    return [[cell.partition("(")[0].strip() for cell in line.strip("| ").split("|")] for line in lines]
+    return [[cell.partition("(")[0].strip() for cell in row] for row in tables.rows_of(section.partition("\n## ")[0])]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

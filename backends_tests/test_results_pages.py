@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from backends_tests.tables import rows_of
+
 DOCS = Path(__file__).parents[1] / "docs"
 PTB, WIKITEXT_2, PRECISION = (
     json.loads((DOCS / "results" / name).read_text(encoding="utf-8"))
@@ -12,9 +14,8 @@ PTB, WIKITEXT_2, PRECISION = (
 )
 
 
-def rows_of(page):
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("| ")]
+def on_page(page):
+    return rows_of((DOCS / page).read_text(encoding="utf-8"))
 
 
 def shown(perplexities):
@@ -31,13 +32,13 @@ RUNS = [
 
 @pytest.mark.parametrize("run", RUNS)
 def test_learning_curves(run):
-    assert run in [row[: len(run)] for row in rows_of("results/learning_curves.md")]
+    assert run in [row[: len(run)] for row in on_page("results/learning_curves.md")]
 
 
 @pytest.mark.parametrize("question", PTB["spread"][0])
 def test_how_far_apart_the_backends_are(question):
     figures = [f"{epoch[question]:.1%}" for epoch in PTB["spread"]]
-    assert [question, *figures] in rows_of("results/learning_curves.md")
+    assert [question, *figures] in on_page("results/learning_curves.md")
 
 
 TRAINED = [(backend, policy) for backend, runs in PRECISION["valid_perplexity"].items() for policy in runs]
@@ -47,6 +48,6 @@ TRAINED = [(backend, policy) for backend, runs in PRECISION["valid_perplexity"].
 def test_precision(backend, policy):
     runs = PRECISION["valid_perplexity"][backend]
     last = "" if policy == "float32" else f"{runs[policy][-1] / runs['float32'][-1] - 1:+.1%}"
-    (row,) = [row for row in rows_of("guides/precision.md") if row[:2] == [backend, policy]]
+    (row,) = [row for row in on_page("guides/precision.md") if row[:2] == [backend, policy]]
     assert row[2:6] == shown(runs[policy])
     assert row[7:] == ([last] if last else [])

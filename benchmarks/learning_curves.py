@@ -140,8 +140,8 @@ def _spread(curves, epoch):
     backends = [figures for subject, figures in groups.items() if subject != REFERENCE]
     several = [figures for figures in groups.values() if len(figures) > 1]
     answers = (
-        _range(map(statistics.mean, backends)) if len(backends) > 1 else None,
-        _range(map(statistics.mean, groups.values())) if len(groups) > 1 else None,
+        _range(map(statistics.fmean, backends)) if len(backends) > 1 else None,
+        _range(map(statistics.fmean, groups.values())) if len(groups) > 1 else None,
         max(map(_range, several), default=None),
         _chance(backends) if len(backends) > 1 and several else None,
     )
@@ -156,12 +156,12 @@ def _range(figures):
 
 def _chance(groups, deals=20_000):
     """A permutation test: how often groups of runs drawn from all of them have means at least as far apart."""
-    found = _range(map(statistics.mean, groups))
+    found = _range(map(statistics.fmean, groups))
     runs, generator, count = [*itertools.chain(*groups)], random.Random(0), 0
     for _ in range(deals):
         generator.shuffle(runs)
         rest = iter(runs)
-        means = [statistics.mean(itertools.islice(rest, len(group))) for group in groups]
+        means = [statistics.fmean(itertools.islice(rest, len(group))) for group in groups]
         count += _range(means) >= found - 1e-12
     return count / deals
 

@@ -289,7 +289,7 @@ class NTASGD(keras.optimizers.Optimizer):
         self._warn_if_averages_were_trained()
         if self._iterates:
             for variable, iterate in zip(self._trainable_variables, self._iterates, strict=True):
-                variable.assign(iterate)
+                variable.assign(iterate)  # whose buffer is the variable's alone from here on
         else:
             warnings.warn(
                 "The raw iterate is lost: the optimizer's variables were set to those of one whose averages were in "
@@ -316,13 +316,14 @@ class NTASGD(keras.optimizers.Optimizer):
     def load_own_variables(self, store):
         """Called by Keras: reads what `save_own_variables` wrote."""
         iterates = [f"{_ITERATE}{i}" for i, _ in enumerate(self._averages)]
-        variables = {key: store[key] for key in set(store.keys()).difference(iterates)}
+        names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+        variables = {name: store[name] for name in names if name not in iterates}
         super().load_own_variables(variables)
         if len(variables) != len(self.variables):
             return  # and Keras has warned of it.
         self._iterates = []
         if self.averages_in_model:
-            self._iterates = [ops.convert_to_tensor(store[key]) for key in iterates]
+            self._iterates = [ops.convert_to_tensor(store[name]) for name in iterates]
 
     def get_config(self) -> dict:
         config = super().get_config()
