@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 
-from measure import BACKENDS, write_json
+from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
 REFERENCE = "reference"
@@ -83,17 +83,24 @@ def report(options):
         for seed in options.seeds:
             if perplexities := valid_perplexities(options.output / f"{subject}-{seed}"):
                 curves.setdefault(subject, {})[seed] = perplexities
-    print(f"| | seed | {' | '.join(f'epoch {number + 1}' for number in range(options.epochs))} |")
-    print(f"| --- | ---: |{' ---: |' * options.epochs}")
-    for subject, seeds in curves.items():
-        for seed, figures in seeds.items():
-            print(f"| {subject} | {seed} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
+    epochs = [f"epoch {number + 1}" for number in range(options.epochs)]
     spread = [_spread(curves, number) for number in range(options.epochs)]
-    print(f"\n| | {' | '.join(f'epoch {number + 1}' for number in range(options.epochs))} |")
-    print(f"| --- |{' ---: |' * options.epochs}")
-    for question in SPREAD:
-        figures = ["-" if each[question] is None else f"{each[question]:.1%}" for each in spread]
-        print(f"| {question} | {' | '.join(figures)} |")
+    print_table(
+        ("", "seed", *epochs),
+        (
+            [subject, str(seed), *(f"{figure:.1f}" for figure in figures)]
+            for subject, seeds in curves.items()
+            for seed, figures in seeds.items()
+        ),
+    )
+    print()
+    print_table(
+        ("", *epochs),
+        (
+            [question, *("-" if each[question] is None else f"{each[question]:.1%}" for each in spread)]
+            for question in SPREAD
+        ),
+    )
     settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
     figures = {"settings": settings, "valid_perplexity": curves, "spread": spread}
     write_json(options.output / "curves.json", figures)

@@ -108,12 +108,17 @@ def compare_steps(description, columns, compare):
 def report(options, columns, rows, **more):
     """Prints a table, and writes it with all else that is known to the file of `--json`."""
     print()
+    print_table(columns, ([row[column] for column in columns] for row in rows))
+    if options.json:
+        write_json(options.json, {"rows": rows, **more})
+
+
+def print_table(columns, rows):
+    """Prints rows of cells in Markdown; a row may have fewer than there are columns."""
     print(f"| {' | '.join(columns)} |")
     print(f"|{'|'.join('---' for _ in columns)}|")
     for row in rows:
-        print(f"| {' | '.join(_cell(row[column]) for column in columns)} |")
-    if options.json:
-        write_json(options.json, {"rows": rows, **more})
+        print(f"| {' | '.join(map(_cell, row))} |")
 
 
 def write_json(path, figures):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from learning_curves import valid_perplexities
-from measure import BACKENDS, write_json
+from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -57,13 +57,13 @@ def report(options):
         for policy in options.policy:
             if perplexities := valid_perplexities(options.output / f"{backend}-{policy}"):
                 figures.setdefault(backend, {})[policy] = perplexities
-    print("| | | valid perplexity after each epoch | the last against float32's of that epoch |")
-    print("| --- | --- | --- | ---: |")
+    rows = []
     for backend, policies in figures.items():
         for policy, epochs in policies.items():
             same = policies.get("float32", [])[len(epochs) - 1 : len(epochs)]
             change = f"{epochs[-1] / same[0] - 1:+.2%}" if same else ""
-            print(f"| {backend} | {policy} | {', '.join(f'{figure:.2f}' for figure in epochs)} | {change} |")
+            rows.append((backend, policy, ", ".join(f"{figure:.2f}" for figure in epochs), change))
+    print_table(("", "", "valid perplexity after each epoch", "the last against float32's of that epoch"), rows)
     write_json(options.output / "precision.json", {"seed": options.seed, "valid_perplexity": figures})
 
 
