@@ -111,6 +111,22 @@ if keras.backend.backend() == "torch":
         assert (tmp_path / "curves" / "curves.png").is_file()
 
 
+def test_how_far_backends_and_seeds_are_apart():
+    from learning_curves import SPREAD, spread_of
+
+    ours = {"torch": {0: [100.0, 9.0], 1: [110.0]}, "jax": {0: [120.0, 9.0], 1: [130.0]}}
+    # Of the six ways to deal four runs to two backends, two have means as far apart: this one, and its mirror image.
+    backends, seeds, chance = 125 / 105 - 1, 110 / 100 - 1, 1 / 3
+    found = spread_of(ours, 0)
+    assert list(found) == list(SPREAD)
+    assert [*found.values()] == pytest.approx([backends, backends, seeds, chance], abs=0.02)
+    # The reference is no backend, but its seeds are apart too.
+    reference = {"reference": {0: [210.0], 1: [315.0]}}
+    assert [*spread_of(ours | reference, 0).values()] == pytest.approx([backends, 1.5, 0.5, chance], abs=0.02)
+    assert [*spread_of(ours, 1).values()] == [0.0, 0.0, None, None]
+    assert [*spread_of(reference, 0).values()] == [None, None, 0.5, None]
+
+
 def test_precision(monkeypatch, tmp_path, capsys):
     import precision
     from shapes import Shape

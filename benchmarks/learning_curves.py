@@ -84,7 +84,7 @@ def report(options):
             if perplexities := valid_perplexities(options.output / f"{subject}-{seed}"):
                 curves.setdefault(subject, {})[seed] = perplexities
     epochs = [f"epoch {number + 1}" for number in range(options.epochs)]
-    spread = [_spread(curves, number) for number in range(options.epochs)]
+    spread = [spread_of(curves, number) for number in range(options.epochs)]
     print_table(
         ("", "seed", *epochs),
         (
@@ -137,7 +137,7 @@ def draw(curves, path):
     figure.savefig(path, dpi=120)
 
 
-def _spread(curves, epoch):
+def spread_of(curves, epoch):
     """What SPREAD asks of the runs that have got so far; None where there aren't two to compare."""
     groups = {
         subject: [figures[epoch] for figures in seeds.values() if len(figures) > epoch]
