@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from backends_tests.runs.small_run import make_corpus, write_text
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
 SETTINGS = {"preset": "ptb", **SIZES, "learning_rate": 30.0, "non_monotone_interval": 5, "batch_size": 4, "epochs": 7}
-TITLE = {**SETTINGS, "train_tokens": 1234, "words": 56}
+TITLE = {**SETTINGS, "backend": "jax", "train_tokens": 1234, "words": 56}
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_the_settings_are_the_preset_s_own_but_for_those_given(cells):
     own = cells.settings_of(cells.parse(["--output", "x", "--preset", "ptb"]), corpus)
     text = {"train_tokens": 65, "words": 9, "text_digest": corpus.digest}
     published = {"embedding_dim": 400, "hidden_units": 1150, "num_layers": 3, "batch_size": 20, "epochs": 500}
-    assert own == {**SETTINGS, **published, **text}
+    assert own == {"backend": keras.backend.backend(), **SETTINGS, **published, **text}
     given = ["--epochs", "4", "--hidden-units", "7", "--learning-rate", "3"]
     changed = cells.settings_of(cells.parse(["--output", "x", "--preset", "ptb", *given]), corpus)
     assert changed == {**own, "epochs": 4, "hidden_units": 7, "learning_rate": 3.0}
@@ -139,6 +141,11 @@ def test_trains_reports_and_goes_on(cells, command, monkeypatch, capsys):
     assert cells.main(command) == 0
     assert cells.main([*command, "--epochs", "2"]) == 2
     assert "with epochs=1: choose another --output" in capsys.readouterr().err
+    # The table is of all seeds.
+    shutil.copytree(output / "lstm-gates" / "seed-0", output / "lstm-gates" / "seed-7")
+    assert cells.main(command) == 0
+    found = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["results"]
+    assert found == {"-gates": {"0": run.result, "7": run.result}}
 
 
 def test_bad_input_and_signals_are_one_line(cells, command, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import pytest
 
 from awd_keras import runs
@@ -15,7 +16,7 @@ from backends_tests.runs.small_run import make_corpus, write_text
 SCRIPT = Path(__file__).parents[1] / "examples" / "ablation.py"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
 SETTINGS = {"preset": "ptb", **SIZES, "batch_size": 4, "epochs": 7, "finetune_epochs": 3, "non_monotone_interval": 2}
-TITLE = {**SETTINGS, "train_tokens": 1234, "words": 56}
+TITLE = {**SETTINGS, "backend": "jax", "train_tokens": 1234, "words": 56}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_the_settings_are_the_preset_s_own_but_for_those_given(ablation):
         "non_monotone_interval": 5,
     }
     assert (own["train_tokens"], own["words"], own["text_digest"]) == (65, 9, corpus.digest)
+    assert own["backend"] == keras.backend.backend()
     given = ["--epochs", "4", "--hidden-units", "7", "--non-monotone-interval", "2"]
     changed = ablation.settings_of(ablation.parse(["--output", "x", "--preset", "ptb", *given]), corpus)
     # No more epochs of fine-tuning than of training, unless asked for.
@@ -228,11 +230,35 @@ def test_goes_on(ablation, output, command, monkeypatch):
     assert after["results"]["full"] == before["results"]["full"]
 
 
-def test_runs_of_other_settings_are_refused(ablation, output, command, capsys):
+def test_runs_of_other_settings_are_refused(ablation, output, command, capsys, monkeypatch):
     before = figures(output)
     assert ablation.main([*command, "full", "--epochs", "2"]) == 2
     assert "with epochs=1: choose another --output" in capsys.readouterr().err
+    backend = keras.backend.backend()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    assert ablation.main([*command, "full"]) == 2
+    assert f"with backend='{backend}': choose another --output" in capsys.readouterr().err
     assert figures(output) == before
+
+
+def test_the_table_keeps_seeds_of_other_commands(ablation, output, command, monkeypatch):
+    def train(directory, *_, **__):
+        directory.mkdir(parents=True)
+        for name in ("config.json", "result.json"):
+            shutil.copyfile(output / "full/seed-0" / name, directory / name)
+
+    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "resume", lambda *_, **__: None)
+    monkeypatch.setattr(runs, "finetune", lambda _, directory, **__: train(directory))
+    try:
+        assert ablation.main([*command, "full", "--seeds", "12"]) == 0
+        found = figures(output)
+        assert list(found["results"]["full"]) == ["0", "12"]
+        assert found["rows"][0]["seeds"] == [0, 12]
+        assert list(found["results"]["variable-length"]) == ["0"]
+    finally:
+        for name in ("seed-12", "seed-12-finetuned"):
+            shutil.rmtree(output / "full" / name)
 
 
 def test_bad_input_is_one_line_and_leaves_nothing_behind(ablation, command, tmp_path, capsys):
@@ -241,6 +267,10 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(ablation, command, tmp_
     assert capsys.readouterr().err == "ablation: Argument `epochs` must be a positive integer. Received: epochs=0\n"
     assert ablation.main([*command, "--batch-size", "1000"]) == 2
     assert "`batch_size`" in capsys.readouterr().err
+    # Not after a training of whole models.
+    assert ablation.main([*command, "--finetune-epochs", "-1"]) == 2
+    assert "Argument `finetune_epochs` must be an integer of at least 0. Received" in capsys.readouterr().err
+    assert not any(tmp_path.glob("*/*"))
 
 
 def test_a_signal(ablation, command, tmp_path, monkeypatch, capsys):

@@ -129,6 +129,26 @@ def test_a_run_that_is_not_finished(directory, tmp_path, monkeypatch):
     assert collected["published"]["original code"]["before fine-tuning"] == [61.2, 58.8]
 
 
+def test_a_fine_tuned_run(directory, corpus, tmp_path, monkeypatch):
+    from collect_run import summary
+
+    finetuned = tmp_path / "finetuned"
+    result = runs.finetune(directory, finetuned, epochs=1, corpus=corpus, verbose=0)
+    run = runs.Run.open(finetuned)
+    collected = summary(run)
+    for name in ("valid_perplexity", "test_perplexity", "stopped_epoch"):
+        assert collected[name] == result[name]
+    assert collected["triggered_epoch"] == 0
+    assert collected["settings"]["finetuned_from"].keys() == {"model_digest", "valid_perplexity"}
+    # While it trains, the model that it starts with may be the best.
+    start = {**run.config["finetuned_from"], "valid_perplexity": 0.5}
+    monkeypatch.setattr(runs.Run, "config", {**run.config, "finetuned_from": start})
+    monkeypatch.setattr(runs.Run, "result", None)
+    collected = summary(run)
+    assert (collected["finished"], collected["valid_perplexity"]) == (False, 0.5)
+    assert (collected["triggered_epoch"], collected["stopped_epoch"]) == (0, None)
+
+
 def test_half_and_full_precision_are_scored(directory, corpus, tmp_path):
     from score_half import scores
     from train_minutes import bring_back
@@ -196,19 +216,40 @@ def test_a_run_that_ends_by_itself_is_not_stopped_later(tmp_path, monkeypatch):
         pytest.fail("The timer went on.")
 
 
-def test_stages_are_run_once_and_those_that_are_cut_again(tmp_path, monkeypatch, capsys):
+def test_stages_are_run_once(tmp_path, monkeypatch):
     script = importlib.import_module("all")
     monkeypatch.setattr(script, "STAGES", tmp_path)
     count = f"open({str(tmp_path / 'count')!r}, 'a').write('x'); print('said')"
+    began = time.monotonic()
     for _ in range(2):
         script.run("quick", "torch", [sys.executable, "-c", count], 60)
         script.run("failing", "torch", [sys.executable, "-c", "raise SystemExit(3)"], 60)
-        script.run("slow", "torch", [sys.executable, "-c", "import time; time.sleep(60)"], 0.5)
+        script.run("slow", "torch", [sys.executable, "-c", "import time; time.sleep(60)"], 1)
     assert (tmp_path / "count").read_text(encoding="utf-8") == "x"
     assert (tmp_path / "quick.log").read_text(encoding="utf-8") == "said\n"
-    assert (tmp_path / "failing.status").read_text(encoding="utf-8") == "3\n"
-    assert not (tmp_path / "slow.status").exists()
-    assert capsys.readouterr().out.count("begun again") == 2
+    assert (tmp_path / "failing.status").read_text(encoding="utf-8") == "status 3\n"
+    assert (tmp_path / "slow.status").read_text(encoding="utf-8") == "stopped after 1 seconds\n"
+    assert time.monotonic() - began < 55
+
+
+def test_training_has_a_third_of_each_call(tmp_path, monkeypatch):
+    script = importlib.import_module("all")
+    monkeypatch.setattr(script, "STAGES", tmp_path)
+    now, begun = [0.0], []
+
+    def run(name, backend, command, seconds):
+        begun.append(name)
+        # Nearly a third of the call, so that the next one is begun, and takes all that it may.
+        now[0] += seconds if len(begun) % 2 == 0 else seconds - 1
+
+    monkeypatch.setattr(script, "run", run)
+    monkeypatch.setattr(script.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(script.subprocess, "run", lambda command, **_: begun.append(command[2]))
+    monkeypatch.setattr(sys, "argv", ["all.py", "--minutes", "9", "--out", str(tmp_path / "out")])
+    script.main()
+    seconds = 9 * 60 - script.RESERVE
+    assert begun == ["tests-torch", "tests-jax", f"--minutes={(seconds / 3 + 1) / 60:.2f}"]
+    assert (tmp_path / "out" / "stages.zip").is_file()
 
 
 def test_what_the_stages_run_is_there(monkeypatch):

@@ -23,7 +23,8 @@ import json
 import sys
 from pathlib import Path
 
-from ablation import SIZES, SPLITS, figure, resumed, spread
+import keras
+from ablation import SIZES, SPLITS, figure, resumed, seeds_of, spread
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -60,12 +61,12 @@ def main(arguments=None):
         corpus = Corpus.from_directory(options.data, **counts) if options.data else Corpus.python_docs(**counts)
         settings = settings_of(options, corpus)
         check_settings(options.output, settings)
-        report(options.output, settings, options.seeds)
+        report(options.output, settings)
         for seed in options.seeds:
             for cell in CELLS:
                 print(f"{cell}, seed {seed}", flush=True)
                 train(options.output, cell, seed, settings, corpus)
-                report(options.output, settings, options.seeds)
+                report(options.output, settings)
     except runs.Interrupted as stop:
         print(f"ablated_cells: {stop}; the same command goes on", file=sys.stderr)
         return 128 + stop.number
@@ -84,7 +85,7 @@ def settings_of(options, corpus):
     own.update(batch_size=preset.batch_size, epochs=preset.epochs)
     given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
-    return {"preset": options.preset, **own, **given, **text}
+    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **given, **text}
 
 
 def check_settings(output, settings):
@@ -92,7 +93,7 @@ def check_settings(output, settings):
     if not any(output.glob("*/seed-*/config.json")):
         return
     before = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["settings"]
-    others = [f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]]
+    others = [f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name)]
     if others:
         raise ValueError(f"{output} holds runs with {', '.join(others)}: choose another --output")
 
@@ -119,9 +120,9 @@ def train(output, cell, seed, settings, corpus):
         )
 
 
-def collect(output, seeds):
+def collect(output):
     """The results that there are, of each cell by seed."""
-    found = {}
+    found, seeds = {}, seeds_of(output)
     for cell in CELLS:
         results = {seed: runs.Run(directory_of(output, cell, seed)).result for seed in seeds}
         found[cell] = {seed: result for seed, result in results.items() if result}
@@ -161,9 +162,9 @@ def lstm_weights(cell, settings):
     )
 
 
-def report(output, settings, seeds):
+def report(output, settings):
     """Writes the table and the picture of all that is finished."""
-    results = collect(output, seeds)
+    results = collect(output)
     rows = summarize(results, settings)
     figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
     output.mkdir(parents=True, exist_ok=True)
@@ -177,8 +178,10 @@ def report(output, settings, seeds):
 
 def title(settings):
     sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
-    text = "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
-    return f"{sizes}\n{text}".format(**settings)
+    text = (
+        "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
+    )
+    return f"{{backend}}, {sizes}\n{text}".format(**settings)
 
 
 def table(rows, settings):

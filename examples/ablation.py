@@ -30,11 +30,13 @@ import sys
 from pathlib import Path
 from statistics import mean
 
+import keras
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from awd_keras import runs
+from awd_keras.checks import check_not_negative_integer
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
 from awd_keras.write_whole import write_whole
@@ -78,12 +80,12 @@ def main(arguments=None):
         corpus = Corpus.from_directory(options.data, **counts) if options.data else Corpus.python_docs(**counts)
         settings = settings_of(options, corpus)
         check_settings(options.output, settings)
-        report(options.output, settings, options.seeds)
+        report(options.output, settings)
         for seed in options.seeds:
             for variant in options.only:
                 print(f"{variant}, seed {seed}", flush=True)
                 train(options.output, variant, seed, settings, corpus)
-                report(options.output, settings, options.seeds)
+                report(options.output, settings)
     except runs.Interrupted as stop:
         print(f"ablation: {stop}; the same command goes on", file=sys.stderr)
         return 128 + stop.number
@@ -101,8 +103,10 @@ def settings_of(options, corpus):
     own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
     own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=options.epochs or preset.epochs)
     given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    # `runs.train` checks the others before it writes anything; this one would wait for the first fine-tuning.
+    check_not_negative_integer("finetune_epochs", {**own, **given}["finetune_epochs"])
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
-    return {"preset": options.preset, **own, **given, **text}
+    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **given, **text}
 
 
 def check_settings(output, settings):
@@ -112,7 +116,7 @@ def check_settings(output, settings):
     before = json.loads((output / "ablation.json").read_text(encoding="utf-8"))["settings"]
     # Fine-tuning may be added to runs that have had none yet.
     before = {**before, "finetune_epochs": before["finetune_epochs"] or settings["finetune_epochs"]}
-    others = [f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]]
+    others = [f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name)]
     if others:
         raise ValueError(f"{output} holds an ablation with {', '.join(others)}: choose another --output")
 
@@ -162,9 +166,15 @@ def resumed(directory, corpus):
     return begun
 
 
-def collect(output, settings, seeds):
+def seeds_of(output):
+    """The seeds that runs have been begun with, by this command or an earlier one."""
+    names = {path.name.removeprefix("seed-") for path in output.glob("*/seed-*")}
+    return sorted(int(name) for name in names if name.isdigit())  # Others are of fine-tunings.
+
+
+def collect(output, settings):
     """The results that there are, of each variant by seed."""
-    found = {}
+    found, seeds = {}, seeds_of(output)
     for variant in PAPER:
         found[variant] = {}
         for seed in seeds:
@@ -212,9 +222,9 @@ def agreement(change, seeds):
     return "yes" if least > 0 else "no" if greatest < 0 else "unclear"
 
 
-def report(output, settings, seeds):
+def report(output, settings):
     """Writes the table and the picture of all that is finished."""
-    results = collect(output, settings, seeds)
+    results = collect(output, settings)
     rows = summarize(results)
     figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
     output.mkdir(parents=True, exist_ok=True)
@@ -229,7 +239,7 @@ def report(output, settings, seeds):
 def title(settings):
     sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
     text = "{epochs} epochs and at most {finetune_epochs} of fine-tuning, {train_tokens:,} tokens, {words:,} words"
-    return f"{sizes}\n{text}".format(**settings)
+    return f"{{backend}}, {sizes}\n{text}".format(**settings)
 
 
 def table(rows, settings):

@@ -1,7 +1,8 @@
 """All that a GPU is wanted for, in calls of some minutes each: tests, benchmarks, then training, which is the longest.
 
-A stage that has ended, well or not, isn't run again. Training goes on in every call. Into --out go stages.zip, what the
-stages have said and measured so far, and what train_minutes.py brings back.
+Stages are begun in a call's first third, and each has a third of the call at most: the last third at least is for
+training, in every call. A stage that has ended, well or not, or was stopped, isn't run again. Into --out go stages.zip,
+what the stages have said and measured so far, and what train_minutes.py brings back.
 """
 
 import argparse
@@ -39,16 +40,15 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="what is brought back")
     parser.add_argument("--train-only", action="store_true", help="without tests and benchmarks")
     options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes - RESERVE
+    began, seconds = time.monotonic(), 60 * options.minutes - RESERVE
     options.out.mkdir(parents=True, exist_ok=True)
     STAGES.mkdir(parents=True, exist_ok=True)
     for name, backend, command in () if options.train_only else stages():
-        seconds = end - time.monotonic()
-        # A call that has hardly begun a stage would only waste what it takes to begin it.
-        if seconds > 60:
-            run(name, backend, command, seconds)
+        if time.monotonic() - began < seconds / 3:
+            run(name, backend, command, seconds / 3)
     shutil.make_archive(str(options.out / "stages"), "zip", STAGES)
-    minutes = (end - time.monotonic()) / 60
+    minutes = (began + seconds - time.monotonic()) / 60
+    # One epoch or none is worth no start.
     if minutes > 1:
         script = str(ROOT / "benchmarks" / "gpu" / "train_minutes.py")
         command = [PYTHON, script, f"--minutes={minutes:.2f}", f"--out={options.out}"]
@@ -56,7 +56,7 @@ def main():
 
 
 def run(name, backend, command, seconds):
-    """Runs a stage, unless it has ended in another call; one that lasts longer than this is stopped."""
+    """Runs a stage for so many seconds at most, unless another call has."""
     status = STAGES / f"{name}.status"
     if status.exists():
         return
@@ -66,11 +66,11 @@ def run(name, backend, command, seconds):
             done = subprocess.run(
                 command, env=environment(backend), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, timeout=seconds
             )
+            said = f"status {done.returncode}"
         except subprocess.TimeoutExpired:
-            print(f"{name}: not ended, and begun again by the next call")
-            return
-    status.write_text(f"{done.returncode}\n", encoding="utf-8")
-    print(f"{name}: status {done.returncode}")
+            said = f"stopped after {seconds:.0f} seconds"
+    status.write_text(f"{said}\n", encoding="utf-8")
+    print(f"{name}: {said}")
 
 
 def environment(backend):

@@ -76,17 +76,24 @@ def collect(run, name, folder):
 def summary(run):
     """What the JSON file holds. A run that isn't finished has the best validation perplexity so far, and no test's."""
     config, lines, result = run.config, run.metrics(), run.result or {}
-    # Where the text lay on some machine says nothing; which it was, its checksum does.
     settings = {name: value for name, value in config.items() if name not in ("text", "versions", "format")}
-    measured = [line["valid_perplexity"] for line in lines if line["valid_perplexity"] is not None]
-    averaged = [line["epoch"] for line in lines if line["averaging"]]
+    start = settings.pop("finetuned_from", None)
+    measured = [start["valid_perplexity"]] if start else []
+    measured += [line["valid_perplexity"] for line in lines]
+    outcome = {
+        "valid_perplexity": min((value for value in measured if value is not None), default=None),
+        "test_perplexity": None,
+        "triggered_epoch": 0 if start else next((line["epoch"] for line in lines if line["averaging"]), None),
+    }
+    if start:
+        outcome["stopped_epoch"] = None
+        # Where a run or a text lay on some machine says nothing; which it was, its checksum does.
+        settings["finetuned_from"] = {name: value for name, value in start.items() if name != "run"}
     return {
         "preset": config["preset"],
         "finished": bool(result),
         "epochs": len(lines),
-        "valid_perplexity": result.get("valid_perplexity", min(measured, default=None)),
-        "test_perplexity": result.get("test_perplexity"),
-        "triggered_epoch": averaged[0] if averaged else None,
+        **{name: result.get(name, value) for name, value in outcome.items()},
         "seconds_an_epoch": statistics.median(line["seconds"] for line in lines),
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "published": PUBLISHED.get(config["preset"]),
