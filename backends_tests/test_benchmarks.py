@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from awd_keras.data import BPTTDataset
+from awd_keras.optimizers import NTASGD
 from backends_tests.runs.small_run import make_corpus, write_text
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -94,7 +96,7 @@ if keras.backend.backend() == "torch":
         assert two["share of the gradient's norm"] > 1.1 * one["share of the gradient's norm"]
         assert two["valid perplexity"] != one["valid perplexity"]
 
-    def test_the_reference_s_curve(monkeypatch, tmp_path):
+    def test_the_reference_s_curve(monkeypatch, tmp_path, capsys):
         import learning_curves
         from shapes import Shape
 
@@ -105,10 +107,52 @@ if keras.backend.backend() == "torch":
         monkeypatch.chdir(tmp_path)
         learning_curves.main()
         written = json.loads((tmp_path / "curves" / "curves.json").read_text(encoding="utf-8"))
-        curve = written["valid_perplexity"]["reference"]["3"]
-        assert len(curve) == 2
-        assert curve[1] != curve[0]
+        for measure in ("valid_perplexity", "train_perplexity"):
+            first, second = written[measure]["reference"]["3"]
+            assert first != second
+        assert written["valid_perplexity"] != written["train_perplexity"]
         assert (tmp_path / "curves" / "curves.png").is_file()
+        # Runs of another length would be rows of the same table.
+        monkeypatch.setattr(sys, "argv", [*sys.argv, "--epochs", "3"])
+        with pytest.raises(SystemExit, match="2"):
+            learning_curves.main()
+        message = "learning_curves: curves holds runs with epochs=2: choose another --output\n"
+        assert capsys.readouterr().err == message
+
+    def test_the_reference_averages_as_ntasgd_does():
+        from reference_torch import Reference, Trainer, device, learning_curve, perplexity
+        from shapes import Shape
+
+        corpus = make_corpus()
+        shape = Shape(**{**TINY, "vocabulary_size": len(corpus.vocabulary)})
+        windows = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt)
+        valid = BPTTDataset(corpus.valid, 2, bptt=shape.bptt, variable=False)
+        trainer = Trainer(Reference(shape).to(device()), learning_rate=30.0, non_monotone_interval=1)
+        lines, iterates = [], []
+        step = trainer.step
+
+        def recorded(x, y):
+            loss = step(x, y)
+            iterates.append(trainer.parameters[0].numpy(force=True).copy())
+            return loss
+
+        trainer.step = recorded
+        for line in learning_curve(trainer, windows, valid, epochs=12):
+            lines.append(line)
+            # Between epochs the model has the iterate, whatever validation saw.
+            np.testing.assert_array_equal(trainer.parameters[0].numpy(force=True), iterates[-1])
+        optimizer = NTASGD(non_monotone_interval=1)
+        optimizer.build([])
+        for line in lines:
+            optimizer.update_trigger(line["valid_perplexity"])
+            assert line["averaging"] == optimizer.averaging
+        began = [line["averaging"] for line in lines].index(True)
+        assert 0 < began < 11
+        averaged = np.mean(iterates[(began + 1) * len(windows) - 1 :], axis=0, dtype="float64")
+        np.testing.assert_allclose(trainer.averages[0].numpy(force=True), averaged, rtol=1e-4, atol=1e-5)
+        with trainer.averages_in_model():
+            measured = perplexity(trainer.model, valid)
+        assert measured == pytest.approx(lines[-1]["valid_perplexity"], rel=1e-6)
 
 
 def test_how_far_backends_and_seeds_are_apart():

@@ -1,4 +1,4 @@
-"""Valid perplexity after each epoch: awd_keras on each backend beside the PyTorch reference, same setting, some seeds.
+"""Perplexity by epoch: awd_keras on each backend beside the PyTorch reference, same setting and windows, some seeds.
 
 Each run has a directory of its own in --output. The same command goes on where it was stopped. At the end, or with
 --report at any time, it prints what is there, and draws it.
@@ -19,6 +19,8 @@ from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
 REFERENCE = "reference"
+# Training's is that of all steps of an epoch, dropout and all; valid's that of the weights after the last one.
+MEASURES = ("valid_perplexity", "train_perplexity")
 SPREAD = (
     "the backends' means, largest over smallest",
     "those and the reference's",
@@ -30,12 +32,24 @@ SPREAD = (
 def main():
     options = _parse()
     options.output.mkdir(parents=True, exist_ok=True)
+    settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
+    if others := other_settings(options.output / "settings.json", settings):
+        print(f"learning_curves: {options.output} holds runs with {others}: choose another --output", file=sys.stderr)
+        sys.exit(2)
     for seed in options.seeds:
         for subject in options.subjects:
             directory = options.output / f"{subject}-{seed}"
             if not options.report and not (directory / "result.json").exists():
                 (reference if subject == REFERENCE else ours)(options, subject, seed, directory)
-    report(options)
+    report(options, settings)
+
+
+def other_settings(path, settings):
+    """Those of the runs that are there already, which don't belong in the same table."""
+    if not path.exists():
+        write_json(path, settings)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    return ", ".join(f"{name}={before[name]!r}" for name in settings if settings[name] != before[name])
 
 
 def ours(options, backend, seed, directory):
@@ -47,6 +61,8 @@ def ours(options, backend, seed, directory):
         shape = SHAPES[options.shape]
         settings = dataclasses.asdict(shape) | {"epochs": options.epochs, "seed": seed}
         del settings["vocabulary_size"]  # The text's.
+        # JAX's own would be windows of other lengths.
+        settings |= {"length_multiple": 1}
         settings |= {"data": options.data, "preset": options.preset, "output": directory}
         command += ["--overwrite", *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())]
     subprocess.run(command, check=True)
@@ -66,7 +82,7 @@ def reference(options, _, seed, directory):
     train = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt, seed=seed)
     valid = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=shape.bptt, variable=False)
     torch.manual_seed(seed)
-    trainer = Trainer(Reference(shape).to(device()), preset.optimizer["learning_rate"])
+    trainer = Trainer(Reference(shape).to(device()), **preset.optimizer)
     lines = []
     for line in learning_curve(trainer, train, valid, options.epochs):
         print(f"{REFERENCE}, seed {seed}: {line}", flush=True)
@@ -76,42 +92,35 @@ def reference(options, _, seed, directory):
     (directory / "result.json").write_text(json.dumps({"epochs": options.epochs}) + "\n", encoding="utf-8")
 
 
-def report(options):
-    """Prints the table, and writes curves.json and curves.png."""
-    curves = {}
-    for subject in options.subjects:
-        for seed in options.seeds:
-            if perplexities := valid_perplexities(options.output / f"{subject}-{seed}"):
-                curves.setdefault(subject, {})[seed] = perplexities
+def report(options, settings):
+    """Prints the tables, and writes curves.json and curves.png."""
     epochs = [f"epoch {number + 1}" for number in range(options.epochs)]
-    spread = [spread_of(curves, number) for number in range(options.epochs)]
-    print_table(
-        ("", "seed", *epochs),
-        (
-            [subject, str(seed), *(f"{figure:.1f}" for figure in figures)]
-            for subject, seeds in curves.items()
-            for seed, figures in seeds.items()
-        ),
-    )
-    print()
-    print_table(
-        ("", *epochs),
-        (
-            [question, *("-" if each[question] is None else f"{each[question]:.1%}" for each in spread)]
-            for question in SPREAD
-        ),
-    )
-    settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
-    figures = {"settings": settings, "valid_perplexity": curves, "spread": spread}
+    figures = {"settings": settings, "spread": {}}
+    for measure in MEASURES:
+        curves = {}
+        for subject in options.subjects:
+            for seed in options.seeds:
+                if found := perplexities(options.output / f"{subject}-{seed}", measure):
+                    curves.setdefault(subject, {})[seed] = found
+        spread = [spread_of(curves, number) for number in range(options.epochs)]
+        figures[measure], figures["spread"][measure] = curves, spread
+        runs = [(subject, seed, found) for subject, seeds in curves.items() for seed, found in seeds.items()]
+        print(f"\n{measure}\n")
+        print_table(
+            ("", "seed", *epochs),
+            ([subject, str(seed), *(f"{figure:.1f}" for figure in found)] for subject, seed, found in runs),
+        )
+        print()
+        print_table(("", *epochs), ([question, *(_percent(each[question]) for each in spread)] for question in SPREAD))
     write_json(options.output / "curves.json", figures)
-    draw(curves, options.output / "curves.png")
+    draw(figures["valid_perplexity"], options.output / "curves.png")
 
 
-def valid_perplexities(directory):
-    """Those of a run after each of its epochs so far."""
+def perplexities(directory, measure):
+    """Those of a run in each of its epochs so far."""
     metrics = directory / "metrics.jsonl"
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    return [json.loads(line)["valid_perplexity"] for line in lines]
+    return [json.loads(line)[measure] for line in lines]
 
 
 def draw(curves, path):
@@ -153,6 +162,10 @@ def spread_of(curves, epoch):
         _chance(backends) if len(backends) > 1 and several else None,
     )
     return dict(zip(SPREAD, answers, strict=True))
+
+
+def _percent(share):
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _range(figures):

@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from learning_curves import valid_perplexities
+from learning_curves import perplexities
 from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
@@ -55,8 +55,8 @@ def report(options):
     figures = {}
     for backend in options.backend:
         for policy in options.policy:
-            if perplexities := valid_perplexities(options.output / f"{backend}-{policy}"):
-                figures.setdefault(backend, {})[policy] = perplexities
+            if found := perplexities(options.output / f"{backend}-{policy}", "valid_perplexity"):
+                figures.setdefault(backend, {})[policy] = found
     rows = []
     for backend, policies in figures.items():
         for policy, epochs in policies.items():

@@ -4,6 +4,7 @@
 foreach operations. It shares no code with awd_keras.
 """
 
+import contextlib
 import math
 import time
 
@@ -63,13 +64,23 @@ class Trainer:
     `learning_rate` is that of a window of mean length.
     """
 
-    def __init__(self, model, learning_rate):
+    def __init__(self, model, learning_rate, global_clipnorm=0.25, weight_decay=1.2e-6, non_monotone_interval=5):
         self.model = model
         self.learning_rate = learning_rate
+        self.global_clipnorm = global_clipnorm
+        self.non_monotone_interval = non_monotone_interval
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.SGD(self.parameters, lr=learning_rate, weight_decay=1.2e-6, foreach=True)
+        self.optimizer = torch.optim.SGD(self.parameters, lr=learning_rate, weight_decay=weight_decay, foreach=True)
+        self.measures = []
         self.averages = None
         self.num_averaged = 0
+
+    def update_trigger(self, measure):
+        """Begins to average when validation is worse than the best of all but the last n."""
+        before = self.measures[: -self.non_monotone_interval]
+        if self.averages is None and before and measure > min(before):
+            self.start_averaging()
+        self.measures.append(measure)
 
     def start_averaging(self):
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
@@ -83,13 +94,23 @@ class Trainer:
         loss = functional.cross_entropy(logits, y.flatten())
         penalty = shape.alpha * dropped.pow(2).mean() + shape.beta * (raw[1:] - raw[:-1]).pow(2).mean()
         (loss + penalty).backward()
-        nn.utils.clip_grad_norm_(self.parameters, 0.25, foreach=True)
+        nn.utils.clip_grad_norm_(self.parameters, self.global_clipnorm, foreach=True)
         self.optimizer.step()
         if self.averages is not None:
             self.num_averaged += 1
             with torch.no_grad():
                 torch._foreach_lerp_(self.averages, self.parameters, 1 / self.num_averaged)
         return loss.detach()
+
+    @contextlib.contextmanager
+    def averages_in_model(self):
+        """The model with the averages, as far as there are any."""
+        iterates = [parameter.data for parameter in self.parameters]
+        for parameter, average in zip(self.parameters, self.averages or iterates, strict=True):
+            parameter.data = average
+        yield
+        for parameter, iterate in zip(self.parameters, iterates, strict=True):
+            parameter.data = iterate
 
 
 def device():
@@ -113,7 +134,7 @@ def training(shape, steps, averaging=False):
 
 
 def learning_curve(trainer, train, valid, epochs):
-    """The recipe on a real text.
+    """The recipe on a real text, validated with the averages as soon as there are any.
 
     Args:
         trainer: the `Trainer` of a new model.
@@ -136,10 +157,14 @@ def learning_curve(trainer, train, valid, epochs):
             loss += y.numel() * trainer.step(x, y).item()
             tokens += y.numel()
         seconds = time.perf_counter() - began
+        with trainer.averages_in_model():
+            valid_perplexity = perplexity(model, valid)
+        trainer.update_trigger(valid_perplexity)
         yield {
             "epoch": epoch + 1,
             "train_perplexity": math.exp(loss / tokens),
-            "valid_perplexity": perplexity(model, valid),
+            "valid_perplexity": valid_perplexity,
+            "averaging": trainer.averages is not None,
             "tokens_per_second": tokens / seconds,
         }
 

@@ -37,7 +37,9 @@ def train(corpus, count, seed, epochs):
         Shape(vocabulary_size=len(corpus.vocabulary), batch_size=preset.batch_size, bptt=preset.bptt), **preset.model
     )
     torch.manual_seed(seed)
-    trainer = Watched(Reference(shape, biases=count).to(device()), preset.optimizer["learning_rate"])
+    # The trigger waits for more measures than there are epochs.
+    recipe = {**preset.optimizer, "non_monotone_interval": epochs}
+    trainer = Watched(Reference(shape, biases=count).to(device()), **recipe)
     text = BPTTDataset(corpus.train, preset.batch_size, preset.bptt, seed=seed, length_multiple=1)
     valid = BPTTDataset(corpus.valid, preset.valid_batch_size, preset.bptt, variable=False)
     best = min(learning_curve(trainer, text, valid, epochs), key=lambda line: line["valid_perplexity"])
@@ -53,8 +55,8 @@ def train(corpus, count, seed, epochs):
 class Watched(Trainer):
     """Keeps, of each step, the norm of the LSTMs' bias gradients over that of all gradients: what clipping sees."""
 
-    def __init__(self, model, learning_rate):
-        super().__init__(model, learning_rate)
+    def __init__(self, model, **recipe):
+        super().__init__(model, **recipe)
         self.shares = []
 
     def step(self, x, y):

@@ -178,9 +178,7 @@ def report(output, settings):
 
 def title(settings):
     sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
-    text = (
-        "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
-    )
+    text = "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
     return f"{{backend}}, {sizes}\n{text}".format(**settings)
 
 
