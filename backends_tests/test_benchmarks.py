@@ -231,4 +231,5 @@ def test_a_report_is_a_table_and_a_file(tmp_path, capsys):
     written = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert written["rows"][0]["device"] == "cpu"
     assert written["machine"]["versions"]["keras"] == keras.__version__
+    assert written["machine"]["processor"]
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

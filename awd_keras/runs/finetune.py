@@ -32,9 +32,10 @@ def finetune(
     perplexity is worse than the best of all its own epochs but the last n, `non_monotone_interval`; the start isn't
     one of them. Its `model.keras` is the best of the epochs and the start, and is scored like that of every run.
 
-    The new run needs the old one no more as soon as it has a checkpoint, and goes on by `awd_keras.runs.resume` as if
-    uninterrupted. Another backend than that of the old run will do. See section 5 of Merity, Keskar, Socher (2017),
-    arXiv 1708.02182.
+    The new run has a copy of the model before its first step, needs the old run no more from then on, and goes on by
+    `awd_keras.runs.resume` as if uninterrupted. Another backend than that of the old run will do; windows keep the old
+    run's `length_multiple`, and with PyTorch's 1 JAX compiles each length, some 70 on Penn Treebank. See section 5 of
+    Merity, Keskar, Socher (2017), arXiv 1708.02182.
 
     Args:
         run: the directory of a finished run.

@@ -19,9 +19,11 @@ def load_start(run: Run, network: keras.Model) -> None:
         FileNotFoundError: if the old run is gone.
         ValueError: if its best model is another one now.
     """
-    start = run.setting("finetuned_from")
-    path = Run.open(start["run"]).path("model.keras")
-    if file_digest(path) != start["model_digest"]:
-        raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
-    run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
-    network.load_weights(path)
+    start, own = run.setting("finetuned_from"), run.path("model.keras")
+    # Killed before its first checkpoint, it has the model already, and the old run may be gone.
+    if not own.is_file() or file_digest(own) != start["model_digest"]:
+        path = Run.open(start["run"]).path("model.keras")
+        if file_digest(path) != start["model_digest"]:
+            raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
+        run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
+    network.load_weights(own)

@@ -279,6 +279,15 @@ def test_the_start_is_another_one_now(folder, tmp_path, no_fit):
         runs.resume(tmp_path / "new", make_text())
 
 
+def test_killed_before_the_first_checkpoint_it_has_the_start_itself(folder, tmp_path, no_fit):
+    shutil.copytree(folder / "run", tmp_path / "run")
+    with pytest.raises(AssertionError, match="trained"):
+        finetune(tmp_path, tmp_path / "new")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(AssertionError, match="trained"):
+        runs.resume(tmp_path / "new", make_text())
+
+
 def test_lost_checkpoints_do_not_cost_the_best_model(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "after-1", tmp_path / "new")
     for path in directory.glob("checkpoint-*"):

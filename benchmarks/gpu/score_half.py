@@ -11,7 +11,7 @@ from common import FLOAT32, TEXT
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path, metavar="DIR", help="what train_minutes.py was given as --out")
-    parser.add_argument("name", metavar="NAME", help="ptb-torch for NAME.json")
+    parser.add_argument("name", metavar="NAME", help="ptb-torch-0 for NAME.json")
     parser.add_argument("--run", metavar="RUN", help="directory of the run itself, for its weights in full precision")
     parser.add_argument(
         "--data",

@@ -46,9 +46,9 @@ def parse():
         help="directory with train.txt, valid.txt and test.txt (default: what prepare.py has brought, else the text "
         "that Python carries)",
     )
-    parser.add_argument("--run", type=pathlib.Path, metavar="RUN", help="(default: build/gpu/PRESET-BACKEND)")
+    parser.add_argument("--run", type=pathlib.Path, metavar="RUN", help="(default: build/gpu/PRESET-BACKEND-SEED)")
     options = parser.parse_args()
-    options.name = f"{options.preset}-{options.backend}"
+    options.name = f"{options.preset}-{options.backend}-{options.seed}"
     options.run = options.run or HERE / options.name
     return options
 
