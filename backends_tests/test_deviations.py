@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -47,6 +48,17 @@ def test_the_original_s_count_of_tokens(deviations):
     assert found["exact"] == pytest.approx(math.exp(losses.mean()), abs=1e-4)
 
 
+def test_rates_of_the_window_before(deviations):
+    # Factors 2, 1 and 1.25.
+    assert deviations.late(np.array([70, 35, 35, 28])) == {"median factor": 1.25, "factors of 1.5 or more": 0.333}
+
+
+if keras.backend.backend() == "torch":
+
+    def test_asgd_is_a_step_late(deviations):
+        assert deviations.asgd_steps_with([5.0, 3.0, 8.0]) == [5.0, 5.0, 3.0]
+
+
 def test_the_figures_on_the_page_are_those_that_were_counted():
     page = (ROOT / "docs" / "paper_map.md").read_text(encoding="utf-8")
     figures = json.loads((ROOT / "docs" / "results" / "deviations" / "counted.json").read_text(encoding="utf-8"))
@@ -60,6 +72,8 @@ def test_the_figures_on_the_page_are_those_that_were_counted():
             in page
         )
         assert f"{counted['lengths changed for a constant number of windows']['share']:.0%}" in page
+        assert f"a factor of {counted['rates a window late']['median factor']:.2f} in the median" in page
+        assert f"{counted['rates a window late']['factors of 1.5 or more']:.0%} of steps" in page
         for score in counted["perplexity, valid and test"]:
             assert f"{score['exact']:.3f}" in page
         for count in (

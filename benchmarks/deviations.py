@@ -29,6 +29,7 @@ def main():
     options = parser.parse_args()
     figures = {name: text_figures(name, options.epochs) for name in TEXTS}
     figures["steps whose iterates torch.optim.ASGD(t0=0) leaves out of its average"] = asgd_leaves_out()
+    figures["rates 1, 2, 3, 4 as torch.optim.ASGD steps with them"] = asgd_steps_with([1.0, 2.0, 3.0, 4.0])
     text = json.dumps({**figures, "epochs": options.epochs, "machine": machine()}, indent=2)
     print(text)
     if options.json:
@@ -60,6 +61,7 @@ def text_figures(name, epochs):
                 (valid, test), (preset.valid_batch_size, preset.test_batch_size), perplexities, strict=True
             )
         ],
+        "rates a window late": late(np.concatenate([original_lengths(train, preset, e) for e in range(epochs)])),
         "parameters, with one bias and two": biases(name, words),
     }
 
@@ -138,6 +140,30 @@ def asgd_leaves_out():
         iterates.append(w.item())
     average = optimizer.state[w]["ax"].item()
     return next(k for k in range(6) if math.isclose(average, sum(iterates[k:]) / len(iterates[k:]), rel_tol=1e-6))
+
+
+def asgd_steps_with(rates):
+    """The rates that `torch.optim.ASGD` steps with when it is given these, one before each step, as in the original."""
+    import torch
+
+    w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.ASGD([w], lr=rates[0], t0=0, lambd=0.0)
+    places = [w.item()]
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        w.grad = -torch.ones_like(w)
+        optimizer.step()
+        places.append(w.item())
+    return np.diff(places).tolist()
+
+
+def late(lengths):
+    """How far rates in proportion to the window before are from those in proportion to a step's own."""
+    factors = np.maximum(lengths[1:], lengths[:-1]) / np.minimum(lengths[1:], lengths[:-1])
+    return {
+        "median factor": round(float(np.median(factors)), 3),
+        "factors of 1.5 or more": round(float((factors >= 1.5).mean()), 3),
+    }
 
 
 def biases(name, words):
