@@ -1,4 +1,4 @@
-"""Perplexity by epoch: awd_keras on each backend beside the PyTorch reference, same setting and windows, some seeds.
+"""Perplexity by epoch: awd_keras on each backend beside the PyTorch reference, same setting, some seeds.
 
 Each run has a directory of its own in --output. The same command goes on where it was stopped. At the end, or with
 --report at any time, it prints what is there, and draws it.
@@ -61,8 +61,6 @@ def ours(options, backend, seed, directory):
         shape = SHAPES[options.shape]
         settings = dataclasses.asdict(shape) | {"epochs": options.epochs, "seed": seed}
         del settings["vocabulary_size"]  # The text's.
-        # JAX's own would be windows of other lengths.
-        settings |= {"length_multiple": 1}
         settings |= {"data": options.data, "preset": options.preset, "output": directory}
         command += ["--overwrite", *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())]
     subprocess.run(command, check=True)
