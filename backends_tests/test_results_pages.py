@@ -8,9 +8,9 @@ import pytest
 from backends_tests.tables import rows_of
 
 DOCS = Path(__file__).parents[1] / "docs"
-PTB, WIKITEXT_2, PRECISION = (
-    json.loads((DOCS / "results" / name).read_text(encoding="utf-8"))
-    for name in ("learning_curves/ptb.json", "learning_curves/wikitext-2.json", "precision/ptb.json")
+PTB, WIKITEXT_2, PRECISION, ABLATION = (
+    json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("learning_curves/ptb", "learning_curves/wikitext-2", "precision/ptb", "ablation/ablation")
 )
 
 
@@ -56,3 +56,15 @@ def test_precision(backend, policy):
     (row,) = [row for row in on_page("guides/precision.md") if row[:2] == [backend, policy]]
     assert row[2:6] == shown(runs[policy])
     assert row[7:] == ([last] if last else [])
+
+
+def test_ablation():
+    """The page has the rows in the file's order, under names that read better."""
+    heading, _, *rows = on_page("results/ablation.md")
+    splits = ("valid_perplexity", "test_perplexity")
+    assert heading[1:5] == ["valid", "test", "valid, change", "test, change"]
+    for on_the_page, row in zip(rows, ABLATION["rows"], strict=True):
+        changes = [f"{row[f'{split}_change'][0]:+.1f}".replace("+0.0", "0.0") for split in splits]
+        changes = ["", ""] if row["variant"] == "full" else changes
+        assert on_the_page[1:5] == [*(f"{row[split][0]:.1f}" for split in splits), *changes]
+        assert on_the_page[6] == ", ".join(str(epoch or "never") for epoch in row["averaged_from"])
