@@ -12,6 +12,7 @@ import pytest
 from awd_keras import runs
 from awd_keras.layers import AblatedLSTM
 from backends_tests.runs.small_run import make_corpus, write_text
+from backends_tests.tables import rows_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
@@ -160,3 +161,13 @@ def test_bad_input_and_signals_are_one_line(cells, command, monkeypatch, capsys)
     monkeypatch.setattr(runs, "train", stop)
     assert cells.main(command) == 128 + 15
     assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", [10, 30])
+def test_the_page_has_the_files_tables(cells, rate):
+    results = EXAMPLES.parent / "docs" / "results"
+    written = json.loads((results / "ablated_cells" / f"rate_{rate}.json").read_text(encoding="utf-8"))
+    table = cells.table(written["rows"], {**written["settings"], "backend": "torch"})
+    page = rows_of((results / "ablated_cells.md").read_text(encoding="utf-8"))
+    assert len(rows_of(table)) == 7
+    assert [row for row in rows_of(table) if row not in page] == []
