@@ -151,7 +151,9 @@ if keras.backend.backend() == "torch":
         averaged = np.mean(iterates[(began + 1) * len(windows) - 1 :], axis=0, dtype="float64")
         np.testing.assert_allclose(trainer.averages[0].numpy(force=True), averaged, rtol=1e-4, atol=1e-5)
         with trainer.averages_in_model():
+            np.testing.assert_array_equal(*(x[0].numpy(force=True) for x in (trainer.parameters, trainer.averages)))
             measured = perplexity(trainer.model, valid)
+        assert measured != pytest.approx(perplexity(trainer.model, valid), rel=1e-6)
         assert measured == pytest.approx(lines[-1]["valid_perplexity"], rel=1e-6)
 
 
