@@ -174,6 +174,18 @@ def test_nothing_is_brought_back_of_no_epoch(directory, tmp_path, monkeypatch, c
     assert "No epoch" in capsys.readouterr().err
 
 
+def test_another_seed_is_another_run(monkeypatch):
+    from train_minutes import parse
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train_minutes.py", "--minutes", "1", "--out", "x", *arguments])
+        options = parse()
+        return options.name, options.run.name
+
+    assert run("--backend", "jax") == ("ptb-jax-0", "ptb-jax-0")
+    assert run("--seed", "3", "--preset", "tiny") == ("tiny-torch-3", "tiny-torch-3")
+
+
 # Time
 
 
