@@ -42,8 +42,9 @@ def text_figures(name, epochs):
     tokens = np.zeros(train, "int32")
     ours = BPTTDataset(tokens, preset.batch_size, length_multiple=1)
     tens = BPTTDataset(tokens, preset.batch_size, length_multiple=10)
+    originals = [original_lengths(train, preset, epoch) for epoch in range(epochs)]
     return {
-        "windows, the original's": lengths_of([original_lengths(train, preset, epoch) for epoch in range(epochs)]),
+        "windows, the original's": lengths_of(originals),
         "windows, ours": lengths_of([ours.window_lengths(epoch) for epoch in range(epochs)]),
         "windows, ours with length_multiple=10": {
             **lengths_of([tens.window_lengths(epoch) for epoch in range(epochs)]),
@@ -61,7 +62,7 @@ def text_figures(name, epochs):
                 (valid, test), (preset.valid_batch_size, preset.test_batch_size), perplexities, strict=True
             )
         ],
-        "rates a window late": late(np.concatenate([original_lengths(train, preset, e) for e in range(epochs)])),
+        "rates a window late": late(np.concatenate(originals)),
         "parameters, with one bias and two": biases(name, words),
     }
 
@@ -127,34 +128,31 @@ def original_count(tokens, rows, perplexity):
     return {"reported": perplexity, "exact": round(exact, 4), "difference": round(exact - perplexity, 4)}
 
 
-def asgd_leaves_out():
-    """The original averages with `torch.optim.ASGD(t0=0)`: how many iterates its mean lacks, w at the trigger first."""
-    import torch
-
-    w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    optimizer = torch.optim.ASGD([w], lr=1.0, t0=0, lambd=0.0)
-    iterates = [w.item()]
-    for k in range(1, 7):
-        w.grad = torch.full_like(w, -float(k * k))
-        optimizer.step()
-        iterates.append(w.item())
-    average = optimizer.state[w]["ax"].item()
-    return next(k for k in range(6) if math.isclose(average, sum(iterates[k:]) / len(iterates[k:]), rel_tol=1e-6))
-
-
-def asgd_steps_with(rates):
-    """The rates that `torch.optim.ASGD` steps with when it is given these, one before each step, as in the original."""
+def asgd(rates, gradients):
+    """Where `torch.optim.ASGD` goes from 0, set as in the original with a rate before each step; and its average."""
     import torch
 
     w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     optimizer = torch.optim.ASGD([w], lr=rates[0], t0=0, lambd=0.0)
-    places = [w.item()]
-    for rate in rates:
+    iterates = [w.item()]
+    for rate, gradient in zip(rates, gradients, strict=True):
         optimizer.param_groups[0]["lr"] = rate
-        w.grad = -torch.ones_like(w)
+        w.grad = torch.full_like(w, gradient)
         optimizer.step()
-        places.append(w.item())
-    return np.diff(places).tolist()
+        iterates.append(w.item())
+    return iterates, optimizer.state[w]["ax"].item()
+
+
+def asgd_leaves_out():
+    """The original averages with `torch.optim.ASGD(t0=0)`: how many iterates its mean lacks, w at the trigger first."""
+    iterates, average = asgd([1.0] * 6, [-float(k * k) for k in range(1, 7)])
+    return next(k for k in range(6) if math.isclose(average, sum(iterates[k:]) / len(iterates[k:]), rel_tol=1e-6))
+
+
+def asgd_steps_with(rates):
+    """The rates that `torch.optim.ASGD` steps with when it is given these."""
+    iterates, _ = asgd(rates, [-1.0] * len(rates))
+    return np.diff(iterates).tolist()
 
 
 def late(lengths):

@@ -33,7 +33,12 @@ def main():
     options = _parse()
     options.output.mkdir(parents=True, exist_ok=True)
     settings = {"shape": dataclasses.asdict(SHAPES[options.shape]), "preset": options.preset, "epochs": options.epochs}
-    if others := other_settings(options.output / "settings.json", settings):
+    path = options.output / "settings.json"
+    if not path.exists():
+        write_json(path, settings)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if others := ", ".join(f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]):
+        # They don't belong in the same table.
         print(f"learning_curves: {options.output} holds runs with {others}: choose another --output", file=sys.stderr)
         sys.exit(2)
     for seed in options.seeds:
@@ -42,14 +47,6 @@ def main():
             if not options.report and not (directory / "result.json").exists():
                 (reference if subject == REFERENCE else ours)(options, subject, seed, directory)
     report(options, settings)
-
-
-def other_settings(path, settings):
-    """Those of the runs that are there already, which don't belong in the same table."""
-    if not path.exists():
-        write_json(path, settings)
-    before = json.loads(path.read_text(encoding="utf-8"))
-    return ", ".join(f"{name}={before[name]!r}" for name in settings if settings[name] != before[name])
 
 
 def ours(options, backend, seed, directory):

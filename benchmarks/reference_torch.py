@@ -108,9 +108,11 @@ class Trainer:
         iterates = [parameter.data for parameter in self.parameters]
         for parameter, average in zip(self.parameters, self.averages or iterates, strict=True):
             parameter.data = average
-        yield
-        for parameter, iterate in zip(self.parameters, iterates, strict=True):
-            parameter.data = iterate
+        try:
+            yield
+        finally:
+            for parameter, iterate in zip(self.parameters, iterates, strict=True):
+                parameter.data = iterate
 
 
 def device():

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 
 import keras
-from ablation import SIZES, SPLITS, figure, resumed, seeds_of, spread
+from ablation import SIZES, SPLITS, differing, figure, resumed, seeds_of, spread, title
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -37,6 +37,7 @@ from awd_keras.write_whole import write_whole
 # The widths of a cell's kernel, recurrent kernel and bias, in units.
 WIDTHS = {"lstm": (4, 4, 4), "-srnn": (4, 3, 3), "-srnn-out": (3, 2, 2), "-srnn-hidden": (4, 0, 3), "-gates": (1, 1, 1)}
 CELLS = tuple(WIDTHS)
+TRAINING = "{epochs} epochs with a learning rate of {learning_rate:g}"
 OF_OPTIMIZER = ("learning_rate", "non_monotone_interval")
 BAR, WHOLE = "#0072b2", "#999999"
 
@@ -83,9 +84,9 @@ def settings_of(options, corpus):
     own = {name: preset.model[name] for name in SIZES}
     own.update({name: preset.optimizer[name] for name in OF_OPTIMIZER})
     own.update(batch_size=preset.batch_size, epochs=preset.epochs)
-    given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    own.update({name: getattr(options, name) for name in own if getattr(options, name) is not None})
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
-    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **given, **text}
+    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **text}
 
 
 def check_settings(output, settings):
@@ -93,9 +94,8 @@ def check_settings(output, settings):
     if not any(output.glob("*/seed-*/config.json")):
         return
     before = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["settings"]
-    others = [f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name)]
-    if others:
-        raise ValueError(f"{output} holds runs with {', '.join(others)}: choose another --output")
+    if others := differing(before, settings):
+        raise ValueError(f"{output} holds runs with {others}: choose another --output")
 
 
 def directory_of(output, cell, seed):
@@ -176,12 +176,6 @@ def report(output, settings):
         write_whole(output / name, write)
 
 
-def title(settings):
-    sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
-    text = "{epochs} epochs with a learning rate of {learning_rate:g}, {train_tokens:,} tokens, {words:,} words"
-    return f"{{backend}}, {sizes}\n{text}".format(**settings)
-
-
 def table(rows, settings):
     names = (
         "cell",
@@ -195,7 +189,7 @@ def table(rows, settings):
         "overflowed",
     )
     lines = [
-        f"{title(settings)}.\n",
+        f"{title(settings, TRAINING)}.\n",
         "Perplexities: the mean of the seeds, the least and the greatest. A change is to the LSTM of the same seed, as "
         "is the speed of training, so many times the LSTM's. The last columns have the epochs in which averaging "
         "began, and the seeds whose perplexity overflowed, which are in no other column.\n",
@@ -241,7 +235,7 @@ def draw(rows, settings, path):
     axes.set_axisbelow(True)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("test perplexity")
-    axes.set_title(title(settings), fontsize="small")
+    axes.set_title(title(settings, TRAINING), fontsize="small")
     legend = [
         Patch(color=WHOLE, label="the LSTM"),
         Patch(color=BAR, label="without a part"),

@@ -102,11 +102,11 @@ def settings_of(options, corpus):
     own = {name: preset.model[name] for name in SIZES}
     own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
     own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=options.epochs or preset.epochs)
-    given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    own.update({name: getattr(options, name) for name in own if getattr(options, name) is not None})
     # `runs.train` checks the others before it writes anything; this one would wait for the first fine-tuning.
-    check_not_negative_integer("finetune_epochs", {**own, **given}["finetune_epochs"])
+    check_not_negative_integer("finetune_epochs", own["finetune_epochs"])
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
-    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **given, **text}
+    return {"backend": keras.backend.backend(), "preset": options.preset, **own, **text}
 
 
 def check_settings(output, settings):
@@ -116,9 +116,13 @@ def check_settings(output, settings):
     before = json.loads((output / "ablation.json").read_text(encoding="utf-8"))["settings"]
     # Fine-tuning may be added to runs that have had none yet.
     before = {**before, "finetune_epochs": before["finetune_epochs"] or settings["finetune_epochs"]}
-    others = [f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name)]
-    if others:
-        raise ValueError(f"{output} holds an ablation with {', '.join(others)}: choose another --output")
+    if others := differing(before, settings):
+        raise ValueError(f"{output} holds an ablation with {others}: choose another --output")
+
+
+def differing(before, settings):
+    """The earlier settings that are others now, in words."""
+    return ", ".join(f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name))
 
 
 def arguments_of(variant, settings):
@@ -236,10 +240,13 @@ def report(output, settings):
         write_whole(output / name, write)
 
 
-def title(settings):
-    sizes = "{preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, batch {batch_size},"
-    text = "{epochs} epochs and at most {finetune_epochs} of fine-tuning, {train_tokens:,} tokens, {words:,} words"
-    return f"{{backend}}, {sizes}\n{text}".format(**settings)
+def title(settings, training="{epochs} epochs and at most {finetune_epochs} of fine-tuning"):
+    """What all runs of a table have in common; `training` says how long they are trained, and how."""
+    lines = (
+        "{backend}, {preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, "
+        f"batch {{batch_size}},\n{training}, {{train_tokens:,}} tokens, {{words:,}} words"
+    )
+    return lines.format(**settings)
 
 
 def table(rows, settings):

@@ -48,7 +48,7 @@ def main():
             run(name, backend, command, seconds / 3)
     shutil.make_archive(str(options.out / "stages"), "zip", STAGES)
     minutes = (began + seconds - time.monotonic()) / 60
-    # One epoch or none is worth no start.
+    # In less than that, little is trained but the start.
     if minutes > 1:
         script = str(ROOT / "benchmarks" / "gpu" / "train_minutes.py")
         command = [PYTHON, script, f"--minutes={minutes:.2f}", f"--out={options.out}"]
