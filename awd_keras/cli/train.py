@@ -53,7 +53,7 @@ def add(commands, common):
         help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
         "memory",
     )
-    train.add_argument("--preset", metavar="NAME", help="tiny, ptb or wikitext-2 (default: tiny)")
+    train.add_argument("--preset", metavar="NAME", help="tiny, ptb-small, ptb or wikitext-2 (default: tiny)")
     train.add_argument(
         "--min-count",
         type=int,

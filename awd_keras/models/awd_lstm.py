@@ -179,7 +179,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         """Builds the model of a published experiment.
 
         Args:
-            preset: `"ptb"`, `"wikitext-2"` or `"tiny"`.
+            preset: `"ptb"`, `"wikitext-2"`, `"ptb-small"` or `"tiny"`.
             vocabulary_size: positive integer.
             **overrides: arguments of `AWDLSTM` that differ from the preset's.
 
