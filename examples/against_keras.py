@@ -1,0 +1,220 @@
+"""What AWD-LSTM buys: the same text, the same sizes and the same number of weights, against Keras's own LSTM.
+
+    KERAS_BACKEND=jax python examples/against_keras.py --output pictures
+
+Four language models learn the text of Python's language reference, which every Python carries. Three are made of Keras
+alone. All have the same number of weights, to within two percent. Each keeps the weights of its best epoch by
+validation, and reads the test text once, from its beginning to its end.
+
+The settings below were found by `experiments/against_keras.py`: as many random trials for each of the four, judged by
+validation alone. There are its results too, over five seeds.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from awd_keras import callbacks, data, evaluation, models, optimizers
+
+EMBEDDING, UNITS = 64, 128  # of AWD-LSTM
+# Sizes of Keras's models with as many weights: of the embedding, of each LSTM, and whether the embedding gives the
+# logits too, or a `Dense` layer does.
+SHAPES = {"tied": (64, (128, 64), True), "untied": (32, (160, 32), False), "one layer": (48, (64,), False)}
+
+# What `experiments/against_keras.py` chose.
+SETTINGS: dict[str, dict] = {
+    "keras-adam": {"shape": "untied", "learning_rate": 3e-3, "batch_size": 20, "window": 35},
+    "keras-dropout": {
+        "shape": "untied",
+        "learning_rate": 3e-3,
+        "batch_size": 20,
+        "window": 35,
+        "dropout": 0.3,
+        "recurrent_dropout": 0.2,
+        "halve_on_plateau": True,
+    },
+    "keras-sgd": {
+        "shape": "untied",
+        "learning_rate": 15.0,
+        "batch_size": 20,
+        "window": 35,
+        "dropout": 0.3,
+        "recurrent_dropout": 0.2,
+        "halve_on_plateau": True,
+    },
+    "awd-lstm": {
+        "learning_rate": 15.0,
+        "batch_size": 20,
+        "bptt": 35,
+        "embedding_dropout": 0.1,
+        "input_dropout": 0.3,
+        "hidden_dropout": 0.2,
+        "output_dropout": 0.3,
+        "weight_drop": 0.3,
+    },
+}
+NAMES = {
+    "keras-adam": "Keras's LSTM, Adam",
+    "keras-dropout": "Keras's LSTM, Adam, dropout",
+    "keras-sgd": "Keras's LSTM, clipped SGD, dropout",
+    "awd-lstm": "AWD-LSTM",
+}
+
+
+def keras_lstm(vocabulary_size, shape, dropout=0.0, recurrent_dropout=0.0):
+    """The language model of Keras's own layers."""
+    size, units, tied = SHAPES[shape]
+    words = keras.Input((None,), dtype="int32")
+    kind = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
+    embedding = kind(vocabulary_size, size)
+    x = keras.layers.Dropout(dropout)(embedding(words))
+    for count in units:
+        x = keras.layers.LSTM(count, recurrent_dropout=recurrent_dropout, return_sequences=True)(x)
+        x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(words, embedding(x, reverse=True) if tied else keras.layers.Dense(vocabulary_size)(x))
+
+
+def in_rows(tokens, rows):
+    """The text in rows of equal length, and the words that follow."""
+    length = (len(tokens) - 1) // rows
+    return tokens[: rows * length].reshape(rows, length), tokens[1 : rows * length + 1].reshape(rows, length)
+
+
+def train_keras(
+    corpus,
+    optimizer,
+    shape,
+    batch_size,
+    window,
+    dropout=0.0,
+    recurrent_dropout=0.0,
+    halve_on_plateau=False,
+    epochs=100,
+    patience=20,
+    more_callbacks=(),
+):
+    """Trains on windows of the text in random order, as one usually does; the model and its perplexities."""
+    model = keras_lstm(len(corpus.vocabulary), shape, dropout, recurrent_dropout)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    own = [keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True)]
+    if halve_on_plateau:
+        own.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=2))
+    history = model.fit(
+        *in_rows(corpus.train, (len(corpus.train) - 1) // window),
+        batch_size=batch_size,
+        epochs=epochs,
+        validation_data=in_rows(corpus.valid, 10),
+        callbacks=[*own, *more_callbacks],
+        verbose=0,
+    )
+    curves = {"train": np.exp(history.history["loss"]), "valid": np.exp(history.history["val_loss"])}
+    return model, {name: curve.tolist() for name, curve in curves.items()}
+
+
+def train_awd_lstm(
+    corpus, learning_rate, batch_size, bptt, interval=5, epochs=100, patience=20, seed=0, more_callbacks=(), **rates
+):
+    """Trains as the paper does; the model and its perplexities."""
+    model = models.AWDLSTM(
+        len(corpus.vocabulary), embedding_dim=EMBEDDING, hidden_units=UNITS, num_layers=2, seed=seed, **rates
+    )
+    model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval))
+    train = data.BPTTDataset(corpus.train, batch_size, bptt, seed=seed)
+    best = keras.callbacks.EarlyStopping(
+        monitor="val_perplexity", mode="min", patience=patience, restore_best_weights=True
+    )
+    history = model.fit(
+        train,
+        epochs=epochs,
+        validation_data=data.BPTTDataset(corpus.valid, batch_size=10, bptt=bptt, variable=False),
+        callbacks=[*callbacks.awd_lstm(train), best, *more_callbacks],
+        verbose=0,
+    )
+    return model, {"train": history.history["perplexity"], "valid": history.history["val_perplexity"]}
+
+
+def train(name, corpus, settings, seed=0, **arguments):
+    """Trains one of the four with its settings; the model and its perplexities after each epoch."""
+    keras.utils.set_random_seed(seed)
+    if name == "awd-lstm":
+        return train_awd_lstm(corpus, **settings, seed=seed, **arguments)
+    rate, others = settings["learning_rate"], {key: settings[key] for key in settings if key != "learning_rate"}
+    sgd = name == "keras-sgd"
+    optimizer = keras.optimizers.SGD(rate, global_clipnorm=0.25) if sgd else keras.optimizers.Adam(rate)
+    return train_keras(corpus, optimizer, **others, **arguments)
+
+
+def perplexity(model, tokens):
+    """The perplexity of a text that is read as one, from its beginning to its end."""
+    if isinstance(model, models.AWDLSTM):
+        return evaluation.perplexity(model, tokens).perplexity
+    return float(np.exp(model.evaluate(*in_rows(tokens, 1), verbose=0)))
+
+
+class Progress(keras.callbacks.Callback):
+    """A line that is written over after each epoch."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def on_epoch_end(self, epoch, logs=None):
+        valid = logs.get("val_perplexity") or np.exp(logs["val_loss"])
+        print(f"\r{self.name}: epoch {epoch + 1}, valid perplexity {valid:.1f}   ", end="", file=sys.stderr, flush=True)
+
+
+def draw(curves, path):
+    """Training and validation of each model, epoch by epoch."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for (name, curve), color in zip(curves.items(), ("#999999", "#e69f00", "#009e73", "#0072b2"), strict=True):
+        epochs = range(1, len(curve["valid"]) + 1)
+        axes.plot(epochs, curve["valid"], color=color, linewidth=2, label=NAMES[name])
+        axes.plot(epochs, curve["train"], color=color, linewidth=1, linestyle=":")
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("perplexity (logarithmic)")
+    axes.set_title("Validation (lines) and training (dots)", fontsize="medium")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=100, metavar="N", help="at most (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the picture goes")
+    options = parser.parse_args()
+    corpus = data.Corpus.python_docs()
+    curves, rows = {}, []
+    for name, settings in SETTINGS.items():
+        began = time.perf_counter()
+        print(f"{NAMES[name]}: compiling", end="", file=sys.stderr, flush=True)
+        model, curves[name] = train(
+            name,
+            corpus,
+            settings,
+            options.seed,
+            epochs=options.epochs,
+            more_callbacks=[Progress(NAMES[name])],
+        )
+        best = int(np.argmin(curves[name]["valid"]))
+        row = NAMES[name], best + 1, curves[name]["train"][best], curves[name]["valid"][best]
+        rows.append((*row, perplexity(model, corpus.test), time.perf_counter() - began))
+        print(file=sys.stderr)
+    print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}{'seconds':>9}")
+    for name, epoch, *perplexities, seconds in rows:
+        print(f"{name:36}{epoch:6}" + "".join(f"{value:8.1f}" for value in perplexities) + f"{seconds:9.0f}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    draw(curves, options.output / "against_keras.png")
+    print(f"The curves: {options.output / 'against_keras.png'}")
+
+
+if __name__ == "__main__":
+    main()
