@@ -6,7 +6,7 @@ Four language models learn the text of Python's language reference, which every 
 alone. All have the same number of weights, to within two percent. Each keeps the weights of its best epoch by
 validation, and reads the test text once, from its beginning to its end.
 
-The settings below were found by `experiments/against_keras.py`: as many random trials for each of the four, judged by
+The settings below were found by `experiments/search_against_keras.py`: as many random trials for each of the four, judged by
 validation alone. There are its results too, over five seeds.
 """
 
@@ -25,7 +25,7 @@ EMBEDDING, UNITS = 64, 128  # of AWD-LSTM
 # logits too, or a `Dense` layer does.
 SHAPES = {"tied": (64, (128, 64), True), "untied": (32, (160, 32), False), "one layer": (48, (64,), False)}
 
-# What `experiments/against_keras.py` chose.
+# What `experiments/search_against_keras.py` chose.
 SETTINGS: dict[str, dict] = {
     "keras-adam": {"shape": "untied", "learning_rate": 3e-3, "batch_size": 20, "window": 35},
     "keras-dropout": {
