@@ -6,8 +6,8 @@ Four language models learn the text of Python's language reference, which every 
 alone. All have the same number of weights, to within two percent. Each keeps the weights of its best epoch by
 validation, and reads the test text once, from its beginning to its end.
 
-The settings below were found by `experiments/search_against_keras.py`: as many random trials for each of the four, judged by
-validation alone. There are its results too, over five seeds.
+The settings below were found by `experiments/search_against_keras.py`: as many random trials for each of the four,
+judged by validation alone. docs/results/against_keras.md has its results, over five seeds.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """AWD-LSTM against Keras's own LSTM, each at its best: `examples/against_keras.py`, searched and repeated.
 
-KERAS_BACKEND=tensorflow python experiments/search_against_keras.py --output runs/against_keras --trials 16 --seeds 0 1 2 3 4
+KERAS_BACKEND=tensorflow python experiments/search_against_keras.py --output runs/against_keras
 """
 
 import argparse
