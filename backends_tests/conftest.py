@@ -27,6 +27,9 @@ import keras  # noqa: E402
 if keras.backend.backend() != ASKED:
     raise pytest.UsageError(f"KERAS_BACKEND={ASKED} was asked for. Received: {keras.backend.backend()}")
 
+# What is asked of the project and not of a backend, of its pages and experiments, is asked once.
+collect_ignore = [] if ASKED == "torch" else ["project"]
+
 hypothesis.settings.register_profile("awd_keras", deadline=None, derandomize=True, max_examples=20, database=None)
 hypothesis.settings.load_profile("awd_keras")
 

@@ -14,6 +14,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # What an example is given to be short, and what it must print.
 EXPECTED = {
     "language_model": (["1"], ["test perplexity", "The value of"]),
+    # test_against_keras.py runs it on a small text.
+    "against_keras": (["--help"], ["validation alone"]),
     # test_ablation.py runs what it does.
     "ablation": (["--help"], ["Table 4", "--finetune-epochs"]),
     # test_ablated_cells.py, too.

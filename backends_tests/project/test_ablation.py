@@ -13,7 +13,7 @@ from awd_keras.models import PRESETS
 from awd_keras.optimizers import NTASGD
 from backends_tests.runs.small_run import make_corpus, write_text
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "ablation.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "ablation.py"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
 SETTINGS = {"preset": "ptb", **SIZES, "batch_size": 4, "epochs": 7, "finetune_epochs": 3, "non_monotone_interval": 2}
 TITLE = {**SETTINGS, "backend": "jax", "train_tokens": 1234, "words": 56}

@@ -11,7 +11,7 @@ import pytest
 
 import awd_keras
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_what_a_user_calls_has_types(path, function):
 
 def test_typed_use_has_every_public_name():
     """`mypy --strict`, in `nox -s lint`, tells what a user's calls lack in the names that are there."""
-    tree = ast.parse(Path(__file__).with_name("typed_use.py").read_text(encoding="utf-8"))
+    tree = ast.parse(Path(__file__).parents[1].joinpath("typed_use.py").read_text(encoding="utf-8"))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     names = {name for namespace in awd_keras.__all__ for name in getattr(awd_keras, namespace).__all__}

@@ -7,7 +7,7 @@ import pytest
 
 from backends_tests.tables import rows_of
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PTB, WIKITEXT_2, PRECISION, ABLATION = (
     json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
     for name in ("learning_curves/ptb", "learning_curves/wikitext-2", "precision/ptb", "ablation/ablation")

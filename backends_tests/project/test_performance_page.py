@@ -8,7 +8,7 @@ import pytest
 
 from backends_tests import tables
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "results" / "performance"
 BACKENDS = ("torch", "jax", "tensorflow")
 

@@ -14,7 +14,7 @@ from awd_keras.layers import AblatedLSTM
 from backends_tests.runs.small_run import make_corpus, write_text
 from backends_tests.tables import rows_of
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SIZES = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 2}
 SETTINGS = {"preset": "ptb", **SIZES, "learning_rate": 30.0, "non_monotone_interval": 5, "batch_size": 4, "epochs": 7}
 TITLE = {**SETTINGS, "backend": "jax", "train_tokens": 1234, "words": 56}

@@ -1,0 +1,49 @@
+"""`examples/against_keras.py`: that it runs on a small text, and that what it compares is of one size."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from awd_keras import data, models
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "against_keras.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    specification = importlib.util.spec_from_file_location("against_keras", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def small_corpus():
+    words = [f"w{number}" for number in range(20)]
+    tokens = np.random.default_rng(0).integers(0, 20, 1500).astype("int32")
+    return data.Corpus(tokens[:1000], tokens[1000:1250], tokens[1250:], data.Vocabulary(words))
+
+
+def test_the_four_have_as_many_weights(example):
+    words = len(data.Corpus.python_docs().vocabulary)
+    ours = models.AWDLSTM(words, embedding_dim=example.EMBEDDING, hidden_units=example.UNITS, num_layers=2)
+    ours.build((1, None))
+    for shape in example.SHAPES:
+        assert example.keras_lstm(words, shape).count_params() == pytest.approx(ours.count_params(), rel=0.02)
+
+
+def test_rows_are_the_text_and_the_words_that_follow(example):
+    x, y = example.in_rows(np.arange(11), 2)
+    assert x.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert y.tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+
+
+def test_it_trains_the_four_and_draws_them(example, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(data.Corpus, "python_docs", small_corpus)
+    monkeypatch.setattr("sys.argv", ["against_keras.py", "--epochs", "1", "--output", str(tmp_path)])
+    example.main()
+    printed = capsys.readouterr().out
+    for name in example.NAMES.values():
+        assert name in printed
+    assert (tmp_path / "against_keras.png").stat().st_size > 10_000
