@@ -12,7 +12,7 @@ import numpy as np
 
 import awd_keras
 from awd_keras import analysis, callbacks, evaluation, generation, models, runs, verification
-from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, Vocabulary
+from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, Vocabulary, encode_file
 from awd_keras.layers import AblatedLSTM, AdaptiveSoftmax, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
@@ -34,6 +34,7 @@ def words(vocabulary: Vocabulary, path: Path) -> list[str]:
     assert_type(vocabulary[known[0]], int)
     assert_type(vocabulary.words, tuple[str, ...])
     Vocabulary.from_counts({"the": 2})
+    assert_type(encode_file(path, vocabulary), np.ndarray)
     return Vocabulary.from_words(known).decode(vocabulary.encode(known))
 
 

@@ -7,7 +7,7 @@ from awd_keras.analysis.layer_analysis import LayerAnalysis
 from awd_keras.analysis.memory_weights import memory_weights
 from awd_keras.analysis.text_analysis import TextAnalysis
 from awd_keras.data import UNK, Vocabulary
-from awd_keras.data.words import split_words
+from awd_keras.data.words import WITH_UNK, split_words
 from awd_keras.models import AWDLSTM
 
 
@@ -56,7 +56,8 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary, text: str) -> TextAnalysis:
     if unknown and UNK not in vocabulary:
         listed = ", ".join(map(repr, unknown))
         raise ValueError(
-            f"Argument `text` must be of words of the vocabulary, which has no {UNK} for others. Received: {listed}"
+            f"Argument `text` must be of words of the vocabulary, which has no {UNK} for others. Received: {listed}. "
+            f"{WITH_UNK}"
         )
     ids = vocabulary.encode(given)
     x = model.embedding(ids[None], training=False)

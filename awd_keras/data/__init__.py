@@ -1,8 +1,8 @@
 """Text as streams of word ids: vocabularies, corpora and windows for truncated backpropagation."""
 
 from awd_keras.data.bptt import BPTTDataset
-from awd_keras.data.corpus import Corpus
+from awd_keras.data.corpus import Corpus, encode_file
 from awd_keras.data.vocabulary import Vocabulary
 from awd_keras.data.words import EOS, UNK
 
-__all__ = ["EOS", "UNK", "BPTTDataset", "Corpus", "Vocabulary"]
+__all__ = ["EOS", "UNK", "BPTTDataset", "Corpus", "Vocabulary", "encode_file"]

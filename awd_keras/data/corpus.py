@@ -20,7 +20,8 @@ _PIECE = 2**20
 class Corpus:
     """Three streams of word ids and the vocabulary that they're written in.
 
-    A text's words are what whitespace separates; each line, a blank one too, ends in `<eos>`.
+    A text's words are what whitespace separates; each line, a blank one too, ends in `<eos>`. Lines end in LF, CR LF or
+    CR, and a byte-order mark before the first word is left out.
 
     Source: section 5 ("Experiment details"): Penn Treebank and WikiText-2 are read this way.
 
@@ -99,9 +100,7 @@ class Corpus:
             if not file.is_file():
                 raise FileNotFoundError(f"Argument `path` must be a directory with {file.name}: {file} is missing")
         if cache is None:
-            with contextlib.ExitStack() as stack:
-                texts = {str(file): stack.enter_context(file.open("rb")) for file in paths}
-                (train, valid, test), words = _encode(texts, min_count, vocabulary)
+            (train, valid, test), words = _encode_files(paths, min_count, vocabulary)
         else:
             (train, valid, test), words = CorpusCache(cache).encode(paths, min_count, vocabulary, verbose)
         corpus = cls(train, valid, test, words)
@@ -152,13 +151,48 @@ class Corpus:
         return checksum.hexdigest()
 
 
-def _encode(texts, min_count, vocabulary=None):
+def encode_file(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:
+    """The word ids of one text in UTF-8, read as `Corpus` reads its three.
+
+    Args:
+        path: the file.
+        vocabulary: `Vocabulary` to encode the text in. A word that it lacks is `<unk>`.
+
+    Returns:
+        int32 array of shape (number of words,).
+
+    Raises:
+        OSError: if the file can't be read.
+        ValueError: if it is empty or isn't UTF-8, or a word is unknown to a `vocabulary` without `<unk>`; the error
+            tells the file, the line and the word.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from awd_keras.data import Vocabulary, encode_file
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "text.txt")
+    >>> path.write_text("the cat\\nthe dog\\n")
+    16
+    >>> encode_file(path, Vocabulary(["<eos>", "<unk>", "the", "cat"])).tolist()
+    [2, 3, 0, 2, 1, 0]
+    """
+    (ids,), _ = _encode_files([Path(path)], vocabulary=vocabulary)
+    return ids
+
+
+def _encode_files(paths, min_count=1, vocabulary=None):
+    with contextlib.ExitStack() as stack:
+        texts = {str(path): stack.enter_context(path.open("rb")) for path in paths}
+        return _encode(texts, min_count, vocabulary, paths)
+
+
+def _encode(texts, min_count, vocabulary=None, paths=()):
     """The ids of each text, and the vocabulary that they're written in."""
     first = FirstIds()
     splits = [np.concatenate([*first.read(file, name)]) for name, file in texts.items()]
     if vocabulary is None:
         vocabulary = first.vocabulary(min_count)
-    final = vocabulary.encode(first)
+    final = first.encoded(vocabulary, paths)
     return [final[ids] for ids in splits], vocabulary
 
 

@@ -18,6 +18,8 @@ from awd_keras.write_whole import write_whole
 
 # Ids that are written in one go.
 _PIECE = 2**20
+# Changes with the way in which a text is read, so that no older ids are taken: 2 knows byte-order marks and CR.
+_READING = 2
 
 
 class CorpusCache:
@@ -66,7 +68,8 @@ class CorpusCache:
 def _name(paths, min_count, vocabulary):
     """What tells these texts and this vocabulary from others."""
     made_by = min_count if vocabulary is None else vocabulary.words
-    return hashlib.sha256(json.dumps([[_fingerprint(path) for path in paths], made_by]).encode()).hexdigest()[:32]
+    key = [[_fingerprint(path) for path in paths], made_by, _READING]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
 def _fingerprint(path):
@@ -82,7 +85,7 @@ def _write(folder, paths, min_count, vocabulary, verbose):
     if vocabulary is None:
         vocabulary = first.vocabulary(min_count)
     vocabulary.save(folder / "vocabulary.json")
-    final = vocabulary.encode(first)
+    final = first.encoded(vocabulary, paths)
     for place, ids in enumerate(read):
         write_whole(folder / f"{place}.ids", functools.partial(_write_ids, final=final, ids=ids))
 

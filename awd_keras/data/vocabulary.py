@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
-from awd_keras.data.words import EOS, UNK
+from awd_keras.data.words import EOS, UNK, WITH_UNK
 from awd_keras.write_whole import write_whole
 
 
@@ -144,7 +144,7 @@ class Vocabulary:
         except KeyError as error:
             raise ValueError(
                 "Argument `words` must hold words of the vocabulary only, which has no "
-                f"{UNK!r} for others. Received: {error.args[0]!r}"
+                f"{UNK!r} for others. Received: {error.args[0]!r}. {WITH_UNK}"
             ) from None
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from awd_keras.callbacks import ResetStates
 from awd_keras.checks import check_not_negative, check_not_negative_integer, check_positive_integer
 from awd_keras.data import EOS, UNK, Vocabulary
-from awd_keras.data.words import split_words
+from awd_keras.data.words import WITH_UNK, split_words
 from awd_keras.generation.sampling import draw
 
 
@@ -138,7 +138,7 @@ def _encode(words, vocabulary):
     if unknown and UNK not in vocabulary:
         raise ValueError(
             f"Argument `prompt` must be of words of the vocabulary, which has no {UNK} for others. "
-            f"Received: {_listed(unknown)}"
+            f"Received: {_listed(unknown)}. {WITH_UNK}"
         )
     return vocabulary.encode(words).tolist()
 

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary, first_ids
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, first_ids
 
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
 
@@ -30,18 +30,30 @@ def test_lines_end_in_eos_blank_ones_too(directory):
         assert ids.ndim == 1
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 2**20])
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a\nb", "a <eos> b <eos>"),
+        ("a\nb\n", "a <eos> b <eos>"),
         ("a\r\nb\r\n", "a <eos> b <eos>"),
+        ("a\rb\r", "a <eos> b <eos>"),
+        ("a\rb\r\nc\nd\n\re\r\r\n", "a <eos> b <eos> c <eos> d <eos> <eos> e <eos> <eos>"),
+        ("a\nb", "a <eos> b <eos>"),
+        ("a\rb", "a <eos> b <eos>"),
+        ("a \r", "a <eos>"),
         ("\n", "<eos>"),
+        ("\r", "<eos>"),
+        ("\ufeffa b\n", "a b <eos>"),
+        ("\ufeff\r\n", "<eos>"),
+        # Within a text it is a character like any other.
+        ("a \ufeffb\n", "a \ufeffb <eos>"),
         (" a\t b  \n \n", "a b <eos> <eos>"),
         # str.splitlines() would make lines of these.
         ("a\x0bb\x0cc\x1cd\x85e\u2028f\n", "a b c d e f <eos>"),
     ],
 )
-def test_only_a_newline_ends_a_line(directory, text, expected):
+def test_what_ends_a_line(directory, monkeypatch, text, expected, piece):
+    monkeypatch.setattr(first_ids, "_PIECE", piece)
     (directory / "valid.txt").write_bytes(text.encode())
     assert decoded(Corpus.from_directory(directory), "valid") == expected
 
@@ -64,8 +76,38 @@ def test_given_vocabulary(directory):
     corpus = Corpus.from_directory(directory, vocabulary=vocabulary)
     assert corpus.vocabulary is vocabulary
     assert corpus.test.tolist() == [1, 0, 2]
-    with pytest.raises(ValueError, match="Received: 'the'"):
-        Corpus.from_directory(directory, vocabulary=Vocabulary(["cat", EOS]))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(
+    ("words", "text", "place"),
+    [
+        (["the", "cat", EOS], "the cat\r\rthe bat\rthe rat\n", r"'bat' in .*valid.txt, line 3"),
+        (["the", "cat", EOS], "\ufeffbat the\n", r"'bat' in .*valid.txt, line 1"),
+        (["the", "cat"], "the cat", r"'<eos>' in .*train.txt, line 1"),
+    ],
+)
+def test_an_unknown_word_is_an_error_with_its_place(directory, words, text, place, cached):
+    for split in ("train", "test"):
+        (directory / f"{split}.txt").write_text("the cat\n", encoding="utf-8")
+    (directory / "valid.txt").write_bytes(text.encode())
+    cache = directory / "cache" if cached else None
+    with pytest.raises(ValueError, match=rf"Received: {place}\. .*`min_count=2`.*--min-count 2"):
+        Corpus.from_directory(directory, vocabulary=Vocabulary(words), cache=cache, verbose=0)
+
+
+def test_one_file(directory):
+    vocabulary = Vocabulary(["the", UNK, EOS])
+    ids = encode_file(str(directory / "train.txt"), vocabulary)
+    np.testing.assert_array_equal(ids, Corpus.from_directory(directory, vocabulary=vocabulary).train)
+    assert ids.dtype == np.int32
+    with pytest.raises(ValueError, match=r"'cat' in .*train.txt, line 1"):
+        encode_file(directory / "train.txt", Vocabulary(["the", EOS]))
+    with pytest.raises(FileNotFoundError, match=r"none.txt"):
+        encode_file(directory / "none.txt", vocabulary)
+    (directory / "empty.txt").write_bytes("\ufeff".encode())
+    with pytest.raises(ValueError, match=r"empty.txt is empty"):
+        encode_file(directory / "empty.txt", vocabulary)
 
 
 def test_missing_directory(tmp_path):
@@ -88,10 +130,11 @@ def test_empty_file(directory, split):
 
 
 @pytest.mark.parametrize("piece", [2, 2**20])
-def test_not_utf8(directory, monkeypatch, piece):
+@pytest.mark.parametrize(("mark", "place"), [(b"", 5), (b"\xef\xbb\xbf", 8)])
+def test_not_utf8(directory, monkeypatch, piece, mark, place):
     monkeypatch.setattr(first_ids, "_PIECE", piece)
-    (directory / "valid.txt").write_bytes("so naïve".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"valid.txt isn't UTF-8: .* at byte 5"):
+    (directory / "valid.txt").write_bytes(mark + "so naïve".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"valid.txt isn't UTF-8: .* at byte {place}"):
         Corpus.from_directory(directory)
 
 

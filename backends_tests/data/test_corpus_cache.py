@@ -88,6 +88,14 @@ def test_a_text_is_read_once(directory, cache, reads):
     assert len(reads) == 4 * 3
 
 
+def test_ids_that_were_read_in_another_way_are_not_used(directory, cache, reads, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_cache, "_READING", 1)
+        Corpus.from_directory(directory, cache=cache)
+    Corpus.from_directory(directory, cache=cache)
+    assert len(reads) == 2 * 3
+
+
 def test_unknown_words_leave_no_files(directory, cache):
     with pytest.raises(ValueError, match="Received: 'the'"):
         Corpus.from_directory(directory, vocabulary=Vocabulary(["cat"]), cache=cache)

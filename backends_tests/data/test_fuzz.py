@@ -1,5 +1,6 @@
 """Any bytes make a corpus and a vocabulary, or an error of one line that names the file."""
 
+import io
 import json
 
 import numpy as np
@@ -28,9 +29,10 @@ def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzz")
 
 
-def words(text):
-    """Written another way than in the library: what str.split() leaves, and <eos> for each newline but a last one's."""
-    return [word for line in text[: len(text) - text.endswith("\n")].split("\n") for word in [*line.split(), EOS]]
+def words(content):
+    """Python's own reading of lines: its universal newlines, and a byte-order mark left out."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=None)
+    return [word for line in lines for word in [*line.split(), EOS]]
 
 
 @settings(max_examples=300)
@@ -46,8 +48,7 @@ def check(directory, contents, min_count):
     for split, content in zip(SPLITS, contents, strict=True):
         (directory / f"{split}.txt").write_bytes(content)
     try:
-        texts = [content.decode("utf-8") for content in contents]
-        readable = all(texts)
+        readable = all(content.decode("utf-8-sig") for content in contents)
     except UnicodeDecodeError:
         readable = False
     event("a corpus" if readable else "an error")
@@ -57,13 +58,13 @@ def check(directory, contents, min_count):
         return
     corpus = Corpus.from_directory(directory, min_count)
     vocabulary = corpus.vocabulary
-    everything = [word for text in texts for word in words(text)]
+    everything = [word for content in contents for word in words(content)]
     kept = {word for word in everything if everything.count(word) >= min_count or word in (EOS, UNK)}
     assert set(vocabulary) == kept | ({UNK} if set(everything) - kept else set())
-    for split, text in zip(SPLITS, texts, strict=True):
+    for split, content in zip(SPLITS, contents, strict=True):
         ids = getattr(corpus, split)
         assert ids.dtype == np.int32
-        assert vocabulary.decode(ids) == [word if word in kept else UNK for word in words(text)]
+        assert vocabulary.decode(ids) == [word if word in kept else UNK for word in words(content)]
         np.testing.assert_array_equal(vocabulary.encode(vocabulary.decode(ids)), ids)
     # In the words of a vocabulary that went through a file, the same ids.
     vocabulary.save(directory / "vocabulary.json")

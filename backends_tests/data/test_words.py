@@ -1,6 +1,12 @@
 from awd_keras.data.words import split_words
 
 
-def test_a_newline_is_a_word_and_other_ends_of_lines_are_not():
-    assert split_words("the  cat\n\n sat\x0con\r\nit") == ["the", "cat", "<eos>", "<eos>", "sat", "on", "<eos>", "it"]
-    assert split_words("") == split_words(" \t") == []
+def test_the_end_of_a_line_is_a_word():
+    assert split_words("the  cat\n\n sat\x0con\r\nit\r\rwas") == [
+        "the", "cat", "<eos>", "<eos>", "sat", "on", "<eos>", "it", "<eos>", "<eos>", "was",
+    ]  # fmt: skip
+    assert split_words("") == split_words(" \t") == split_words("\ufeff") == []
+
+
+def test_a_byte_order_mark_is_left_out_at_the_beginning_alone():
+    assert split_words("\ufeffthe \ufeffcat") == ["the", "\ufeffcat"]
