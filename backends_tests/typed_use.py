@@ -48,6 +48,7 @@ def own_model(size: int, dataset: BPTTDataset) -> Any:
     lstm = WeightDropLSTM(8, return_sequences=True, stateful=True, activity_regularizer=tar)
     lstm.build((20, None, 16))
     lstm.reset_state()
+    assert lstm.states is not None
     x = LockedDropout(0.4, activity_regularizer=ActivationRegularizer(alpha=2.0))(lstm(x))
     model = keras.Model(tokens, embedding(x, reverse=True))
     model.compile(NTASGD(), TokenCrossEntropy(), metrics=[Perplexity(), BitsPerCharacter(), MeanCrossEntropy()])
@@ -63,6 +64,7 @@ def layer_by_layer(sizes: tuple[int, int], ids: np.ndarray[Any, np.dtype[np.int3
 
 
 def own_loop(model: AWDLSTM, dataset: BPTTDataset) -> float:
+    model.reset_states()
     optimizer, loss, metric = NTASGD(learning_rate=10.0), TokenCrossEntropy(), Perplexity()
     model.build((20, None))
     optimizer.build(model.trainable_variables)

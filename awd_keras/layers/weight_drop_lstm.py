@@ -10,11 +10,12 @@ from awd_keras import backend
 from awd_keras.backend import devices
 from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
+from awd_keras.layers.carried_state import CarriesState
 from awd_keras.layers.seed_state import load_seed_state, save_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class WeightDropLSTM(keras.layers.LSTM):
+class WeightDropLSTM(CarriesState, keras.layers.LSTM):
     """LSTM with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
 
     In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate,
@@ -92,8 +93,8 @@ class WeightDropLSTM(keras.layers.LSTM):
             entropy = np.random.SeedSequence([seed, int(self.go_backwards)])
             seed = int(entropy.generate_state(1)[0] >> 1)
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.training_state: list[keras.Variable] | None = None
-        self.inference_state: list[keras.Variable] | None = None
+        self.training_state = None
+        self.inference_state = None
         self.lstm_path = None
         self.supports_jit = backend.lstm_supports_jit()
 
@@ -113,22 +114,7 @@ class WeightDropLSTM(keras.layers.LSTM):
                     "`keras.Input(batch_shape=(batch, time, features))`, or call the model on data first. "
                     f"Received: sequences_shape={tuple(sequences_shape)}"
                 )
-            self.training_state = self._add_state(batch_size, "training")
-            self.inference_state = self._add_state(batch_size, "inference")
-
-    def _add_state(self, batch_size, mode):
-        return [
-            keras.Variable(
-                "zeros",
-                shape=(batch_size, self.units),
-                dtype=self.variable_dtype,
-                trainable=False,
-                autocast=False,
-                layout=_layout(batch_size),
-                name=f"{mode}_{part}",
-            )
-            for part in ("h", "c")
-        ]
+            self.add_states(batch_size, {"h": self.units, "c": self.units})
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if self.unroll and sequences.shape[1] is None:
@@ -141,8 +127,10 @@ class WeightDropLSTM(keras.layers.LSTM):
         self._check(sequences, initial_state, mask)
         carried = self.training_state if training else self.inference_state
         batch_size = ops.shape(sequences)[0]
-        if initial_state is None:
-            initial_state = self._read_state(carried, batch_size)
+        if initial_state is None and carried is not None:
+            initial_state = self.read_state(carried, batch_size)
+        elif initial_state is None:
+            initial_state = [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)] * 2
         initial_state = [ops.cast(part, self.compute_dtype) for part in initial_state]
         recurrent_mask = None
         if training and self.dropout > 0:
@@ -157,7 +145,7 @@ class WeightDropLSTM(keras.layers.LSTM):
 
         outputs, state, self.lstm_path = self._run(sequences, initial_state, mask, recurrent_mask, training)
         if self.stateful:
-            self._write_state(carried, state, batch_size)
+            self.write_state(carried, state, batch_size)
         output = outputs if self.return_sequences else outputs[:, -1]
         return (output, *state) if self.return_state else output
 
@@ -229,38 +217,6 @@ class WeightDropLSTM(keras.layers.LSTM):
             return tensor
         return backend.drop(tensor, backend.keep_mask(ops.shape(tensor), rate, seed), rate)
 
-    def _read_state(self, carried, batch_size):
-        if carried is None:
-            return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)] * 2
-        if isinstance(batch_size, int) and batch_size > carried[0].shape[0]:
-            raise ValueError(
-                f"A stateful layer can be called with at most the batch size that it was built for. Layer "
-                f"{self.name!r} was built for {carried[0].shape[0]}. Received: {batch_size}"
-            )
-        # A copy, because PyTorch's `assign` writes into the tensor that the backward pass still needs.
-        return [ops.copy(ops.convert_to_tensor(part)[:batch_size]) for part in carried]
-
-    def _write_state(self, carried, state, batch_size):
-        for variable, part in zip(carried, state, strict=True):
-            others = ops.convert_to_tensor(variable)[batch_size:]
-            part = ops.cast(ops.stop_gradient(part), variable.dtype)
-            variable.assign(ops.concatenate([part, others], axis=0))
-
-    def reset_state(self) -> None:
-        """Zeroes both carried states."""
-        self.reset_training_state()
-        self.reset_inference_state()
-
-    def reset_training_state(self) -> None:
-        """Zeroes the state that training carries."""
-        for variable in self.training_state or ():
-            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
-
-    def reset_inference_state(self) -> None:
-        """Zeroes the state that evaluation and prediction carry."""
-        for variable in self.inference_state or ():
-            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
-
     def save_own_variables(self, store):
         """Saves the masks' seed alone: the weights are the cell's, and a carried state isn't part of a model."""
         save_seed_state(self, store)
@@ -276,11 +232,3 @@ class WeightDropLSTM(keras.layers.LSTM):
             "kernel_weight_drop": self.kernel_weight_drop,
             "use_cudnn": self.use_fast_path,
         }
-
-
-def _layout(batch_size):
-    """Each device has the state of its own rows, where `keras.distribution` splits batches between devices."""
-    distribution = keras.distribution.distribution()
-    if distribution is None or batch_size % distribution.num_model_replicas:
-        return None
-    return keras.distribution.TensorLayout((distribution.batch_dim_name, None), distribution.device_mesh)

@@ -35,8 +35,9 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
     the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one.
     The LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
-    meets, the largest that it then takes. Called with `return_hidden_states=True`, the model gives two outputs: the
-    logits and what they are made of, the last layer's output (batch, time, embedding_dim), dropped in training.
+    meets, the largest that it then takes. With `stateful=False`, every row of every call begins at a zero state. Called
+    with `return_hidden_states=True`, the model gives two outputs: the logits and what they are made of, the last
+    layer's output (batch, time, embedding_dim), dropped in training.
 
     Source: sections 2 to 5. There is one bias vector a layer, as in Keras, where PyTorch has two.
 
@@ -53,6 +54,8 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         alpha: float, the weight of AR.
         beta: float, the weight of TAR.
         seed: integer or None, the seed of weights and masks.
+        stateful: boolean, whether the state is carried: True for windows of one text, False for rows that are texts of
+            their own.
         cell: `"lstm"` for `WeightDropLSTM`, or the variant of `awd_keras.layers.AblatedLSTM` that takes its place.
         chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` take the cross-entropy of some tokens at a
             time and never hold all logits, which is exact too. None: where the vocabulary has more than 32,768 words,
@@ -92,6 +95,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         seed: int | None = None,
         cell: str = "lstm",
         chunked_cross_entropy: bool | None = None,
+        stateful: bool = True,
         **kwargs: Any,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
@@ -110,6 +114,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
             check_seed(seed)
         if chunked_cross_entropy is not None:
             check_boolean("chunked_cross_entropy", chunked_cross_entropy)
+        check_boolean("stateful", stateful)
         # Without autocasting, which would round ids that come as floats before `call` could refuse them.
         super().__init__(autocast=False, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=2)
@@ -127,6 +132,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         self.seed = seed
         self.cell = cell
         self.chunked_cross_entropy = chunked_cross_entropy
+        self.stateful = stateful
 
         seeds = _seeds(seed)
         self.embedding = EmbeddingDropout(
@@ -158,7 +164,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
                     unit_forget_bias=False,
                     activity_regularizer=TemporalActivationRegularizer(beta) if last else None,
                     return_sequences=True,
-                    stateful=True,
+                    stateful=stateful,
                     seed=next(seeds),
                     dtype=self.dtype_policy,
                     name=f"lstm_{index}",
@@ -276,6 +282,11 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         self._reset_inference_states()
         return super().predict(x, *args, **kwargs)
 
+    def reset_states(self) -> None:
+        """Zeroes the state that training carries, and the one that evaluation and prediction carry."""
+        for lstm in self.lstms:
+            lstm.reset_state()
+
     def _reset_inference_states(self):
         for lstm in self.lstms:
             lstm.reset_inference_state()
@@ -297,4 +308,5 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
             "seed": self.seed,
             "cell": self.cell,
             "chunked_cross_entropy": self.chunked_cross_entropy,
+            "stateful": self.stateful,
         }
