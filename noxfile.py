@@ -30,6 +30,9 @@ EXPORTERS = {
 # A process a core; the tests of a file stay together, as what they share takes long to make.
 PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile"]
 
+# What keeps oneDNN (TensorFlow's products), PyTorch and XLA from all that came after AVX2: AVX-512, products of bfloat16.
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+
 # What others' programs read, and the schema that it is held against.
 SCHEMAS = {
     "github-workflows": ".github/workflows/*.yml",
@@ -67,6 +70,14 @@ def tests(session: nox.Session, backend: str) -> None:
     """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
     session.install("-c", "constraints.txt", *INSTALL[backend])
     session.run("pytest", *PARALLEL, *session.posargs, env=environment(backend))
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def older_processors(session: nox.Session, backend: str) -> None:
+    """Run the whole suite as on a processor that has AVX2 and nothing newer."""
+    session.install("-c", "constraints.txt", *INSTALL[backend])
+    session.run("pytest", *PARALLEL, *session.posargs, env={**environment(backend), **AVX2})
 
 
 @nox.session

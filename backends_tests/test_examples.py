@@ -32,7 +32,8 @@ EXPECTED = {
 }
 # What `torchrun` gives the first of one process, and two devices of JAX.
 ONE_PROCESS = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
-DEVICES = {**ONE_PROCESS, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+XLA_FLAGS = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".lstrip()
+DEVICES = {**ONE_PROCESS, "XLA_FLAGS": XLA_FLAGS}
 # A loop in a framework's own terms chooses that framework itself, whatever Keras would take.
 ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
 

@@ -151,6 +151,16 @@ def kept_losses(targets, logits):
     return
 
 
+def product(rows, kernel):
+    """The product `rows @ kernel` of floats, right to the last digit of their dtype, as are its gradients.
+
+    Args:
+        rows: (rows, inputs).
+        kernel: (inputs, outputs), of the same dtype.
+    """
+    return ops.matmul(rows, kernel)
+
+
 def affine(rows, kernel, bias):
     """The product `rows @ kernel`, plus the bias.
 

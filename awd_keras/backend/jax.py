@@ -174,6 +174,11 @@ def kept_losses(targets, logits):
     return
 
 
+def product(rows, kernel):
+    """As `generic.product`."""
+    return generic.product(rows, kernel)
+
+
 def affine(rows, kernel, bias):
     """As `generic.affine`."""
     return generic.affine(rows, kernel, bias)

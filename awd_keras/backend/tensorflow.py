@@ -7,6 +7,7 @@ from keras.src import activations
 from keras.src import backend as keras_backend
 
 from awd_keras.backend import generic
+from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
 from awd_keras.backend.sum_dtype import sum_dtype
@@ -42,7 +43,7 @@ def lstm(
             # A row a token: of three axes, the kernel's gradient would be a product for each time step, and a sum.
             time, batch_size = tf.shape(sequences)[1], tf.shape(sequences)[0]
             rows = tf.reshape(tf.transpose(sequences, [1, 0, 2]), (-1, sequences.shape[-1]))
-            projections = tf.matmul(rows, kernel) if bias is None else affine(rows, kernel, bias)
+            projections = product(rows, kernel) if bias is None else affine(rows, kernel, bias)
             projections = tf.reshape(projections, (time, batch_size, kernel.shape[-1]))
             projections = tf.ensure_shape(projections, (sequences.shape[1], sequences.shape[0], kernel.shape[-1]))
             # A tensor, as a function with its own gradient takes no variables.
@@ -100,7 +101,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
         return tf.ensure_shape(array.stack(), (static_time, batch_size, size))
 
     def step(t, h, c, hs, cs, gates):
-        z = inputs.read(t) + tf.matmul(h, recurrent_kernel)
+        z = inputs.read(t) + product(h, wide_kernel)
         i, f, content, o = tf.split(z, 4, axis=-1)
         i, f, content, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(content), tf.sigmoid(o)
         c = f * c + i * content
@@ -108,6 +109,8 @@ def _recurrence(projections, h, c, recurrent_kernel):
         gate = tf.concat([i, f, content, o], axis=-1)
         return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, gate)
 
+    # Here, and not in every time step.
+    wide_kernel = widened(recurrent_kernel)
     inputs = series().unstack(projections)
     _, last_h, last_c, *arrays = tf.while_loop(
         lambda t, *_: t < time, step, (0, h, c, series(), series(), series()), maximum_iterations=time
@@ -119,7 +122,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
         earlier_cs = tf.concat([c[None], cs[:-1]], axis=0)
         values = [series().unstack(x) for x in (d_hs, gates, cs, earlier_cs)]
         # Here, as the product would transpose it in every time step, and take twice as long.
-        transposed_kernel = tf.transpose(recurrent_kernel)
+        transposed_kernel = tf.transpose(wide_kernel)
 
         def step(t, d_h, d_c, d_zs):
             d_output, gate, c, earlier_c = (array.read(t) for array in values)
@@ -136,14 +139,14 @@ def _recurrence(projections, h, c, recurrent_kernel):
                 ],
                 axis=-1,
             )
-            earlier_d_h = tf.matmul(d_z, transposed_kernel)
+            earlier_d_h = product(d_z, transposed_kernel)
             return t - 1, earlier_d_h, d_c * f, d_zs.write(t, d_z)
 
         _, d_h, d_c, d_zs = tf.while_loop(
             lambda t, *_: t >= 0, step, (time - 1, d_h, d_c, series()), maximum_iterations=time
         )
         d_z = whole(d_zs, width)
-        d_recurrent_kernel = tf.matmul(
+        d_recurrent_kernel = product(
             tf.reshape(earlier_hs, (-1, width // 4)), tf.reshape(d_z, (-1, width)), transpose_a=True
         )
         return d_z, d_h, d_c, d_recurrent_kernel
@@ -179,9 +182,24 @@ def kept_losses(targets, logits):
     return losses if of_targets is targets else None
 
 
+def product(rows, kernel, **transposed):
+    """As `generic.product`; `transposed` are arguments of `tf.matmul`."""
+    return tf.cast(tf.matmul(widened(rows), widened(kernel), **transposed), rows.dtype)
+
+
+def widened(operand):
+    """What a product is computed of: on a CPU, half precision in float32.
+
+    Where a processor doesn't multiply bfloat16 itself, TensorFlow cuts off the digits that it should round: each
+    product comes out smaller by up to 1%, and a gradient that goes through one in every time step by more and more.
+    """
+    half = operand.dtype in (tf.bfloat16, tf.float16)
+    return tf.cast(operand, tf.float32) if half and not tf.config.list_physical_devices("GPU") else operand
+
+
 def affine(rows, kernel, bias):
     """As `generic.affine`: Keras adds a bias by `tf.nn.bias_add`, whose gradient needs no look at the shapes."""
-    return generic.affine(rows, kernel, bias)
+    return add_bias(product(rows, kernel), bias)
 
 
 def keep_by_columns(variable):

@@ -121,6 +121,11 @@ def kept_losses(targets, logits):
     return losses if of_targets is targets and versions == [targets._version, logits._version] else None
 
 
+def product(rows, kernel):
+    """As `generic.product`."""
+    return generic.product(rows, kernel)
+
+
 def affine(rows, kernel, bias):
     """As `generic.affine`, in one pass over the results."""
     return torch.addmm(bias, rows, kernel)

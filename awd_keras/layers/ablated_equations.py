@@ -95,7 +95,8 @@ def gates_of_inputs(
 def _project(sequences, kernel):
     """One product for all time steps; of rows, as TensorFlow takes twice as long for the gradient of three axes."""
     batch_size, time, features = ops.shape(sequences)
-    return ops.reshape(ops.reshape(sequences, (-1, features)) @ kernel, (batch_size, time, kernel.shape[-1]))
+    rows = backend.product(ops.reshape(sequences, (-1, features)), kernel)
+    return ops.reshape(rows, (batch_size, time, kernel.shape[-1]))
 
 
 def _gates_then_content(sequences, kernel, bias, units):

@@ -206,7 +206,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
 
     def _projected(self, index, rows):
-        return rows @ self._computed(self.projections[index - 1])
+        return backend.product(rows, self._computed(self.projections[index - 1]))
 
     def _weights(self, index):
         """The rows that a cluster's softmax chooses from, and their bias."""

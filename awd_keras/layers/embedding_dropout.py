@@ -110,7 +110,7 @@ class EmbeddingDropout(keras.layers.Layer):
             rows = ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
             kernel = ops.transpose(ops.convert_to_tensor(self.embeddings, dtype=self.compute_dtype))
             if self.bias is None:
-                logits = rows @ kernel
+                logits = backend.product(rows, kernel)
             else:
                 logits = backend.affine(rows, kernel, ops.convert_to_tensor(self.bias, dtype=self.compute_dtype))
             return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))

@@ -22,7 +22,8 @@ RATES = ("input_dropout", "hidden_dropout", "output_dropout", "embedding_dropout
 
 def make_devices():
     """As many devices as `DEVICES` says; a process of PyTorch's has one."""
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES[BACKEND]}"
+    count = f"--xla_force_host_platform_device_count={DEVICES[BACKEND]}"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".lstrip()
     if BACKEND == "tensorflow":
         import tensorflow as tf
 

@@ -140,7 +140,8 @@ def test_masks_differ_between_devices(directories):
     words, features, outputs = np.split(drawn, 3, axis=-1)
     # Words and weights are dropped in all rows of a device alike, features in each row by itself.
     np.testing.assert_array_equal(words[:, 0], words[:, 1])
-    np.testing.assert_allclose(outputs[:, 0], outputs[:, 1], rtol=1e-5)
+    # Some outputs are sums that are all but zero.
+    np.testing.assert_allclose(outputs[:, 0], outputs[:, 1], rtol=1e-5, atol=1e-6)
     for masks in (words[:, 0], features.reshape(-1, 50)):
         assert set(np.unique(masks)) == {0, 2}
         for mine, theirs in itertools.combinations(masks, 2):

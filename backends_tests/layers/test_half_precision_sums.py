@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from awd_keras.layers import AdaptiveSoftmax, EmbeddingDropout, WeightDropLSTM
+from backends_tests import oracle
 
 TOKENS = 2000
 
@@ -50,6 +51,30 @@ def test_the_logits_bias(dtype):
     x = keras.Input((TOKENS, 4))
     found = gradients_of(layer, x, layer(x, reverse=True))(np.zeros((1, TOKENS, 4), "float32"))
     np.testing.assert_allclose(found["bias"], 1, rtol=0.01)
+
+
+# A sum of two that half precision has, which lies just below one that it has too; cut off, it is 1.
+NEARLY, SUM = 0.00775, 1 + 2**-7
+
+
+def test_products_are_rounded():
+    """And not cut off, as TensorFlow does on a processor that doesn't multiply bfloat16 itself."""
+    layer = EmbeddingDropout(1, 2, use_bias=False, embeddings_initializer="ones", dtype="mixed_bfloat16")
+    x = np.array([[[1, NEARLY]]], "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(layer(x, reverse=True), "float32")), SUM, rtol=1e-3)
+    layer = EmbeddingDropout(1, 1, embeddings_initializer="ones", dtype="mixed_bfloat16")
+    layer.build()
+    inputs = keras.Input((2, 1))
+    found = gradients_of(layer, inputs, layer(inputs, reverse=True))(2 * x.reshape(1, 2, 1))
+    np.testing.assert_allclose(found["embeddings"], SUM, rtol=1e-3)
+
+
+def test_an_lstm_s_recurrent_product_is_rounded():
+    h = np.array([[1, NEARLY]], "float32") / 64
+    layer = WeightDropLSTM(2, recurrent_initializer="ones", return_state=True, dtype="mixed_bfloat16")
+    _, _, c = layer(np.zeros((1, 1, 3), "float32"), initial_state=[h, np.zeros_like(h)])
+    expected = oracle.sigmoid(SUM / 64) * np.tanh(SUM / 64)
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(c, "float32")), expected, rtol=3e-3)
 
 
 def test_an_lstm_s_bias(rng):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from awd_keras.backend.sum_dtype import sum_dtype
-from awd_keras.backend.tensorflow import affine
+from awd_keras.backend.tensorflow import affine, widened
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
@@ -27,11 +27,12 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
             d_logits = tf.tensor_scatter_nd_sub(tf.exp(log_p) * weight, indices, weight[:, 0])
             d_bias += tf.reduce_sum(d_logits, axis=0)
             d_logits = tf.cast(d_logits, rows.dtype)
-            d_rows = d_rows.write(part, tf.cast(tf.matmul(d_logits, table), dtype))
-            d_table += tf.cast(tf.matmul(d_logits, h, transpose_a=True), dtype)
+            d_rows = d_rows.write(part, tf.cast(tf.matmul(widened(d_logits), wide_table), dtype))
+            d_table += tf.cast(tf.matmul(widened(d_logits), widened(h), transpose_a=True), dtype)
             return part + 1, losses, d_rows, d_table, d_bias
 
-        table_by_columns = tf.transpose(table)
+        wide_table = widened(table)
+        table_by_columns = tf.transpose(wide_table)
         zeros = (tf.zeros(x.shape, dtype) for x in (table, bias))
         _, losses, d_rows, *gradients = tf.while_loop(
             lambda part, *_: part < parts, step, (0, series(), series(), *zeros), parallel_iterations=1
