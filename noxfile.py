@@ -30,7 +30,7 @@ EXPORTERS = {
 # A process a core; the tests of a file stay together, as what they share takes long to make.
 PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile"]
 
-# What keeps oneDNN (TensorFlow's products), PyTorch and XLA from all that came after AVX2: AVX-512, products of bfloat16.
+# What keeps oneDNN (TensorFlow's products), PyTorch and XLA from what came after AVX2: AVX-512, products of bfloat16.
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 
 # What others' programs read, and the schema that it is held against.

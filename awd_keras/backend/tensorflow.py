@@ -11,6 +11,7 @@ from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
 from awd_keras.backend.sum_dtype import sum_dtype
+from awd_keras.backend.tensorflow_products import widened
 
 
 def lstm(
@@ -146,10 +147,12 @@ def _recurrence(projections, h, c, recurrent_kernel):
             lambda t, *_: t >= 0, step, (time - 1, d_h, d_c, series()), maximum_iterations=time
         )
         d_z = whole(d_zs, width)
-        d_recurrent_kernel = product(
-            tf.reshape(earlier_hs, (-1, width // 4)), tf.reshape(d_z, (-1, width)), transpose_a=True
+        d_recurrent_kernel = tf.matmul(
+            widened(tf.reshape(earlier_hs, (-1, width // 4))),
+            widened(tf.reshape(d_z, (-1, width))),
+            transpose_a=True,
         )
-        return d_z, d_h, d_c, d_recurrent_kernel
+        return d_z, d_h, d_c, tf.cast(d_recurrent_kernel, recurrent_kernel.dtype)
 
     return (hs, last_h, last_c), backward
 
@@ -182,19 +185,9 @@ def kept_losses(targets, logits):
     return losses if of_targets is targets else None
 
 
-def product(rows, kernel, **transposed):
-    """As `generic.product`; `transposed` are arguments of `tf.matmul`."""
-    return tf.cast(tf.matmul(widened(rows), widened(kernel), **transposed), rows.dtype)
-
-
-def widened(operand):
-    """What a product is computed of: on a CPU, half precision in float32.
-
-    Where a processor doesn't multiply bfloat16 itself, TensorFlow cuts off the digits that it should round: each
-    product comes out smaller by up to 1%, and a gradient that goes through one in every time step by more and more.
-    """
-    half = operand.dtype in (tf.bfloat16, tf.float16)
-    return tf.cast(operand, tf.float32) if half and not tf.config.list_physical_devices("GPU") else operand
+def product(rows, kernel):
+    """As `generic.product`."""
+    return tf.cast(tf.matmul(widened(rows), widened(kernel)), rows.dtype)
 
 
 def affine(rows, kernel, bias):

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from awd_keras.backend.sum_dtype import sum_dtype
-from awd_keras.backend.tensorflow import affine, widened
+from awd_keras.backend.tensorflow import affine
+from awd_keras.backend.tensorflow_products import widened
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
