@@ -24,6 +24,8 @@ from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegu
 def read(path: Path) -> Corpus:
     corpus = Corpus.from_directory(path, min_count=2) if path.exists() else Corpus.python_docs()
     assert_type(corpus.digest, str)
+    assert_type(corpus.unknown_tokens, dict[str, int])
+    assert_type(corpus.words_seen_once, int)
     assert_type(corpus.vocabulary, Vocabulary)
     return corpus
 
@@ -34,7 +36,7 @@ def words(vocabulary: Vocabulary, path: Path) -> list[str]:
     assert_type(vocabulary[known[0]], int)
     assert_type(vocabulary.words, tuple[str, ...])
     Vocabulary.from_counts({"the": 2})
-    assert_type(encode_file(path, vocabulary), np.ndarray)
+    assert_type(vocabulary.count_unknown(encode_file(path, vocabulary)), int)
     return Vocabulary.from_words(known).decode(vocabulary.encode(known))
 
 
@@ -108,8 +110,9 @@ def compiled_model(corpus: Corpus) -> AWDLSTM:
 
 
 def scores(model: AWDLSTM, corpus: Corpus) -> Iterator[float]:
-    score = evaluation.perplexity(model, corpus.test)
+    score = evaluation.perplexity(model, corpus.test, vocabulary=corpus.vocabulary)
     assert_type(score, evaluation.Score)
+    assert_type(score.unknown_tokens, int | None)
     yield score.perplexity
     yield evaluation.cache_perplexity(model, corpus.test).bits_per_token
     rms = evaluation.gradient_rms(model, corpus.train)

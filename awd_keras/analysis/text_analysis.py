@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from awd_keras.analysis.layer_analysis import LayerAnalysis
+from awd_keras.data import UNK
 
 
 class TextAnalysis(NamedTuple):
@@ -17,3 +18,8 @@ class TextAnalysis(NamedTuple):
     words: tuple[str, ...]
     unknown: tuple[str, ...]
     layers: tuple[LayerAnalysis, ...]
+
+    @property
+    def unknown_tokens(self) -> int:
+        """The number of words that were read as `<unk>`."""
+        return self.words.count(UNK)

@@ -64,36 +64,37 @@ def check_adaptive(options):
         raise ValueError("Option --tune needs --cache or --dynamic.")
 
 
-def report_adaptive(options, model, corpus, run):
-    """Prints the scores that are asked for."""
+def report_adaptive(options, model, texts, splits, run):
+    """Prints the scores that are asked for, of the `texts`; the gradients and the search are of the `splits`."""
     from awd_keras import evaluation
 
+    vocabulary = run.vocabulary()
     if options.window is not None:
         bptt = run.setting("bptt")
-        score = functools.partial(evaluation.cache_perplexity, model, bptt=bptt)
-        tune = functools.partial(evaluation.tune_cache, model, bptt=bptt, verbose=1)
-        _report("with a cache", _CACHE, options, corpus, score, tune)
+        score = functools.partial(evaluation.cache_perplexity, model, bptt=bptt, vocabulary=vocabulary)
+        tune = functools.partial(evaluation.tune_cache, model, bptt=bptt, verbose=1, vocabulary=vocabulary)
+        _report("with a cache", _CACHE, options, texts, splits, score, tune)
     if options.trains:
         print("gradients on the training set:")
-        rms = evaluation.gradient_rms(model, corpus.train, batch_size=run.setting("batch_size"), verbose=1)
-        score = functools.partial(evaluation.dynamic_perplexity, model, rms=rms)
-        tune = functools.partial(evaluation.tune_dynamic, model, rms=rms, verbose=1)
-        _report("with dynamic evaluation", _DYNAMIC, options, corpus, score, tune)
+        rms = evaluation.gradient_rms(model, splits["train"], batch_size=run.setting("batch_size"), verbose=1)
+        score = functools.partial(evaluation.dynamic_perplexity, model, rms=rms, vocabulary=vocabulary)
+        tune = functools.partial(evaluation.tune_dynamic, model, rms=rms, verbose=1, vocabulary=vocabulary)
+        _report("with dynamic evaluation", _DYNAMIC, options, texts, splits, score, tune)
 
 
-def _report(title, names, options, corpus, score, tune):
+def _report(title, names, options, texts, splits, score, tune):
     given = _given(options, names)
+    known = {}
     if options.tune:
-        trials = tune(corpus.valid, **{names[name]: [value] for name, value in given.items()})
+        trials = tune(splits["valid"], **{names[name]: [value] for name, value in given.items()})
         _print_table(trials)
-        settings, valid = trials[0]
+        settings, known["valid"] = trials[0]
     else:
         parameters = inspect.signature(score).parameters
         settings = {name: given.get(name, parameters[name].default) for name in names}
-        valid = score(corpus.valid, **settings)
     print(", ".join([title, *(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())]))
-    print(score_line("valid", valid, batch_size=1))
-    print(score_line("test", score(corpus.test, **settings), batch_size=1))
+    for name, tokens in texts.items():
+        print(score_line(name, known.get(name) or score(tokens, **settings), batch_size=1))
 
 
 def _given(options, names):

@@ -22,10 +22,11 @@ def add(commands, common):
 def main(options):
     """Prints the paths of the files, and on the standard error stream the words that the vocabulary lacks."""
     from awd_keras import analysis, runs
+    from awd_keras.data.words import split_words
 
     run = runs.Run.open(options.run)
     found = analysis.analyse(run.model(), run.vocabulary(), options.text)
-    tell_unknown(found.unknown)
+    tell_unknown(split_words(options.text), run.vocabulary())
     for path in analysis.write_analysis(found, options.output):
         print(path)
     return 0

@@ -54,7 +54,7 @@ def main(options):
         seed=options.seed,
         stop=options.stop or (),
     )
-    tell_unknown(dict.fromkeys(word for text in prompts for word in split_words(text) if word not in vocabulary))
+    tell_unknown([word for text in prompts for word in split_words(text)], vocabulary)
     others = [""] * len(prompts)
     try:
         for row, piece in pieces:

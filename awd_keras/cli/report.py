@@ -26,6 +26,8 @@ def report(directory, run):
     else:
         print(f"averaging         {_averaging(result['triggered_epoch'])}")
     print(f"skipped steps     {result['skipped_steps']}")
+    if "unknown_tokens" in result:  # which runs of before don't have
+        print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
     print(f"test perplexity   {_figure(result['test_perplexity'])}")

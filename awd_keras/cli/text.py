@@ -1,6 +1,10 @@
 """The text that a command works on."""
 
 import sys
+from pathlib import Path
+
+# Those of `Corpus`, which can't be imported here.
+SPLITS = ("train", "valid", "test")
 
 
 def add_data(parser, otherwise="the language reference that Python carries"):
@@ -32,11 +36,24 @@ def read_corpus_again(directory, run):
     return read_corpus(directory, source.get("min_count"), source.get("cache"))
 
 
-def read_corpus_of(run, directory):
-    """The corpus of `--data`, in the words of a `Run`; without it, the run's own."""
+def read_splits(run, directory, wanted):
+    """The ids of the splits of `--data` by name, in the words of a `Run`; without it, of the run's own text.
+
+    Args:
+        run: the `Run`.
+        directory: of `--data`, or None.
+        wanted: the names of the splits that must be there. Of "valid" and "test", one will do otherwise.
+    """
     from awd_keras import runs
-    from awd_keras.data import Corpus
+    from awd_keras.data import encode_file
 
     if directory is None:
-        return runs.corpus_of(run)
-    return Corpus.from_directory(directory, vocabulary=run.vocabulary())
+        corpus = runs.corpus_of(run)
+        return {split: getattr(corpus, split) for split in SPLITS}
+    files = {split: Path(directory, f"{split}.txt") for split in SPLITS}
+    there = [split for split in ("valid", "test") if files[split].is_file()]
+    for split in wanted if there else ("valid", "test"):
+        if not files[split].is_file():
+            raise FileNotFoundError(f"Option --data must be a directory with {split}.txt: {files[split]} is missing")
+    vocabulary = run.vocabulary()
+    return {split: encode_file(files[split], vocabulary) for split in SPLITS if split in (*wanted, *there)}

@@ -3,8 +3,10 @@
 import sys
 
 
-def tell_unknown(words):
-    """One line on the standard error stream, if there are any."""
-    if words:
-        listed = ", ".join(map(repr, words))
-        print(f"awd-keras: read as <unk>, as the vocabulary lacks them: {listed}", file=sys.stderr)
+def tell_unknown(words, vocabulary):
+    """One line on the standard error stream, if the vocabulary lacks some of a text's words."""
+    unknown = [word for word in words if word not in vocabulary]
+    if unknown:
+        listed = ", ".join(map(repr, dict.fromkeys(unknown)))
+        read = f"{len(unknown)} of {len(words)} words read as <unk>, as the vocabulary lacks them"
+        print(f"awd-keras: {read}: {listed}", file=sys.stderr)

@@ -140,15 +140,33 @@ class Corpus:
         return corpus
 
     @property
+    def unknown_tokens(self) -> dict[str, int]:
+        """How many tokens of each split are `<unk>`."""
+        return {split: sum(map(self.vocabulary.count_unknown, _pieces(getattr(self, split)))) for split in SPLITS}
+
+    @property
+    def words_seen_once(self) -> int:
+        """How many words of the vocabulary come once in the three splits together."""
+        counts = np.zeros(len(self.vocabulary), "int64")
+        for split in SPLITS:
+            for piece in _pieces(getattr(self, split)):
+                counts += np.bincount(piece, minlength=len(counts))
+        return int(np.count_nonzero(counts == 1))
+
+    @property
     def digest(self) -> str:
         """What tells one corpus from another: a checksum of its words and of the ids in each split."""
         checksum = hashlib.sha256("\n".join(self.vocabulary).encode("utf-8", "surrogatepass"))
         for split in SPLITS:
             ids = getattr(self, split)
             checksum.update(b"\n%d\n" % len(ids))
-            for start in range(0, len(ids), _PIECE):
-                checksum.update(np.asarray(ids[start : start + _PIECE], "<i4").tobytes())
+            for piece in _pieces(ids):
+                checksum.update(np.asarray(piece, "<i4").tobytes())
         return checksum.hexdigest()
+
+
+def _pieces(ids):
+    return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
 def encode_file(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:

@@ -147,6 +147,17 @@ class Vocabulary:
                 f"{UNK!r} for others. Received: {error.args[0]!r}. {WITH_UNK}"
             ) from None
 
+    def count_unknown(self, ids: np.ndarray) -> int:
+        """How many of these ids are that of `<unk>`, which the text says itself or which stands for an unknown word.
+
+        Args:
+            ids: integer array.
+
+        Returns:
+            Their number, 0 where the vocabulary has no `<unk>`.
+        """
+        return int(np.count_nonzero(np.equal(ids, self._ids[UNK]))) if UNK in self else 0
+
     def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:
         """The words with these ids.
 

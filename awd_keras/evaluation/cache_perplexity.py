@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_boolean, check_not_negative, check_positive_integer, check_rate
+from awd_keras.data import Vocabulary
 from awd_keras.evaluation.continuous_cache import ContinuousCache
 from awd_keras.evaluation.read_text import read_text
-from awd_keras.evaluation.score import Score
+from awd_keras.evaluation.score import Score, count_unknown
 
 
 def cache_perplexity(
@@ -19,6 +20,7 @@ def cache_perplexity(
     theta: float = 1.0,
     wait_until_full: bool = False,
     bptt: int = 70,
+    vocabulary: Vocabulary | None = None,
 ) -> Score:
     """Perplexity of a language model that is helped by a continuous cache of the words it has just read.
 
@@ -51,6 +53,7 @@ def cache_perplexity(
             like the current one.
         wait_until_full: boolean, whether to mix only where the cache has `window` entries.
         bptt: tokens that are read at a time, which changes speed and memory alone.
+        vocabulary: as for `perplexity`.
 
     Returns:
         A `Score`.
@@ -77,7 +80,7 @@ def cache_perplexity(
     check_boolean("wait_until_full", wait_until_full)
     start = time.perf_counter()
     loss, count = cache_loss(read_text(model, tokens, bptt), window, interpolation, theta, wait_until_full)
-    return Score.of(loss, count, time.perf_counter() - start)
+    return Score.of(loss, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
 
 
 def cache_loss(parts, window, interpolation, theta, wait_until_full):

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_not_negative, check_positive_integer
-from awd_keras.data import BPTTDataset
+from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.evaluation.adapter import Adapter
 from awd_keras.evaluation.check_tokens import check_tokens
 from awd_keras.evaluation.rms_decay import RMSDecay
-from awd_keras.evaluation.score import Score
+from awd_keras.evaluation.score import Score, count_unknown
 
 
 def dynamic_perplexity(
@@ -23,6 +23,7 @@ def dynamic_perplexity(
     epsilon: float = 2e-5,
     bptt: int = 5,
     verbose: int | str = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> Score:
     """Perplexity of a language model under dynamic evaluation: it learns from each few words before it reads on.
 
@@ -51,6 +52,7 @@ def dynamic_perplexity(
         epsilon: positive float, which keeps the steps of weights with hardly any gradient small.
         bptt: positive integer, the tokens between two steps.
         verbose: Keras's; 1 shows the progress.
+        vocabulary: as for `perplexity`.
 
     Returns:
         A `Score`.
@@ -83,7 +85,8 @@ def dynamic_perplexity(
     start = time.perf_counter()
     adapter = Adapter(model, RMSDecay(learning_rate, decay, epsilon, rms))
     loss = adapter.read(dataset, verbose)
-    return Score.of(loss, len(tokens) - 1, time.perf_counter() - start)
+    count = len(tokens) - 1
+    return Score.of(loss, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
 
 
 def _check_rms(rms, model):

@@ -7,14 +7,20 @@ import numpy as np
 
 from awd_keras import backend
 from awd_keras.callbacks import ResetStates
-from awd_keras.data import BPTTDataset
+from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.evaluation.check_tokens import check_tokens
-from awd_keras.evaluation.score import Score
+from awd_keras.evaluation.score import Score, count_unknown
 from awd_keras.evaluation.scorer import Scorer
 from awd_keras.metrics import MeanCrossEntropy
 
 
-def perplexity(model: keras.Model, tokens: np.ndarray, batch_size: int = 1, bptt: int = 70) -> Score:
+def perplexity(
+    model: keras.Model,
+    tokens: np.ndarray,
+    batch_size: int = 1,
+    bptt: int = 70,
+    vocabulary: Vocabulary | None = None,
+) -> Score:
     """Perplexity of a language model on a stream of tokens.
 
     The stream is cut into `batch_size` rows, each read from left to right in windows of `bptt`
@@ -34,6 +40,7 @@ def perplexity(model: keras.Model, tokens: np.ndarray, batch_size: int = 1, bptt
         batch_size: number of rows, at most the batch size that the model was built for. The
             tokens that do not fill a column of rows are dropped, at most `batch_size` of them.
         bptt: tokens in a window.
+        vocabulary: the `Vocabulary` of the model, or None. With it, the score tells how many tokens are `<unk>`.
 
     Returns:
         A `Score`.
@@ -61,4 +68,5 @@ def perplexity(model: keras.Model, tokens: np.ndarray, batch_size: int = 1, bptt
     start = time.perf_counter()
     logs = scorer.evaluate(dataset, callbacks=[ResetStates()], verbose=0, return_dict=True)
     seconds = time.perf_counter() - start
-    return Score.of(float(logs["cross_entropy"]), int(batch_size * np.sum(dataset.window_lengths())), seconds)
+    count = int(batch_size * np.sum(dataset.window_lengths()))
+    return Score.of(float(logs["cross_entropy"]), count, seconds, count_unknown(vocabulary, tokens, count))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
-from awd_keras.data import EOS
+from awd_keras.data import EOS, UNK
 from awd_keras.evaluation.word_cost import WordCost
 from awd_keras.evaluation.word_surprisal import WordSurprisal
 
@@ -76,6 +76,11 @@ class SurprisalTable:
     def total_bits(self) -> float:
         """The sum of all surprisals: the bits of the text."""
         return float(self.bits.sum())
+
+    @property
+    def unknown_tokens(self) -> int:
+        """The number of words that are `<unk>`."""
+        return self.words.count(UNK)
 
     @property
     def bits_per_word(self) -> float:

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_boolean, check_not_negative, check_positive_integer, check_rate
+from awd_keras.data import Vocabulary
 from awd_keras.evaluation.cache_perplexity import mix
 from awd_keras.evaluation.continuous_cache import ContinuousCache
 from awd_keras.evaluation.read_text import read_text
-from awd_keras.evaluation.score import Score
+from awd_keras.evaluation.score import Score, count_unknown
 from awd_keras.evaluation.trial import Trial, best_first, check_values
 
 
@@ -24,6 +25,7 @@ def tune_cache(
     wait_until_full: bool = False,
     bptt: int = 70,
     verbose: int = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> list[Trial]:
     """Scores a model with every combination of a continuous cache's hyperparameters.
 
@@ -39,6 +41,7 @@ def tune_cache(
         wait_until_full: as for `cache_perplexity`.
         bptt: as for `cache_perplexity`.
         verbose: 1 shows the progress, 0 doesn't.
+        vocabulary: as for `perplexity`.
 
     Returns:
         A list of `Trial`s, the best first, whose settings are arguments of `cache_perplexity`. The seconds of their
@@ -63,6 +66,7 @@ def tune_cache(
     check_boolean("wait_until_full", wait_until_full)
     parts = list(read_text(model, tokens, bptt))
     log_p = np.concatenate([part.log_p for part in parts])
+    unknown_tokens = count_unknown(vocabulary, tokens, len(log_p))
     progress = keras.utils.Progbar(len(windows) * len(thetas), verbose=verbose, unit_name="pass")
     trials = []
     for window, theta in itertools.product(windows, thetas):
@@ -73,6 +77,6 @@ def tune_cache(
         for interpolation in interpolations:
             mixed = mix(log_p, cache_log_p, interpolation, window if wait_until_full else 1)
             settings = {"window": window, "interpolation": interpolation, "theta": theta}
-            trials.append(Trial(settings, Score.of(-float(np.mean(mixed)), len(mixed), seconds)))
+            trials.append(Trial(settings, Score.of(-float(np.mean(mixed)), len(mixed), seconds, unknown_tokens)))
         progress.add(1)
     return best_first(trials)

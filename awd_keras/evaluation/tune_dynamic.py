@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_not_negative
+from awd_keras.data import Vocabulary
 from awd_keras.evaluation.dynamic_perplexity import dynamic_perplexity
 from awd_keras.evaluation.trial import Trial, best_first, check_values
 
@@ -21,6 +22,7 @@ def tune_dynamic(
     epsilon: float = 2e-5,
     bptt: int = 5,
     verbose: int = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> list[Trial]:
     """Scores a model with every combination of dynamic evaluation's hyperparameters.
 
@@ -36,6 +38,7 @@ def tune_dynamic(
         epsilon: as for `dynamic_perplexity`.
         bptt: as for `dynamic_perplexity`.
         verbose: 1 shows the progress, 0 doesn't.
+        vocabulary: as for `perplexity`.
 
     Returns:
         A list of `Trial`s, the best first, whose settings are arguments of `dynamic_perplexity`.
@@ -60,7 +63,9 @@ def tune_dynamic(
     progress = keras.utils.Progbar(len(learning_rates) * len(decays), verbose=verbose, unit_name="pass")
     trials = []
     for learning_rate, decay in itertools.product(learning_rates, decays):
-        score = dynamic_perplexity(model, tokens, learning_rate, decay, rms=rms, epsilon=epsilon, bptt=bptt)
+        score = dynamic_perplexity(
+            model, tokens, learning_rate, decay, rms=rms, epsilon=epsilon, bptt=bptt, vocabulary=vocabulary
+        )
         trials.append(Trial({"learning_rate": learning_rate, "decay": decay}, score))
         progress.add(1)
     return best_first(trials)

@@ -9,7 +9,7 @@ import keras
 
 from awd_keras import __version__, backend, callbacks, evaluation
 from awd_keras.backend import devices
-from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.data import UNK, BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.runs.load_start import load_start
@@ -100,8 +100,7 @@ def _fit(run, corpus, verbose, stop):
         if verbose:
             weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             print(
-                f"{keras.backend.backend()} on {backend.device_name()}, {weights:,} parameters, "
-                f"{len(corpus.vocabulary):,} words, {len(corpus.train):,} tokens to train on",
+                f"{keras.backend.backend()} on {backend.device_name()}, {weights:,} parameters, {_about(corpus)}",
                 flush=True,
             )
         # What all processes have, one writes.
@@ -115,6 +114,21 @@ def _fit(run, corpus, verbose, stop):
             verbose=verbose,
         )
     return recorder.lines, optimizer.skipped_steps
+
+
+def _about(corpus):
+    """What a corpus has, and a remark if it is hardly one of words."""
+    words, once = len(corpus.vocabulary), corpus.words_seen_once
+    text = (
+        f"{words:,} words, {len(corpus.train):,} tokens to train on, {corpus.unknown_tokens['train']:,} of them {UNK}"
+    )
+    if 2 * once <= words:
+        return text
+    return (
+        f"{text}\n{once:,} of the words are seen once, and of such a word a model learns next to nothing. "
+        "With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no spaces between "
+        "its words, in Chinese for example, needs them first, or a space after each character."
+    )
 
 
 def _restored(run, batch_size):
@@ -170,6 +184,7 @@ def _score(run, corpus, lines, skipped_steps):
         "test_perplexity": test.perplexity,
         "triggered_epoch": triggered[0] if triggered else None,
         "skipped_steps": skipped_steps,
+        "unknown_tokens": corpus.unknown_tokens,
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "versions": versions(),
     }

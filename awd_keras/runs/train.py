@@ -63,7 +63,8 @@ def train(
     Returns:
         What `result.json` holds: `backend`, `preset`, `epochs`, `valid_perplexity`,
         `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
-        `skipped_steps`, `tokens_per_second` (the median epoch's) and `versions`.
+        `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (the median
+        epoch's) and `versions`.
 
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, a split is too short

@@ -22,6 +22,7 @@ def test_reads_as_the_model_does(model):
     found = analyse(model, VOCABULARY, "cat\nmeowed  meowed")
     assert found.words == ("cat", "<eos>", "<unk>", "<unk>")
     assert found.unknown == ("meowed",)
+    assert found.unknown_tokens == found.words.count("<unk>") > 0
     assert [layer.name for layer in found.layers] == ["lstm_0", "lstm_1"]
     _, last = model(VOCABULARY.encode(found.words)[None], return_hidden_states=True)
     np.testing.assert_allclose(found.layers[-1].gates.h, ops.convert_to_numpy(last), atol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from awd_keras import cli, evaluation, runs
-from awd_keras.data import Vocabulary
+from awd_keras.data import Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
 
 WORDS = ["<eos>", "a", "b", "c", "d"]
@@ -76,7 +76,7 @@ def test_a_search(run, data, capsys, monkeypatch):
     monkeypatch.setattr(evaluation, "tune_cache", tune_cache)
     lines = printed(capsys, run, "--data", data, "--cache", "--interpolation", "0.3", "--tune")
     # What is given is fixed, and all else is searched.
-    assert searched == {"interpolations": [0.3], "bptt": 10, "verbose": 1}
+    assert searched == {"interpolations": [0.3], "bptt": 10, "verbose": 1, "vocabulary": Vocabulary(WORDS)}
     at = next(i for i, line in enumerate(lines) if "perplexity" in line and "window" in line)
     assert lines[at].split() == ["window", "interpolation", "theta", "perplexity"]
     model = runs.Run.open(run).model()
@@ -95,16 +95,43 @@ def test_a_search(run, data, capsys, monkeypatch):
 @pytest.mark.parametrize("option", [["--cache", "7"], ["--cache"], ["--dynamic"]])
 def test_what_a_search_leaves_to_the_library(run, data, capsys, monkeypatch, option):
     searched = []
-    many = [evaluation.Trial({"theta": n}, evaluation.Score.of(n, 10, 1.0)) for n in range(1, 13)]
+    many = [evaluation.Trial({"theta": n}, evaluation.Score.of(n, 10, 1.0, 0)) for n in range(1, 13)]
     for name in ("tune_cache", "tune_dynamic"):
         monkeypatch.setattr(evaluation, name, lambda model, tokens, **grid: searched.append(grid) or many)
     for name in ("cache_perplexity", "dynamic_perplexity"):
-        monkeypatch.setattr(evaluation, name, lambda *arguments, **settings: evaluation.Score.of(1.0, 10, 1.0))
+        monkeypatch.setattr(evaluation, name, lambda *arguments, **settings: evaluation.Score.of(1.0, 10, 1.0, 0))
     monkeypatch.setattr(evaluation, "gradient_rms", lambda *arguments, **settings: [])
     lines = printed(capsys, run, "--data", data, *option, "--tune")
     (grid,) = searched
     assert [name for name in grid if name.endswith("s") and name != "rms"] == (["windows"] if len(option) == 2 else [])
     assert "... and 2 more, up to 162754.79" in lines
+
+
+def test_a_file_with_a_search_on_the_run_s_own_text(run, data, capsys, monkeypatch, tmp_path):
+    own = Corpus.from_directory(data, vocabulary=Vocabulary(WORDS))
+    monkeypatch.setattr(runs, "corpus_of", lambda run: own)
+    read = {}
+
+    def tune_dynamic(model, tokens, rms, **grid):
+        read["valid"] = tokens
+        return [evaluation.Trial({"learning_rate": 0.01, "decay": 0.0}, evaluation.Score.of(1.0, 10, 1.0, 0))]
+
+    def gradient_rms(model, tokens, **settings):
+        read["train"] = tokens
+        return [np.ones(variable.shape) for variable in model.trainable_variables]
+
+    monkeypatch.setattr(evaluation, "tune_dynamic", tune_dynamic)
+    monkeypatch.setattr(evaluation, "gradient_rms", gradient_rms)
+    (tmp_path / "text.txt").write_text("a b c d\n" * 9, encoding="utf-8")
+    lines = printed(capsys, run, "--text", str(tmp_path / "text.txt"), "--dynamic", "--tune")
+    assert read["valid"] is own.valid
+    assert read["train"] is own.train
+    at = lines.index("with dynamic evaluation, learning rate 0.01, decay 0")
+    (line,) = lines[at + 1 :]
+    assert line.startswith("text  perplexity ")
+    # Not the score of the search, which is of another text.
+    assert "perplexity 2.72 " not in line
+    assert "  tokens 44  <unk> 0 (0.0%)  " in line
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_writes_pictures_and_figures(directory, tmp_path, capsys):
     said = capsys.readouterr()
     names = ["lstm_0.json", "lstm_0_gates.png", "lstm_0_memory.png"]
     assert said.out.splitlines() == [str(output / name) for name in names]
-    assert said.err == "awd-keras: read as <unk>, as the vocabulary lacks them: 'zebra', 'on'\n"
+    assert said.err == "awd-keras: 2 of 4 words read as <unk>, as the vocabulary lacks them: 'zebra', 'on'\n"
     assert sorted(path.name for path in output.iterdir()) == names
     for name in names[1:]:
         assert (output / name).read_bytes().startswith(b"\x89PNG")

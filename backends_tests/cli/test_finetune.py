@@ -59,7 +59,7 @@ def test_finetunes_and_goes_on(folder, capsys):
         assert f"{line}\n" in printed
     assert "averaging  " not in printed
     # 9 rows of 6 and as many biases, and four gates of 6 units with 6 inputs, 6 states and a bias.
-    began = rf"^{keras.backend.backend()} on \S.*, 375 parameters, 9 words, 65 tokens to train on$"
+    began = rf"^{keras.backend.backend()} on \S.*, 375 parameters, 9 words, 65 tokens to train on, 0 of them <unk>$"
     assert len(re.findall(began, printed, re.MULTILINE)) == 1
     # The third epoch is the first one that can end it.
     assert cli.main(["train", "--resume", "run-finetuned", "--epochs", "9"]) == 0

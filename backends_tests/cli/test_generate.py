@@ -72,7 +72,7 @@ def test_tells_of_words_that_the_model_does_not_know(directory, capsys):
     prompts = ["--prompt", "the zebra", "--prompt", "a cat\nthe zebra"]
     assert cli.main(["generate", directory, "--words", "2", "--seed", "1", *prompts]) == 0
     said = capsys.readouterr()
-    assert said.err == "awd-keras: read as <unk>, as the vocabulary lacks them: 'zebra', 'a'\n"
+    assert said.err == ("awd-keras: 3 of 7 words read as <unk>, as the vocabulary lacks them: 'zebra', 'a'\n")
     assert said.out.startswith("the zebra")
     assert cli.main(["generate", directory, "--words", "2", "--prompt", "the <unk>\ncat"]) == 0
     assert capsys.readouterr().err == ""

@@ -88,8 +88,8 @@ def test_given_vocabulary(directory):
     ],
 )
 def test_an_unknown_word_is_an_error_with_its_place(directory, words, text, place, cached):
-    for split in ("train", "test"):
-        (directory / f"{split}.txt").write_text("the cat\n", encoding="utf-8")
+    (directory / "train.txt").write_text("the cat" + "\n" * (EOS in words), encoding="utf-8")
+    (directory / "test.txt").write_text("the cat\n", encoding="utf-8")
     (directory / "valid.txt").write_bytes(text.encode())
     cache = directory / "cache" if cached else None
     with pytest.raises(ValueError, match=rf"Received: {place}\. .*`min_count=2`.*--min-count 2"):
@@ -108,6 +108,18 @@ def test_one_file(directory):
     (directory / "empty.txt").write_bytes("\ufeff".encode())
     with pytest.raises(ValueError, match=r"empty.txt is empty"):
         encode_file(directory / "empty.txt", vocabulary)
+
+
+@pytest.mark.parametrize("piece", [2, 2**20])
+def test_counts(directory, monkeypatch, piece):
+    monkeypatch.setattr("awd_keras.data.corpus._PIECE", piece)
+    corpus = Corpus.from_directory(directory)
+    assert corpus.unknown_tokens == {"train": 0, "valid": 0, "test": 0}
+    # "sat", "dog" and "bird"
+    assert corpus.words_seen_once == 3
+    corpus = Corpus.from_directory(directory, vocabulary=Vocabulary(["the", UNK, EOS, "no word of it"]))
+    assert corpus.unknown_tokens == {"train": 3, "valid": 1, "test": 1}
+    assert corpus.words_seen_once == 0
 
 
 def test_missing_directory(tmp_path):

@@ -46,6 +46,11 @@ def test_from_words_counts_rare_words_as_unknown():
     assert vocabulary.decode(vocabulary.encode(words)) == [UNK, "a", "a", "b", "b", UNK, UNK, EOS]
 
 
+def test_count_unknown():
+    assert Vocabulary(["a", UNK, "b"]).count_unknown(np.array([1, 0, 1, 2])) == 2
+    assert Vocabulary(["a", "b"]).count_unknown(np.array([1, 0])) == 0
+
+
 def test_from_words_keeps_the_unknowns_of_the_text():
     assert Vocabulary.from_words([UNK, "a", "a"], min_count=2).words == ("a", UNK)
     assert UNK not in Vocabulary.from_words(["a", "a"], min_count=2)

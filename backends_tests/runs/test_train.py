@@ -23,7 +23,7 @@ SETTINGS = {
 
 def make_corpus():
     rng = np.random.default_rng(1)
-    vocabulary = Vocabulary(["<eos>", *"abcdefgh"])
+    vocabulary = Vocabulary(["<eos>", "<unk>", *"bcdefgh"])
     # The words that are frequent in training are rare in validation, which therefore gets worse
     # from epoch to epoch: averaging begins as soon as it may, and the best model is the first.
     p = np.arange(1.0, 10.0) / 45
@@ -73,6 +73,7 @@ def test_writes_the_directory_of_the_design(directory):
         "test_perplexity",
         "tokens_per_second",
         "triggered_epoch",
+        "unknown_tokens",
         "valid_perplexity",
         "versions",
     ]
@@ -83,6 +84,9 @@ def test_writes_the_directory_of_the_design(directory):
         "tiny",
     )
     assert run.result["skipped_steps"] == 0
+    corpus = make_corpus()
+    splits = {split: getattr(corpus, split).tolist() for split in ("train", "valid", "test")}
+    assert run.result["unknown_tokens"] == {split: ids.count(1) for split, ids in splits.items()}
     assert run.result["versions"]["keras"] == keras.version()
     assert run.result["versions"][backend][0].isdigit()
     assert run.path("curve.png").read_bytes().startswith(b"\x89PNG")
@@ -140,6 +144,31 @@ def test_bad_input_leaves_the_old_run(directory, settings, message):
 def test_a_run_is_not_replaced_unasked(directory):
     with pytest.raises(ValueError, match="already holds a run"):
         runs.train(directory, make_corpus(), **SETTINGS)
+
+
+class Begun(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("once", "remark"), [(4, False), (5, True)])
+def test_a_text_most_of_whose_words_are_seen_once(tmp_path, monkeypatch, capsys, once, remark):
+    """As are those of a text without spaces; the remark comes before hours of training."""
+
+    def fit(self, *arguments, **settings):
+        raise Begun
+
+    monkeypatch.setattr(AWDLSTM, "fit", fit)
+    corpus = make_corpus()
+    train = np.resize(np.arange(once, 9), 81).astype("int32")
+    train[0] = 1
+    valid = np.concatenate([np.arange(once), np.full(20, 8)]).astype("int32")
+    corpus = Corpus(train, valid[valid != 1], train[1:], corpus.vocabulary)
+    with pytest.raises(Begun):
+        runs.train(tmp_path / "run", corpus, **{**SETTINGS, "verbose": 2})
+    printed = capsys.readouterr().out
+    assert " 9 words, 81 tokens to train on, 1 of them <unk>\n" in printed
+    assert (f"\n{once} of the words are seen once" in printed) == remark
+    assert ("--min-count 2" in printed) == remark
 
 
 def test_too_short_a_split(tmp_path):
