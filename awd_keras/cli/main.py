@@ -7,6 +7,7 @@ from awd_keras import __version__
 from awd_keras.choose_backend import BACKENDS, choose_backend
 from awd_keras.cli import analyse, evaluate, finetune, generate, train, verify
 from awd_keras.cli.parser import Parser
+from awd_keras.console import replacing
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         130, after SIGTERM 143.
     """
     options = _parser().parse_args(arguments)
+    with replacing():
+        return _run(options)
+
+
+def _run(options):
     try:
         choose_backend(options.backend, options.trains)
         return options.command(options)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
+from awd_keras.console import replacing
 from awd_keras.data import EOS, UNK
 from awd_keras.evaluation.word_cost import WordCost
 from awd_keras.evaluation.word_surprisal import WordSurprisal
@@ -109,7 +110,8 @@ class SurprisalTable:
         It has them if it is a terminal and `NO_COLOR` isn't set (https://no-color.org).
         """
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        print(self.ansi() if coloured else self)
+        with replacing():
+            print(self.ansi() if coloured else self)
 
     def ansi(self) -> str:
         """The text in the colours of a terminal, a legend above it."""
