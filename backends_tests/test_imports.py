@@ -150,7 +150,7 @@ def test_naming_the_backend_passes():
     assert asks_which_backend("config['backend'] = keras.backend.backend()") == []
 
 
-@pytest.mark.parametrize("folder", ["backend", "backend/devices", "backend/softmax"])
+@pytest.mark.parametrize("folder", ["backend", "backend/devices", "backend/programs", "backend/softmax"])
 def test_backend_files_define_the_same_functions(folder):
     defined = {name: public_functions((PACKAGE / folder / name).read_text(encoding="utf-8")) for name in BACKEND_FILES}
     reference = defined["generic.py"]

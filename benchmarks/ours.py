@@ -1,11 +1,12 @@
 """awd_keras, as its users run it."""
 
+import keras
 import numpy as np
 from cache_text import draw
 
 from awd_keras import callbacks, data, models, optimizers
-from awd_keras.evaluation.cache_perplexity import cache_loss
-from awd_keras.evaluation.read_text import Window
+from awd_keras.evaluation.cache import cache_loss
+from awd_keras.evaluation.reading import Window
 from awd_keras.generation import generate
 
 
@@ -85,7 +86,9 @@ def cache(shape, tokens, window):
     edges = range(shape.bptt, tokens, shape.bptt)
     parts = [Window(*part) for part in zip(*(np.split(array, edges) for array in (words, log_p, states)), strict=True)]
 
+    holder = keras.Sequential()  # of the cache's program, in the place of the model
+
     def run():
-        return cache_loss(parts, window, interpolation=0.1, theta=1.0, wait_until_full=True)[0]
+        return cache_loss(holder, parts, window, interpolation=0.1, theta=1.0, wait_until_full=True)[0]
 
     return run

@@ -1,17 +1,52 @@
-"""The perplexity of a model on a stream of tokens."""
+"""How well a model predicts a text."""
 
+import math
 import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from awd_keras import backend
-from awd_keras.callbacks import ResetStates
 from awd_keras.data import BPTTDataset, Vocabulary
-from awd_keras.evaluation.check_tokens import check_tokens
-from awd_keras.evaluation.score import Score, count_unknown
-from awd_keras.evaluation.scorer import Scorer
-from awd_keras.metrics import MeanCrossEntropy
+from awd_keras.evaluation.reading import check_tokens, read_nats
+
+
+class Score(NamedTuple):
+    """How well a model predicts a stream of tokens.
+
+    Attributes:
+        loss: mean cross-entropy in nats a predicted token, penalties excluded.
+        perplexity: `exp(loss)`.
+        bits_per_token: `loss / log(2)`.
+        tokens: number of predicted tokens that the mean is over.
+        seconds: wall-clock time of the scoring, compilation included.
+        unknown_tokens: number of predicted tokens that are `<unk>`; None where no vocabulary was given.
+    """
+
+    loss: float
+    perplexity: float
+    bits_per_token: float
+    tokens: int
+    seconds: float
+    unknown_tokens: int | None = None
+
+    @classmethod
+    def of(cls, loss: float, tokens: int, seconds: float, unknown_tokens: int | None = None) -> "Score":
+        """The score of a mean cross-entropy in nats."""
+        return cls(
+            loss=loss,
+            # exp overflows a double above 709 nats: a diverged model.
+            perplexity=math.exp(loss) if not loss > 709.0 else math.inf,
+            bits_per_token=loss / math.log(2.0),
+            tokens=tokens,
+            seconds=seconds,
+            unknown_tokens=unknown_tokens,
+        )
+
+
+def count_unknown(vocabulary: Vocabulary | None, tokens: np.ndarray, predicted: int) -> int | None:
+    """How many of the first `predicted` tokens that a text has to predict are `<unk>`; None without a vocabulary."""
+    return None if vocabulary is None else vocabulary.count_unknown(np.asarray(tokens)[1 : predicted + 1])
 
 
 def perplexity(
@@ -63,10 +98,8 @@ def perplexity(
     """
     tokens = check_tokens(tokens, model)
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=False)
-    scorer = Scorer(model)
-    scorer.compile(metrics=[MeanCrossEntropy()], jit_compile=backend.jit_compile())
     start = time.perf_counter()
-    logs = scorer.evaluate(dataset, callbacks=[ResetStates()], verbose=0, return_dict=True)
+    nats = read_nats(model, dataset)
     seconds = time.perf_counter() - start
-    count = int(batch_size * np.sum(dataset.window_lengths()))
-    return Score.of(float(logs["cross_entropy"]), count, seconds, count_unknown(vocabulary, tokens, count))
+    unknown_tokens = count_unknown(vocabulary, tokens, nats.size)
+    return Score.of(float(np.mean(nats, dtype="float64")), nats.size, seconds, unknown_tokens)

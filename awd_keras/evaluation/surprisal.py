@@ -4,23 +4,11 @@ import math
 
 import keras
 import numpy as np
-from keras import ops
 
-from awd_keras import backend
-from awd_keras.cross_entropy import cross_entropy
 from awd_keras.data import EOS, BPTTDataset, Vocabulary
 from awd_keras.data.words import split_words
-from awd_keras.evaluation.check_tokens import check_tokens
-from awd_keras.evaluation.scorer import Scorer
+from awd_keras.evaluation.reading import check_tokens, read_nats
 from awd_keras.evaluation.surprisal_table import SurprisalTable
-
-
-class _Surprisal(Scorer):
-    """From ids and the words after them, each (batch, time), to the bits of each of these words."""
-
-    def call(self, inputs):
-        ids, words = inputs
-        return ops.divide(cross_entropy(words, super().call(ids)), math.log(2.0))
 
 
 def surprisal(
@@ -72,10 +60,6 @@ def surprisal(
         text = vocabulary.encode([EOS, *split_words(text)])
     tokens = check_tokens(text, model)
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=False)
-    scorer = _Surprisal(model)
-    scorer.compile(jit_compile=backend.jit_compile())
-    scorer.begin_text()
-    windows = [np.asarray(scorer.predict_on_batch(dataset[index])) for index in range(len(dataset))]
     # The rows follow each other in the text.
-    bits = np.concatenate(windows, axis=1).reshape(-1)
+    bits = read_nats(model, dataset).reshape(-1) / math.log(2)
     return SurprisalTable(vocabulary.decode(tokens[1 : len(bits) + 1]), bits, even_guess=math.log2(len(vocabulary)))

@@ -6,14 +6,13 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
 from awd_keras.console import replacing
 from awd_keras.data import EOS, UNK
-from awd_keras.evaluation.word_cost import WordCost
-from awd_keras.evaluation.word_surprisal import WordSurprisal
 
 # The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
 # veils over the page's own background, so that a dark page stays dark. A terminal has no veils: background and letters
@@ -21,6 +20,34 @@ from awd_keras.evaluation.word_surprisal import WordSurprisal
 _VEIL = "background-color: rgba(245, 80, 0, {})"
 _HTML = ("", *map(_VEIL.format, (0.14, 0.28, 0.41)), f"{_VEIL.format(0.55)}; text-decoration: underline")
 _ANSI = ("", "48;5;223;38;5;16", "48;5;216;38;5;16", "48;5;209;38;5;16", "48;5;160;38;5;231;4")
+
+
+class WordSurprisal(NamedTuple):
+    """A word where it stands in a text, and how little the model expected it there.
+
+    Attributes:
+        word: the word, as the vocabulary has it.
+        bits: `-log2 p(word)`, the probability given all words before.
+    """
+
+    word: str
+    bits: float
+
+
+class WordCost(NamedTuple):
+    """A word of a text, with the surprisal of all of its places.
+
+    Attributes:
+        word: the word, as the vocabulary has it.
+        occurrences: how often the text has it.
+        total_bits: the sum of its surprisals.
+        mean_bits: `total_bits / occurrences`.
+    """
+
+    word: str
+    occurrences: int
+    total_bits: float
+    mean_bits: float
 
 
 class SurprisalTable:

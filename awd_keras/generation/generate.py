@@ -25,7 +25,7 @@ def generate(
 ) -> Prompt:
     """Continues a prompt, or several at once, one word at a time.
 
-    From a zero inference state the model reads the prompt; then each next word is drawn from
+    From a zero inference state the model reads the prompt, up to 128 words at a time; then each next word is drawn from
 
     `p(w) = softmax(logits / temperature)[w]`
 
@@ -33,15 +33,16 @@ def generate(
     least `top_p` (of the `top_k`, where both are given). It is read in turn, with the state carried from word to word.
     Nothing is dropped, and training's state stays as it is.
 
-    A call of the model reads one word of each text, whatever their lengths: where models are compiled, it is compiled
-    once for a number of prompts. To see each word as soon as it is drawn, iterate over `stream`.
+    Where models are compiled, at most four programs serve all prompts of one number, whatever their lengths; they are
+    kept with the model. To see each word as soon as it is drawn, iterate over `stream`.
 
     Source of the nucleus: section 3.1 of Holtzman et al. (2019), arXiv 1904.09751.
 
     Args:
         model: a model with carried state, from integer ids `(batch, time)` to logits
-            `(batch, time, vocabulary)`, or to several outputs, of which the logits are the first. A
-            call sees ids `(number of prompts, 1)`.
+            `(batch, time, vocabulary)`, or to several outputs, of which the logits are the first. A layer of your own
+            that carries state zeroes it by `reset_inference_state()`; for prompts of different lengths it also has
+            `inference_state`, a list of variables whose first axis is the batch, as `WeightDropLSTM` does.
         vocabulary: the `Vocabulary` of the model.
         prompt: words with whitespace between. A newline is `<eos>`, a word that the vocabulary
             lacks is `<unk>`. An empty prompt stands for a new line. Or a list of prompts, of any

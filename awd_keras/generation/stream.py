@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
-from awd_keras.callbacks import ResetStates
 from awd_keras.checks import check_not_negative, check_not_negative_integer, check_positive_integer
 from awd_keras.data import EOS, UNK, Vocabulary
 from awd_keras.data.words import WITH_UNK, split_words
+from awd_keras.generation.reading import next_logits, read_prompts
 from awd_keras.generation.sampling import draw
+from awd_keras.inference import most_rows, run
 
 
 def stream(
@@ -74,7 +76,9 @@ def stream(
     if unknown:
         raise ValueError(f"Argument `stop` must be of words of the vocabulary. Received: {_listed(unknown)}")
     prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
-    _check_rows(model, len(prompts))
+    _check_rows(model, prompts)
+    if hasattr(model, "vocabulary_size"):  # else the logits tell, once there are some
+        _check_words(vocabulary, model.vocabulary_size)
     ids = [_encode(words or [EOS], vocabulary) for words in prompts]
     # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
     rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]
@@ -86,31 +90,19 @@ def stream(
 
 
 def _write(model, vocabulary, prompts, ids, next_id, max_words, stop):
-    # The callback knows where a model's states are.
-    reset = ResetStates()
-    reset.set_model(model)
-    reset.on_predict_begin()
     for row, words in enumerate(prompts):
         yield row, "".join(_piece(word, before) for before, word in itertools.pairwise([EOS, *words]))
+    if not ids:
+        return
+    inputs = read_prompts(model, ids)
     last = [(words or [EOS])[-1] for words in prompts]
     writing = set(range(len(prompts)))
-    # Of (rows, 1) in every call, so that one program serves all: each row goes over from its prompt to what it
-    # writes at its own time, and one that has ended reads its last word again until all have.
-    inputs = np.array([[row[0]] for row in ids], dtype="int32")
-    for step in itertools.count(1):
-        if not writing:
-            return
-        outputs = model.predict_on_batch(inputs)
-        logits = np.asarray(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)[:, -1]
-        if logits.shape[-1] != len(vocabulary):
-            raise ValueError(
-                f"Argument `vocabulary` must have as many words as the model has logits, {logits.shape[-1]}. "
-                f"Received: vocabulary={vocabulary}"
-            )
+    # Of (rows, 1) in every call, so that one program serves all: a row that has ended reads its last word again until
+    # all have.
+    for written in itertools.count(1):
+        logits = ops.convert_to_numpy(run(model, next_logits, inputs))
+        _check_words(vocabulary, logits.shape[-1])
         for row in sorted(writing):
-            if step < len(ids[row]):
-                inputs[row] = ids[row][step]
-                continue
             inputs[row] = next_id(row, logits[row])
             word = vocabulary.words[inputs[row, 0]]
             if word in stop:
@@ -118,19 +110,26 @@ def _write(model, vocabulary, prompts, ids, next_id, max_words, stop):
                 continue
             yield row, _piece(word, last[row])
             last[row] = word
-            if step + 1 == len(ids[row]) + max_words:
-                writing.discard(row)
+        if not writing or written == max_words:
+            return
 
 
-def _check_rows(model, rows):
+def _check_words(vocabulary, words):
+    if words != len(vocabulary):
+        raise ValueError(
+            f"Argument `vocabulary` must have as many words as the model has logits, {words}. "
+            f"Received: vocabulary={vocabulary}"
+        )
+
+
+def _check_rows(model, prompts):
     """Before Keras does, whose message is of a layer that the caller has never seen."""
-    for layer in model._flatten_layers():
-        carried = getattr(layer, "inference_state", None)
-        if carried and rows > carried[0].shape[0]:
-            raise ValueError(
-                "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
-                f"{carried[0].shape[0]}. Received: {rows} prompts"
-            )
+    most = most_rows(model)
+    if most is not None and len(prompts) > most:
+        raise ValueError(
+            "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
+            f"{most}. Received: {len(prompts)} prompts"
+        )
 
 
 def _encode(words, vocabulary):

@@ -5,7 +5,8 @@ import builtins
 import numpy as np
 import pytest
 
-from awd_keras import cli, generation, runs
+from awd_keras import cli, generation, inference, runs
+from awd_keras.backend.programs import program
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 
@@ -81,16 +82,15 @@ def test_tells_of_words_that_the_model_does_not_know(directory, capsys):
 def test_words_appear_as_they_are_drawn(directory, monkeypatch):
     """Each is printed, and the buffer emptied, before the model is run for the next."""
     seen = []
-    run_model = AWDLSTM.predict_on_batch
 
-    def predict_on_batch(self, inputs):
-        seen.append("run")
-        return run_model(self, inputs)
+    def recorded(function, model):
+        run = program(function, model)
+        return lambda ids: seen.append("run") or run(ids)
 
     def printed(*text, end="\n", flush=False):
         seen.append((text, end, flush))
 
-    monkeypatch.setattr(AWDLSTM, "predict_on_batch", predict_on_batch)
+    monkeypatch.setattr(inference, "program", recorded)
     monkeypatch.setattr(builtins, "print", printed)
     assert cli.main(["generate", directory, "--prompt", "the", "--words", "3", "--seed", "1"]) == 0
     assert seen[0] == (("the",), "", True)

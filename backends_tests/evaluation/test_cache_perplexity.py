@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from awd_keras.evaluation import cache_perplexity, perplexity
-from awd_keras.evaluation.continuous_cache import ContinuousCache
-from awd_keras.evaluation.read_text import Window
+from awd_keras.evaluation.cache import ContinuousCache
+from awd_keras.evaluation.reading import Window
 from backends_tests import oracle
 from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model, make_text, values
 
@@ -69,7 +69,7 @@ def test_no_share_is_no_cache():
 def test_probabilities_far_apart(rng):
     """With a large theta, the words that came have probabilities beyond float32's range."""
     states, words = rng.normal(size=(60, 4)).astype("float32"), make_text(60)
-    cache = ContinuousCache(window=20, theta=200.0, hidden_size=4)
+    cache = ContinuousCache(make_model(), window=20, theta=200.0)
     found = [cache.log_probabilities(Window(words[part], None, states[part])) for part in (slice(0, 40), slice(40, 60))]
     found = np.concatenate(found)
     scores = 200.0 * states.astype("float64") @ states.T.astype("float64")
@@ -88,8 +88,10 @@ def test_probabilities_far_apart(rng):
 
 
 def test_memory_has_nothing_of_the_vocabulary():
-    cache = ContinuousCache(window=20, theta=1.0, hidden_size=4)
-    assert sorted(tuple(variable.shape) for variable in cache.variables) == [(20,), (20, 4)]
+    cache = ContinuousCache(make_model(), window=20, theta=1.0)
+    cache.log_probabilities(Window(np.arange(3, dtype="int32"), None, np.ones((3, 4), "float32")))
+    held = [value for value in vars(cache).values() if hasattr(value, "shape")]
+    assert sorted(tuple(value.shape) for value in held) == [(), (20,), (20, 4)]
 
 
 def test_starts_anew_and_leaves_the_model_as_it_is():

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from awd_keras import inference
+from awd_keras.backend.programs import program
 from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
@@ -132,11 +134,48 @@ def test_one_compiled_step_for_prompts_and_words_of_any_number(vocabulary):
     model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
     model.build((2, None))
     generate(model, vocabulary, ["a", "b"], max_words=2, seed=1)
-    first = model.runs
+    assert model.runs == {"jax": 1, "tensorflow": 1, "torch": 2}[keras.backend.backend()]
     generate(model, vocabulary, ["a b c d", ""], max_words=30, seed=1)
     generate(model, vocabulary, ["a", "\n\n"], max_words=3, temperature=0, top_k=2)
-    programs = {"jax": (1, 1), "tensorflow": (1, 1), "torch": (2, 2 + 33 + 4)}
-    assert (first, model.runs) == programs[keras.backend.backend()]
+    assert model.runs == {"jax": 1, "tensorflow": 1, "torch": 2 + 33 + 4}[keras.backend.backend()]
+    # 100 words of one row alone are 3 windows of 32 and 4 words; 199 of both one of 128, 2 of 32, 7 words; one is left.
+    generate(model, vocabulary, ["a " * 300, "b " * 200], max_words=1, seed=1)
+    generate(model, vocabulary, ["a " * 9, "b " * 77], max_words=1, seed=1)
+    # A graph of TensorFlow's is for all lengths from the second one on.
+    assert model.runs == {"jax": 4, "tensorflow": 3, "torch": 39 + 18 + 8}[keras.backend.backend()]
+
+
+def test_prompts_are_read_as_word_by_word(vocabulary):
+    """Long ones, of which the shorter begin within the others, and before that leave nothing behind."""
+    model = make_model(3, len(WORDS))
+    rng = np.random.default_rng(1)
+    prompts = [rng.integers(len(WORDS), size=length).tolist() for length in (171, 140, 8)]
+    expected = []
+    for words in prompts:
+        reference = oracle.AWDLSTM([keras.ops.convert_to_numpy(v) for v in model.trainable_variables], 1)
+        for word in words:
+            logits = reference.forward(np.array([[word]]))[0]
+        for _ in range(6):
+            words = [*words, int(np.argmax(logits[0, -1]))]
+            logits = reference.forward(np.array([words[-1:]]))[0]
+        expected.append([WORDS[word] for word in words])
+    texts = [vocabulary.decode(words) for words in prompts]
+    texts = generate(model, vocabulary, [" ".join(text) for text in texts], max_words=6, temperature=0)
+    assert [words_of(text) for text in texts] == expected
+
+
+def test_a_state_of_which_rows_cannot_be_zeroed(vocabulary):
+    class Carries(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+        def reset_inference_state(self):
+            pass
+
+    model = keras.Sequential([*same_logits(np.zeros(len(WORDS))).layers, Carries()])
+    assert generate(model, vocabulary, ["a b", "c d"], max_words=1)
+    with pytest.raises(AttributeError, match="inference_state"):
+        generate(model, vocabulary, ["a b", "c"], max_words=1)
 
 
 def test_stops(vocabulary):
@@ -165,14 +204,18 @@ def test_streams_the_text_of_generate(model, vocabulary):
 
 def test_streams_each_word_when_it_is_drawn(model, vocabulary, monkeypatch):
     calls = []
-    step = model.predict_on_batch
-    monkeypatch.setattr(model, "predict_on_batch", lambda inputs: calls.append(inputs.copy()) or step(inputs))
+
+    def recorded(function, model):
+        run = program(function, model)
+        return lambda ids: calls.append(keras.ops.convert_to_numpy(ids).tolist()) or run(ids)
+
+    monkeypatch.setattr(inference, "program", recorded)
     pieces = stream(model, vocabulary, "a b", max_words=9, seed=1)
     assert calls == []
     assert next(pieces) == (0, "a b")
     assert calls == []
     next(pieces)
-    assert [call.tolist() for call in calls] == [[[1]], [[2]]]
+    assert calls == [[[1]], [[2]]]
     next(pieces)
     assert len(calls) == 3
     assert len(list(pieces)) == 7

@@ -4,12 +4,13 @@ import time
 
 import keras
 import numpy as np
+from keras import ops
 
 from awd_keras.checks import check_boolean, check_not_negative, check_positive_integer, check_rate
 from awd_keras.data import Vocabulary
-from awd_keras.evaluation.continuous_cache import ContinuousCache
-from awd_keras.evaluation.read_text import read_text
-from awd_keras.evaluation.score import Score, count_unknown
+from awd_keras.evaluation.perplexity import Score, count_unknown
+from awd_keras.evaluation.reading import read_text
+from awd_keras.inference import run
 
 
 def cache_perplexity(
@@ -79,17 +80,16 @@ def cache_perplexity(
     check_not_negative("theta", theta)
     check_boolean("wait_until_full", wait_until_full)
     start = time.perf_counter()
-    loss, count = cache_loss(read_text(model, tokens, bptt), window, interpolation, theta, wait_until_full)
+    loss, count = cache_loss(model, read_text(model, tokens, bptt), window, interpolation, theta, wait_until_full)
     return Score.of(loss, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
 
 
-def cache_loss(parts, window, interpolation, theta, wait_until_full):
+def cache_loss(model, parts, window, interpolation, theta, wait_until_full):
     """The mean cross-entropy with a cache of what `read_text` gives, and the number of tokens."""
     unmixed = window if wait_until_full else 1
-    nats, count, cache = 0.0, 0, None
+    cache = ContinuousCache(model, window, theta)
+    nats, count = 0.0, 0
     for part in parts:
-        if cache is None:
-            cache = ContinuousCache(window, theta, part.hidden_states.shape[-1])
         log_p = mix(part.log_p, cache.log_probabilities(part), interpolation, max(0, unmixed - count))
         nats -= float(np.sum(log_p))
         count += len(log_p)
@@ -103,3 +103,62 @@ def mix(log_p, cache_log_p, interpolation, unmixed):
         shares = np.log1p(-interpolation), np.log(interpolation)
     log_p[unmixed:] = np.logaddexp(shares[0] + log_p[unmixed:], shares[1] + cache_log_p[unmixed:])
     return log_p
+
+
+class ContinuousCache:
+    """The last hidden states and the words that followed them, each state with a word an entry.
+
+    With `h[i], w[i + 1]` the entries of the last `window` tokens before `t`, the cache gives the word `w`
+
+        p(w) = sum_i exp(theta * h[t] . h[i]) [w[i + 1] = w] / sum_i exp(theta * h[t] . h[i])
+
+    Only the word that came is looked up, so that nothing is as wide as the vocabulary. Each window of the text is one
+    product with all states that any of its tokens can see, (time, window + time), in which each token is kept to its
+    own.
+
+    Source: section 3 of Grave, Joulin, Usunier (2016), arXiv 1612.04426.
+
+    Args:
+        model: the `keras.Model`, with which the program of the cache is kept.
+        window: positive integer, the number of entries.
+        theta: float of at least 0; the larger, the more the likest states count.
+    """
+
+    def __init__(self, model, window, theta):
+        self.model = model
+        self.theta = np.array(theta, "float32")
+        self.hidden_states = None
+        # -1, which no word is, where there is no entry yet.
+        self.words = np.full(window, -1, "int32")
+
+    def log_probabilities(self, window) -> np.ndarray:
+        """Log-probabilities (time,) of the words of a `Window`, which become entries.
+
+        The text's first token, before which there are no entries, has NaN.
+        """
+        if self.hidden_states is None:
+            self.hidden_states = np.zeros((len(self.words), window.hidden_states.shape[-1]), "float32")
+        log_p, self.hidden_states, self.words = run(
+            self.model, _look_up, window.hidden_states, window.words, self.hidden_states, self.words, self.theta
+        )
+        return ops.convert_to_numpy(log_p)
+
+
+def _look_up(model, states, words, earlier_states, earlier_words, theta):
+    time, window = ops.shape(words)[0], ops.shape(earlier_words)[0]
+    all_states = ops.concatenate([earlier_states, states], axis=0)
+    all_words = ops.concatenate([earlier_words, words], axis=0)
+    scores = ops.multiply(theta, ops.matmul(states, ops.transpose(all_states)))
+    # Entry t + window is the token itself, whose next word it mustn't know.
+    token = ops.expand_dims(ops.arange(time, dtype="int32"), axis=1)
+    entry = ops.expand_dims(ops.arange(time + window, dtype="int32"), axis=0)
+    seen = ops.logical_and(ops.greater_equal(entry, token), ops.less(entry, ops.add(token, window)))
+    seen = ops.logical_and(seen, ops.greater_equal(all_words, 0))
+    same = ops.logical_and(seen, ops.equal(ops.expand_dims(words, axis=1), all_words))
+    # Two sums, each from its own largest term: with a large theta, the terms of the word would be 0 beside others.
+    log_p = ops.subtract(_log_sum(scores, same), _log_sum(scores, seen))
+    return log_p, all_states[time:], all_words[time:]
+
+
+def _log_sum(scores, where):
+    return ops.logsumexp(ops.where(where, scores, -np.inf), axis=1)

@@ -1,0 +1,215 @@
+"""The perplexity of a model that goes on learning from what it reads."""
+
+import contextlib
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.backend.programs import gradients
+from awd_keras.checks import check_not_negative, check_positive_integer
+from awd_keras.data import BPTTDataset, Vocabulary
+from awd_keras.evaluation.perplexity import Score, count_unknown
+from awd_keras.evaluation.reading import check_tokens
+from awd_keras.inference import begin_text, build, logits_of, run
+from awd_keras.losses import TokenCrossEntropy
+
+
+def dynamic_perplexity(
+    model: keras.Model,
+    tokens: np.ndarray,
+    learning_rate: float = 5e-5,
+    decay: float = 0.002,
+    *,
+    rms: list[np.ndarray],
+    epsilon: float = 2e-5,
+    bptt: int = 5,
+    verbose: int | str = 0,
+    vocabulary: Vocabulary | None = None,
+) -> Score:
+    """Perplexity of a language model under dynamic evaluation: it learns from each few words before it reads on.
+
+    The text is read as one stream, with the state carried. Each window of `bptt` tokens is scored first, and then
+    changes all weights `w` by the gradient `g` of its mean cross-entropy, while they decay back to the trained `w_0`:
+
+        w += min(1, decay * rms / mean(rms)) * (w_0 - w) - learning_rate * g / (rms + epsilon)
+
+    with the root mean squares `rms` of the gradients on the training set, which `gradient_rms` gives. The mean is over
+    all elements of all of them. (In the paper's code it is the mean of each array's mean, so that a `decay` there is
+    another one here.) Nothing is dropped, and there are no penalties.
+
+    The model is afterwards exactly as it was, also where an exception or an interruption ends this: weights, optimizer,
+    metrics, states and seeds.
+
+    Source: Krause, Kahembwe, Murray, Renals (2017), arXiv 1709.07432, section 5. `tune_dynamic` finds the learning rate
+    and the decay of a model.
+
+    Args:
+        model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
+            which the logits are the first.
+        tokens: 1-D integer array of token ids.
+        learning_rate: float of at least 0.
+        decay: float of at least 0, the decay of a weight whose gradients are of the mean size.
+        rms: list of arrays, of the shapes of `model.trainable_variables`.
+        epsilon: positive float, which keeps the steps of weights with hardly any gradient small.
+        bptt: positive integer, the tokens between two steps.
+        verbose: Keras's; 1 shows the progress.
+        vocabulary: as for `perplexity`.
+
+    Returns:
+        A `Score`.
+
+    Raises:
+        ValueError: if an argument is out of its range, the tokens aren't right for the model, or the root mean squares
+            aren't those of its weights.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.evaluation import dynamic_perplexity, gradient_rms
+    >>> from awd_keras.models import AWDLSTM
+    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
+    >>> tokens = np.arange(201) % 3
+    >>> rms = gradient_rms(model, tokens, batch_size=1)
+    >>> score = dynamic_perplexity(model, tokens, learning_rate=0.001, decay=0.0, rms=rms)
+    >>> score.perplexity < 16, score.tokens
+    (True, 200)
+    """
+    tokens = check_tokens(tokens, model)
+    check_not_negative("learning_rate", learning_rate)
+    check_not_negative("decay", decay)
+    check_positive_integer("bptt", bptt)
+    check_not_negative("epsilon", epsilon)
+    if epsilon == 0:
+        raise ValueError(f"Argument `epsilon` must be a positive number. Received: epsilon={epsilon!r}")
+    _check_rms(rms, model)
+    dataset = BPTTDataset(tokens, 1, bptt=bptt, variable=False)
+    start = time.perf_counter()
+    losses = []
+    with unchanged(model):
+        rate, constants = np.array(learning_rate, "float32"), _constants(model, decay, epsilon, rms)
+        for ids, words in _read(model, dataset, verbose):
+            losses.append(run(model, _adapt, ids, words, rate, *constants))
+    nats = sum(float(loss) * length for loss, length in zip(losses, dataset.window_lengths(), strict=True))
+    count = len(tokens) - 1
+    return Score.of(nats / count, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
+
+
+def _constants(model, decay, epsilon, rms):
+    """Of each weight: where it began, how it decays back to there, and the scale of its steps."""
+    variables = model.trainable_variables
+    mean = sum(float(np.sum(r, dtype="float64")) for r in rms) / sum(r.size for r in rms)
+
+    def as_variables(arrays):
+        return [ops.convert_to_tensor(a, dtype=v.dtype) for a, v in zip(arrays, variables, strict=True)]
+
+    starts = [ops.copy(variable) for variable in variables]
+    decays = as_variables(np.minimum(1, decay * r / mean) for r in rms)
+    scales = as_variables(1 / (r + epsilon) for r in rms)
+    return starts, decays, scales
+
+
+def _adapt(model, ids, words, learning_rate, starts, decays, scales):
+    loss, found = _loss_and_gradients(model, ids, words)
+    parts = zip(model.trainable_variables, found, starts, decays, scales, strict=True)
+    for variable, gradient, start, decay, scale in parts:
+        step = ops.multiply(ops.cast(learning_rate, variable.dtype), ops.multiply(scale, gradient))
+        back = ops.multiply(decay, ops.subtract(start, variable))
+        variable.assign_add(ops.subtract(back, step))
+    return loss
+
+
+def _loss_and_gradients(model, ids, words):
+    """Of the mean cross-entropy alone, with nothing dropped."""
+    return gradients(lambda: TokenCrossEntropy(dtype="float32")(words, logits_of(model, ids)), model)
+
+
+def _check_rms(rms, model):
+    expected = [tuple(variable.shape) for variable in model.trainable_variables]
+    shapes = [tuple(array.shape) for array in rms]
+    if shapes != expected:
+        raise ValueError(
+            "Argument `rms` must be what `gradient_rms` gives for this model, arrays of the shapes "
+            f"{expected}. Received: arrays of the shapes {shapes}"
+        )
+    if not all(np.isfinite(array).all() and (array >= 0).all() for array in rms) or not any(map(np.any, rms)):
+        raise ValueError(
+            "Argument `rms` must hold finite numbers of at least 0, and not zeros alone. "
+            f"Received: arrays from {min(map(np.min, rms))} to {max(map(np.max, rms))}"
+        )
+
+
+def gradient_rms(
+    model: keras.Model, tokens: np.ndarray, batch_size: int = 20, bptt: int = 5, verbose: int | str = 0
+) -> list[np.ndarray]:
+    """Root mean squares of a model's gradients on its training set, which dynamic evaluation scales its steps by.
+
+    For the gradients `g_k` of the mean cross-entropy of the windows `k = 1, ..., N` of the text, with nothing dropped,
+    no penalties, and the weights as they are:
+
+        rms = sqrt(1/N * sum_k g_k^2)
+
+    The model stays as it is.
+
+    Source: Krause, Kahembwe, Murray, Renals (2017), arXiv 1709.07432, section 5, with 100 rows.
+
+    Args:
+        model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
+            which the logits are the first.
+        tokens: 1-D integer array of token ids, of the training set.
+        batch_size: number of rows, at most the batch size that the model was built for. Gradients of more rows are
+            smaller, and steps with `dynamic_perplexity` therefore larger.
+        bptt: tokens in a window, as many as `dynamic_perplexity` has.
+        verbose: Keras's; 1 shows the progress.
+
+    Returns:
+        A list of arrays, of the shapes of `model.trainable_variables`.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the tokens aren't right for the model.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.evaluation import gradient_rms
+    >>> from awd_keras.models import AWDLSTM
+    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2)
+    >>> rms = gradient_rms(model, np.arange(101) % 16, batch_size=4)
+    >>> [array.shape for array in rms] == [tuple(w.shape) for w in model.trainable_variables]
+    True
+    """
+    check_positive_integer("batch_size", batch_size)
+    check_positive_integer("bptt", bptt)
+    dataset = BPTTDataset(check_tokens(tokens, model), batch_size, bptt=bptt, variable=False)
+    build(model, dataset[0][0])
+    sums = [np.zeros(variable.shape, variable.dtype) for variable in model.trainable_variables]
+    with unchanged(model):
+        for ids, words in _read(model, dataset, verbose):
+            sums = run(model, _add_squares, ids, words, sums)
+    return [np.sqrt(ops.convert_to_numpy(total) / len(dataset)) for total in sums]
+
+
+def _add_squares(model, ids, words, sums):
+    _, found = _loss_and_gradients(model, ids, words)
+    return [ops.add(total, ops.square(gradient)) for total, gradient in zip(sums, found, strict=True)]
+
+
+def _read(model, dataset, verbose):
+    """The windows of a text that is read from a zero state."""
+    progress = keras.utils.Progbar(len(dataset), verbose=1 if verbose == "auto" else verbose, unit_name="window")
+    begin_text(model)
+    for index in range(len(dataset)):
+        yield dataset[index]
+        progress.add(1)
+
+
+@contextlib.contextmanager
+def unchanged(model):
+    """A context that leaves all variables of a built model as it found them, whatever ends it."""
+    kept = [(variable, ops.convert_to_numpy(variable).copy()) for variable in model.variables]
+    try:
+        yield
+    finally:
+        for variable, value in kept:
+            variable.assign(value)

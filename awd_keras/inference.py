@@ -1,0 +1,117 @@
+"""What a trained model computes, compiled once and kept with it: all that scores and writes runs through here."""
+
+import contextlib
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.backend import keras_private
+from awd_keras.backend.programs import program
+
+# The attribute of a model that holds its programs. They refer to the model as it does to them: both go together.
+_ATTRIBUTE = "_awd_keras_programs"
+
+
+class _Programs:
+    """The programs of a model as it is now: a weight, a dtype or a layer's arguments may be others later.
+
+    Args:
+        model: the `keras.Model`.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        # The objects themselves, so that no later one has the place of one in memory.
+        self.made_for = _state(model)
+        self._by_function: dict[Callable, Callable] = {}
+
+    def are_current(self):
+        state = _state(self.model)
+        return len(state) == len(self.made_for) and all(map(operator.is_, state, self.made_for))
+
+    def of(self, function):
+        if function not in self._by_function:
+            self._by_function[function] = program(function, self.model)
+        return self._by_function[function]
+
+
+def run(model: keras.Model, function: Callable, *arguments: Any) -> Any:
+    """Calls `function(model, *arguments)`, compiled once for each of the arguments' shapes.
+
+    What has been compiled is kept with the model, and made anew after `model.compile`, or where the model has other
+    variables or dtypes than then. The values of its variables are read in each call.
+
+    Args:
+        model: a `keras.Model`; one that isn't built is built for the first argument.
+        function: a function of a module, not one made for the call: it is what the program is known by. It takes the
+            model and tensors, and returns tensors; it may assign to the model's variables.
+        *arguments: arrays, tensors, and lists of them. A number that changes from call to call is an array too.
+
+    Returns:
+        What the function returns: tensors of the framework.
+    """
+    programs = vars(model).get(_ATTRIBUTE)
+    if programs is None or not programs.are_current():
+        build(model, arguments[0])
+        programs = _Programs(model)
+        object.__setattr__(model, _ATTRIBUTE, programs)  # Keras's own would look for layers in it.
+    return programs.of(function)(*keras.tree.map_structure(ops.convert_to_tensor, list(arguments)))
+
+
+def _state(model):
+    """What a program of the model has been made for, beside the values of its variables."""
+    policies = [layer.dtype_policy for layer in keras_private.flatten_layers(model)]
+    variables = [*model.variables, *model.trainable_variables]
+    return [keras_private.compile_config(model), *policies, *variables]
+
+
+def build(model: keras.Model, ids: Any) -> None:
+    """Builds a model, where it isn't yet, for ids of this shape."""
+    if not all(layer.built for layer in keras_private.flatten_layers(model)):
+        # Its variables are to be made, none to be assigned to.
+        with keras.StatelessScope():
+            model(ops.convert_to_tensor(ids), training=False)
+
+
+def logits_of(model: keras.Model, ids: Any) -> Any:
+    """The logits of a model, which may have other outputs behind them, with nothing dropped.
+
+    They may be `DeferredLogits`, which only know their cross-entropy.
+    """
+    with getattr(model, "deferring_logits", contextlib.nullcontext)():
+        outputs = model(ids, training=False)
+    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+
+
+def begin_text(model: keras.Model) -> None:
+    """Zeroes the state that the model carries at inference."""
+    for layer in _carrying_layers(model):
+        layer.reset_inference_state()
+
+
+def begin_rows(model: keras.Model, rows: list[int]) -> None:
+    """As `begin_text`, for some rows of a batch.
+
+    Raises:
+        AttributeError: if a layer carries a state that isn't in its `inference_state`.
+    """
+    for layer in _carrying_layers(model):
+        for variable in layer.inference_state or ():
+            others = np.ones((variable.shape[0], *[1] * (len(variable.shape) - 1)), dtype="bool")
+            others[rows] = False
+            state = ops.convert_to_tensor(variable)
+            variable.assign(ops.where(others, state, ops.zeros_like(state)))
+
+
+def most_rows(model: keras.Model) -> int | None:
+    """The largest batch that the model was built for, or None if it carries no state."""
+    states = [getattr(layer, "inference_state", None) for layer in _carrying_layers(model)]
+    return min((variable.shape[0] for state in states for variable in state or ()), default=None)
+
+
+def _carrying_layers(model):
+    return [layer for layer in keras_private.flatten_layers(model) if hasattr(layer, "reset_inference_state")]
