@@ -49,6 +49,15 @@ def check_integers(name, tensor):
         raise ValueError(f"Argument `{name}` must hold integers. Received: dtype={dtype}")
 
 
+def check_carries_state(model):
+    """Raises ValueError if a model was told not to carry its state, for what reads a text window by window."""
+    if getattr(model, "stateful", True) is False:
+        raise ValueError(
+            "Argument `model` must carry its state from window to window: make one of `stateful=True`, and give it the "
+            f"weights by `set_weights`. Received: an {type(model).__name__} of `stateful=False`"
+        )
+
+
 def check_floats(name, tensor):
     """Raises ValueError unless a tensor or array holds floats."""
     dtype = _dtype(tensor)

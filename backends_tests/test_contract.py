@@ -411,12 +411,19 @@ ONE = np.float32(1)
 
 
 def called(cls, *arguments, **keywords):
-    def call():
+    def call(values=(arguments, keywords)):
         one = CONTRACTS[cls]()
         if cls is layers.WeightDropLSTM:
             one.build(X.shape)
-        return one(*arguments, **keywords)
+        return one(*values[0], **values[1])
 
+    call.cls = cls
+    call.symbolic = keras.tree.map_structure(
+        lambda value: (
+            keras.KerasTensor(value.shape, str(value.dtype)) if isinstance(value, np.ndarray) and value.ndim else value
+        ),
+        (arguments, keywords),
+    )
     return call
 
 
@@ -496,6 +503,21 @@ def test_wrong_inputs(wrong):
     call, message = WRONG[wrong]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        name
+        for name, (call, _) in WRONG.items()
+        if getattr(call, "cls", None) in (layers.WeightDropLSTM, layers.LockedDropout, models.AWDLSTM)
+    ],
+)
+def test_wrong_inputs_of_which_only_the_shape_is_known(wrong):
+    """In a functional model: refused where it is made, not where it is run."""
+    call, message = WRONG[wrong]
+    with pytest.raises(ValueError, match=message):
+        call(call.symbolic)
 
 
 def test_ids_as_floats_where_keras_makes_them():

@@ -9,3 +9,8 @@ def compile_config(model):
 def flatten_layers(model):
     """A model and all its layers, layers in layers included: Keras has no public walk over them."""
     return model._flatten_layers()
+
+
+def has_strategy(model):
+    """Whether the model is trained on several devices of TensorFlow: `distribute_strategy` is never None."""
+    return getattr(model, "_distribute_strategy", None) is not None

@@ -12,6 +12,7 @@ def averaging_optimizer(callback):
     if not hasattr(optimizer, "use_averages"):
         raise ValueError(
             f"Callback `{type(callback).__name__}` needs a model compiled with "
-            f"`awd_keras.optimizers.NTASGD`. Received: optimizer={optimizer}"
+            "`awd_keras.optimizers.NTASGD`. With another optimizer, give `fit` those of `awd_lstm(dataset)` that work "
+            f"with any: `ScaleLearningRate(dataset)` and `ResetStates(dataset)`. Received: optimizer={optimizer}"
         )
     return optimizer

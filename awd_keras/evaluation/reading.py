@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from awd_keras.checks import check_carries_state
 from awd_keras.cross_entropy import cross_entropy
 from awd_keras.data import BPTTDataset
 from awd_keras.inference import begin_text, logits_of, run
@@ -14,6 +15,7 @@ from awd_keras.inference import begin_text, logits_of, run
 
 def check_tokens(tokens, model):
     """Raises ValueError unless these are token ids of the model's vocabulary; returns them as an array."""
+    check_carries_state(model)
     tokens = np.asarray(tokens)
     if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
         raise ValueError(

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from awd_keras.checks import check_not_negative, check_not_negative_integer, check_positive_integer
+from awd_keras.checks import check_carries_state, check_not_negative, check_not_negative_integer, check_positive_integer
 from awd_keras.data import EOS, UNK, Vocabulary
 from awd_keras.data.words import WITH_UNK, split_words
 from awd_keras.generation.reading import next_logits, read_prompts
@@ -76,6 +76,7 @@ def stream(
     if unknown:
         raise ValueError(f"Argument `stop` must be of words of the vocabulary. Received: {_listed(unknown)}")
     prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    check_carries_state(model)
     _check_rows(model, prompts)
     if hasattr(model, "vocabulary_size"):  # else the logits tell, once there are some
         _check_words(vocabulary, model.vocabulary_size)

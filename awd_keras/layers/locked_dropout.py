@@ -55,6 +55,10 @@ class LockedDropout(keras.layers.Dropout):
         seed = DrawnSeed(devices.own_seed(self.seed_generator.next()))
         return keras.random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=seed)
 
+    def compute_output_spec(self, inputs, training=False):
+        check_floats("inputs", inputs)
+        return super().compute_output_spec(inputs, training=training)
+
     def save_own_variables(self, store):
         save_seed_state(self, store)
 

@@ -149,6 +149,11 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
         output = outputs if self.return_sequences else outputs[:, -1]
         return (output, *state) if self.return_state else output
 
+    def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
+        # Keras asks for shapes alone, and would refuse what is wrong when the model runs.
+        self._check(sequences, initial_state, mask)
+        return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
+
     def _check(self, sequences, initial_state, mask):
         check_floats("sequences", sequences)
         if sequences.shape[1] == 0:
@@ -156,7 +161,7 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
                 f"Argument `sequences` must have at least one time step. Received: shape={tuple(sequences.shape)}"
             )
         if mask is not None:
-            check_shape("mask", mask, tuple(sequences.shape[:2]))
+            check_shape("mask", mask[0] if isinstance(mask, (list, tuple)) else mask, tuple(sequences.shape[:2]))
         if initial_state is None:
             return
         if not isinstance(initial_state, (list, tuple)) or len(initial_state) != 2:

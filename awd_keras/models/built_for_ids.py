@@ -1,14 +1,49 @@
 """A base of models that are built for ids, whatever Keras says that they are."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
+
+from awd_keras.backend.keras_private import has_strategy
 
 
 class BuiltForIds(keras.Model):
     """A `keras.Model` of ids and targets that are ids.
 
-    On several devices of TensorFlow, Keras builds a model for the mean of what the devices have, and the mean of
-    integers is none; on several hosts, it fails. Here it is built for what the first device has.
+    On TensorFlow, Keras builds a model within the compiled step, where the size of a batch isn't known as soon as two
+    batches differ, the last one for example. On several devices, it builds for the mean of what the devices have, and
+    the mean of integers is none; on several hosts, it fails. Here it is built for the first batch, on several devices
+    for what the first of them has.
     """
+
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        x = self._build_for(x, batch_size)
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        x = self._build_for(x, batch_size)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        x = self._build_for(x, batch_size)
+        return super().predict(x, batch_size, *args, **kwargs)
+
+    def _build_for(self, x, batch_size):
+        """Builds the model for the data's first batch, and returns the data."""
+        if self.built or has_strategy(self):
+            return x
+        if hasattr(x, "shape"):
+            shape = (min(x.shape[0], batch_size or 32), *x.shape[1:])  # 32 is Keras's default
+        elif not isinstance(x, Iterable):
+            return x
+        else:
+            batch, x = _first_batch(x)
+            ids, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            shape = getattr(ids, "shape", ())
+        if len(shape) == 2:  # Keras refuses others when the model is called.
+            self.build((shape[0], None))
+        return x
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras has this for TensorFlow alone.
@@ -18,3 +53,18 @@ class BuiltForIds(keras.Model):
             data_batch = keras.tree.map_structure(lambda x: parts(x)[0], next(batches))
             iterator = None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+
+def _first_batch(data):
+    """The first batch, and the data as they were: a generator goes on where it is."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data[0], data
+    batches = iter(data)
+    batch = next(batches, None)
+    return batch, _chained(batch, batches) if batches is data else data
+
+
+def _chained(first, others):
+    # Keras wants a generator, not any iterator.
+    yield first
+    yield from others

@@ -87,3 +87,15 @@ def test_an_interrupted_training_equals_a_whole_one(tmp_path):
 def test_not_a_dataset():
     with pytest.raises(TypeError, match="Argument `dataset` must be"):
         awd_lstm(TOKENS)
+
+
+def test_another_optimizer_is_refused_with_the_callbacks_that_work_with_it():
+    model = new_model()
+    model.compile("adam", model.loss)
+    train = BPTTDataset(TOKENS, batch_size=4, bptt=20, variable=False)
+    with pytest.raises(
+        ValueError, match=r"`ScaleLearningRate\(dataset\)` and `ResetStates\(dataset\)`. Received: .*Adam"
+    ):
+        model.fit(train, callbacks=awd_lstm(train), verbose=0)
+    model.fit(train, callbacks=[ScaleLearningRate(train), ResetStates(train)], verbose=0)
+    assert int(model.optimizer.iterations) == len(train)
