@@ -158,7 +158,8 @@ def product(rows, kernel):
         rows: (rows, inputs).
         kernel: (inputs, outputs), of the same dtype.
     """
-    return ops.matmul(rows, kernel)
+    # Not `ops.matmul`, which makes float32 of float64 on PyTorch.
+    return rows @ kernel
 
 
 def affine(rows, kernel, bias):

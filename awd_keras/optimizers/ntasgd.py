@@ -45,6 +45,8 @@ class NTASGD(keras.optimizers.Optimizer):
 
     A step whose gradients have no finite norm changes neither weights nor averages: `skipped_steps` counts it.
 
+    A gradient may be of another float dtype than its variable, as autocast gives such: it is clipped, then cast.
+
     Measures are compared in float32; NaN counts as infinity. Averages have their variable's
     dtype, those of float16 and bfloat16 variables are float32.
 
@@ -62,7 +64,7 @@ class NTASGD(keras.optimizers.Optimizer):
         loss_scale_factor: float or None, as for every Keras optimizer.
         gradient_accumulation_steps: integer of at least 2, or None. As for every Keras optimizer;
             the average then takes one iterate in an update, not in a step.
-        name: string.
+        name: string; by default `"ntasgd"`, `"ntasgd_1"` and so on.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -98,7 +100,7 @@ class NTASGD(keras.optimizers.Optimizer):
         global_clipnorm: float | None = 0.25,
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
-        name: str = "ntasgd",
+        name: str | None = None,
     ):
         # What isn't a number may be a schedule, which Keras checks.
         if isinstance(learning_rate, numbers.Real):
@@ -195,7 +197,9 @@ class NTASGD(keras.optimizers.Optimizer):
             scale = ops.divide(self.global_clipnorm, ops.maximum(norm, self.global_clipnorm))
         decays = [self.weight_decay or 0.0 if self._use_weight_decay(v) else 0.0 for v in trainable_variables]
         learning_rate = ops.convert_to_tensor(learning_rate)
-        backend.descend(trainable_variables, grads, learning_rate, scale, decays, finite)
+        steps = list(zip(trainable_variables, grads, decays, strict=True))
+        for variables, gradients, own_decays, factor in _by_dtype(steps, scale):
+            backend.descend(variables, gradients, learning_rate, factor, own_decays, finite)
         self._num_skipped.assign_add(ops.cast(ops.logical_not(finite), self._num_skipped.dtype))
 
     def _update_averages(self, stepped):
@@ -348,6 +352,23 @@ class NTASGD(keras.optimizers.Optimizer):
                 "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before.",
                 stacklevel=3,
             )
+
+
+def _by_dtype(steps, scale):
+    """The steps whose gradient has its variable's dtype, and then the others, scaled and cast.
+
+    In this order, as the gradient of a narrow variable may be too large for its dtype before it is clipped.
+    """
+    dtype = keras.backend.standardize_dtype
+    alike = [step for step in steps if dtype(step[0].dtype) == dtype(step[1].dtype)]
+    others = [
+        (variable, ops.cast(ops.multiply(gradient, scale), variable.dtype), decay)
+        for variable, gradient, decay in steps
+        if dtype(variable.dtype) != dtype(gradient.dtype)
+    ]
+    for group, factor in ((alike, scale), (others, ops.ones_like(scale))):
+        if group:
+            yield *zip(*group, strict=True), factor
 
 
 def _zeros(variable, shape, dtype):

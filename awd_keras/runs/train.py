@@ -111,10 +111,10 @@ def train(
                 f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
                 f"short for one window. Received: {len(tokens)} tokens"
             )
-    # With a name, as Keras would give every model of a process another one, and the run another config.json.
+    # With names, as Keras would give every model and optimizer of a process others, and the run another config.json.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
-    ntasgd = NTASGD(**{**settings.optimizer, **(optimizer or {})})
+    ntasgd = NTASGD(**{"name": "ntasgd", **settings.optimizer, **(optimizer or {})})
     config = {
         "backend": keras.backend.backend(),
         "preset": preset,

@@ -11,6 +11,7 @@ from backends_tests import oracle
 from awd_keras import backend
 from awd_keras.analysis import gate_activations, memory_weights
 from awd_keras.layers import AdaptiveSoftmax, WeightDropLSTM
+from backends_tests.optimizers.test_ntasgd import check_step_of_dtypes
 from backends_tests.test_contract import LAYERS, check_logits, check_policy, check_training
 
 keras.config.set_floatx("float64")
@@ -80,6 +81,8 @@ for cls in LAYERS:
     check_policy(cls, "float64")
 check_logits("float64")
 check_training("float64")
+for dtypes in (("float32", "float64"), ("float64", "float32"), ("float16", "float64"), ("float64", "float64")):
+    check_step_of_dtypes(*dtypes)
 print("ran", layer.lstm_path)
 """
 

@@ -1,5 +1,6 @@
 """NT-ASGD's step, average, trigger, exchange and state."""
 
+import itertools
 import math
 
 import keras
@@ -264,6 +265,45 @@ def test_the_norm_of_half_precision_gradients_does_not_overflow():
     optimizer.build([variable])
     optimizer.apply([ops.full((4,), 30000.0, dtype="float16")])
     np.testing.assert_allclose(ops.convert_to_numpy(variable), -0.5, rtol=1e-3)
+
+
+# float64 is in backend/test_float64.py, as JAX has it in a process of its own.
+@pytest.mark.parametrize("dtypes", [*itertools.product(["float32", "float16", "bfloat16"], repeat=2)], ids="-".join)
+def test_a_gradient_of_another_dtype_than_its_variable_s(dtypes):
+    check_step_of_dtypes(*dtypes)
+
+
+def check_step_of_dtypes(variable_dtype, gradient_dtype):
+    """Beside another variable, whose gradient has its dtype: as NumPy clips, and as Keras's own SGD casts."""
+    gradients = [np.array([3.0, -4.0]), np.array([12.0])]
+    dtypes = [(variable_dtype, gradient_dtype), ("float32", "float32")]
+
+    def step(optimizer):
+        variables = [keras.Variable(np.ones(len(g)), dtype=own) for g, (own, _) in zip(gradients, dtypes, strict=True)]
+        optimizer.build(variables)
+        optimizer.apply([ops.cast(g, other) for g, (_, other) in zip(gradients, dtypes, strict=True)])
+        assert [variable.dtype for variable in variables] == [variable_dtype, "float32"]
+        return [ops.convert_to_numpy(ops.cast(variable, "float32")) for variable in variables]
+
+    clipped = step(NTASGD(learning_rate=0.5, weight_decay=0.25, global_clipnorm=0.5))
+    unclipped = step(NTASGD(learning_rate=0.5, weight_decay=0.25, global_clipnorm=None))
+    # Keras can't clip gradients of several dtypes on TensorFlow.
+    sgd = step(keras.optimizers.SGD(learning_rate=0.5, weight_decay=0.25))
+    for place, gradient in enumerate(gradients):
+        # SGD subtracts twice: in bfloat16 the two may round apart.
+        tolerance = 1e-6 if {*dtypes[place]} <= {"float32", "float64"} else 3e-2
+        expected = 1 - 0.5 * (gradient * 0.5 / 13 + 0.25)
+        np.testing.assert_allclose(clipped[place], expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(unclipped[place], sgd[place], rtol=0, atol=tolerance)
+
+
+def test_a_gradient_is_clipped_before_it_is_made_narrower():
+    """1e6 is infinite in float16."""
+    variable = keras.Variable(np.zeros(1), dtype="float16")
+    optimizer = NTASGD(learning_rate=1.0, weight_decay=None, global_clipnorm=0.5)
+    optimizer.build([variable])
+    optimizer.apply([ops.full((1,), 1e6)])
+    assert_equal([ops.cast(variable, "float32")], [np.full(1, -0.5)], 1e-3)
 
 
 def test_the_average_costs_nothing_in_precision(rng):
@@ -546,6 +586,11 @@ def test_variables_alone_lack_the_raw_iterate(rng):
         other.optimizer.use_iterates()
     assert not other.optimizer.averages_in_model
     assert_equal(other.trainable_variables, model.get_weights(), 0)
+
+
+def test_each_has_a_name_of_its_own():
+    assert [NTASGD().name for _ in range(2)] == ["ntasgd", "ntasgd_1"]
+    assert NTASGD(name="mine").name == "mine"
 
 
 def test_config():
