@@ -86,7 +86,8 @@ def cache(shape, tokens, window):
     edges = range(shape.bptt, tokens, shape.bptt)
     parts = [Window(*part) for part in zip(*(np.split(array, edges) for array in (words, log_p, states)), strict=True)]
 
-    holder = keras.Sequential()  # of the cache's program, in the place of the model
+    states_alone = keras.Input((shape.bptt,))
+    holder = keras.Model(states_alone, states_alone)  # of the cache's program, in the place of a language model
 
     def run():
         return cache_loss(holder, parts, window, interpolation=0.1, theta=1.0, wait_until_full=True)[0]

@@ -91,7 +91,8 @@ def dynamic_perplexity(
         rate, constants = np.array(learning_rate, "float32"), _constants(model, decay, epsilon, rms)
         for ids, words in _read(model, dataset, verbose):
             losses.append(run(model, _adapt, ids, words, rate, *constants))
-    nats = sum(float(loss) * length for loss, length in zip(losses, dataset.window_lengths(), strict=True))
+    lengths = dataset.window_lengths().tolist()
+    nats = sum(float(loss) * length for loss, length in zip(losses, lengths, strict=True))
     count = len(tokens) - 1
     return Score.of(nats / count, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
 
