@@ -42,6 +42,23 @@ def check_not_negative(name, value):
         raise ValueError(f"Argument `{name}` must be a number of at least 0. Received: {name}={value!r}")
 
 
+def check_positive(name, value):
+    """Raises ValueError unless `value` is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"Argument `{name}` must be a positive number. Received: {name}={value!r}")
+
+
+def check_float_dtype(name, value):
+    """Returns the name of a dtype of floats, and raises ValueError of anything else."""
+    try:
+        dtype = keras.backend.standardize_dtype(value)
+    except ValueError:
+        dtype = ""
+    if "float" not in dtype:
+        raise ValueError(f"Argument `{name}` must be a dtype of floats. Received: {name}={value!r}")
+    return dtype
+
+
 def check_integers(name, tensor):
     """Raises ValueError unless a tensor or array holds integers."""
     dtype = _dtype(tensor)

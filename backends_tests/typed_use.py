@@ -44,6 +44,7 @@ def own_model(size: int, dataset: BPTTDataset) -> Any:
     tokens = keras.Input((None,), batch_size=20, dtype="int32")
     embedding = EmbeddingDropout(size, 8, rate=0.1)
     embedding.build((20, None))
+    EmbeddingDropout(size, 8, weights=np.zeros((size, 8)), tie_weights=False, logit_soft_cap=30.0).quantize("int8")
     x = LockedDropout(0.4)(embedding(tokens))
     x = AblatedLSTM(16, "-srnn-out", return_sequences=True)(x)
     tar = TemporalActivationRegularizer(beta=1.0)

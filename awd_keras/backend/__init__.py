@@ -36,6 +36,7 @@ keep_mask = framework.keep_mask
 kept_losses = framework.kept_losses
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
+map_flat = framework.map_flat
 product = framework.product
 weighted_sums = framework.weighted_sums
 
@@ -61,6 +62,7 @@ __all__ = [
     "linear_cross_entropy",
     "lstm",
     "lstm_supports_jit",
+    "map_flat",
     "product",
     "reduce_weighted_values",
     "register_structure",

@@ -200,6 +200,11 @@ def lstm_supports_jit() -> bool:
     return True
 
 
+def map_flat(function, tensor):
+    """The function of a tensor; where it is ragged, of the values alone, which are then a ragged tensor again."""
+    return function(tensor)
+
+
 def keep_mask(shape, rate, seed):
     """Draws a boolean mask that is False with probability `rate`.
 

@@ -203,6 +203,11 @@ def lstm_supports_jit() -> bool:
     return True
 
 
+def map_flat(function, tensor):
+    """As `generic.map_flat`: there are no ragged tensors."""
+    return function(tensor)
+
+
 def keep_mask(shape, rate, seed):
     """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     bits, threshold = mask_bits(rate)

@@ -215,6 +215,11 @@ def lstm_supports_jit() -> bool:
     return not tf.config.list_physical_devices("GPU")
 
 
+def map_flat(function, tensor):
+    """As `generic.map_flat`."""
+    return tf.ragged.map_flat_values(function, tensor)
+
+
 def keep_mask(shape, rate, seed):
     """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
     bits, threshold = mask_bits(rate)

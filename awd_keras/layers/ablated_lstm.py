@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from awd_keras.backend import keras_private
 from awd_keras.layers.ablated_equations import gates_of_hidden, gates_of_inputs, simple_rnn
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
@@ -105,6 +106,7 @@ class AblatedLSTM(WeightDropLSTM):
         self.variant = variant
         if variant != "lstm":
             cell = _Cell(variant, **self.cell.get_config())
+            keras_private.keep_from_fusing(cell)
             del self.cell  # Or Keras would go on to track it.
             self.cell = cell
 

@@ -227,11 +227,13 @@ class AdaptiveSoftmax(keras.layers.Layer):
             ids, weights, rows, table, bias, min(chunk, ROWS) if index else chunk, count
         )
 
+    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> tuple:
+        return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
+
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
-        if reverse:
-            dtype = backend.sum_dtype(self.compute_dtype)
-            return keras.KerasTensor((*inputs.shape[:-1], self.input_dim), dtype=dtype)
-        return keras.KerasTensor((*inputs.shape, self.output_dim), dtype=self.compute_dtype)
+        shape = self.compute_output_shape(inputs.shape, reverse=reverse)
+        dtype = backend.sum_dtype(self.compute_dtype) if reverse else self.compute_dtype
+        return keras.KerasTensor(shape, dtype=dtype)
 
     def get_config(self) -> dict:
         return {

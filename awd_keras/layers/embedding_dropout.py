@@ -3,21 +3,34 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.backend import devices
-from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.seed_state import load_seed_state, save_seed_state
+from awd_keras.backend import devices, keras_private
+from awd_keras.checks import (
+    check_boolean,
+    check_float_dtype,
+    check_floats,
+    check_positive,
+    check_positive_integer,
+    check_rate,
+    check_seed,
+    check_shape,
+)
+from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class EmbeddingDropout(keras.layers.Layer):
+class EmbeddingDropout(keras.layers.ReversibleEmbedding):
     """Embedding with dropout on rows of the table; called in reverse, the tied output projection.
 
     In training, every row (word) of the table is dropped with probability `rate`, drawn once a call, and the kept rows
     are scaled by `1 / (1 - rate)`: a dropped word is zero wherever it occurs in the batch. Called with `reverse=True`,
     the layer gives `logits = h @ transpose(embeddings) + bias` with the whole table, never dropped.
+
+    All else is as in `keras.layers.ReversibleEmbedding`: `quantize`, `enable_lora`, and files of weights, which may be
+    those of a Keras embedding. Such a file has no bias, and leaves the layer's own as it is.
 
     Source: section 4.3, "Embedding dropout", and section 4.4, "Weight tying".
 
@@ -32,16 +45,23 @@ class EmbeddingDropout(keras.layers.Layer):
         use_bias: boolean, whether the reverse call adds a bias. Say False where the layer is never called in reverse,
             or Keras warns of a variable without a gradient.
         seed: integer or None, the seed of the masks.
-        **kwargs: `name`, `dtype`, `activity_regularizer` and what else every Keras layer takes.
+        tie_weights: boolean, whether logits are made with the table; False gives them a matrix of their own,
+            `reverse_embeddings`, of shape (output_dim, input_dim).
+        reverse_dtype: the float dtype that logits are computed in, or None for the layer's.
+        logit_soft_cap: positive float or None; with it, logits are `logit_soft_cap * tanh(logits / logit_soft_cap)`.
+        **kwargs: `weights`, the table to begin with, an array of shape (input_dim, output_dim); `lora_rank`,
+            `lora_alpha` and `quantization_config` of `keras.layers.Embedding`; `name`, `dtype`, `activity_regularizer`
+            and what else every Keras layer takes.
 
     Call arguments:
-        inputs: integer ids of any shape (..., ), or with `reverse=True` floats of shape (..., output_dim).
+        inputs: integer ids of any shape (..., ), or with `reverse=True` floats of shape (..., output_dim). On
+            TensorFlow they may be ragged.
         reverse: boolean, whether to give logits (..., input_dim) instead of embeddings (..., output_dim).
         training: boolean, whether to drop.
 
     Raises:
-        ValueError: if `rate` isn't in [0, 1), or a size isn't a positive integer; when called, if the inputs can't be
-            ids, or with `reverse=True` aren't floats of the embeddings' size.
+        ValueError: if `rate` isn't in [0, 1), a size isn't a positive integer, or another argument isn't what it must
+            be; when called, if the inputs can't be ids, or with `reverse=True` aren't floats of the embeddings' size.
 
     Example:
 
@@ -55,6 +75,8 @@ class EmbeddingDropout(keras.layers.Layer):
     (1, 3, 10)
     """
 
+    lora_rank: Any  # Keras's
+
     def __init__(
         self,
         input_dim: int,
@@ -66,6 +88,10 @@ class EmbeddingDropout(keras.layers.Layer):
         mask_zero: bool = False,
         use_bias: bool = True,
         seed: int | None = None,
+        *,
+        tie_weights: bool = True,
+        reverse_dtype: Any = None,
+        logit_soft_cap: float | None = None,
         **kwargs: Any,
     ):
         check_positive_integer("input_dim", input_dim)
@@ -73,47 +99,64 @@ class EmbeddingDropout(keras.layers.Layer):
         check_rate("rate", rate)
         if seed is not None:
             check_seed(seed)
-        super().__init__(**kwargs)
-        self.input_dim = input_dim
-        self.output_dim = output_dim
-        self.rate = rate
-        self.embeddings_initializer = keras.initializers.get(
-            embeddings_initializer or keras.initializers.RandomUniform(-0.1, 0.1)
+        check_boolean("tie_weights", tie_weights)
+        if reverse_dtype is not None:
+            reverse_dtype = check_float_dtype("reverse_dtype", reverse_dtype)
+        if logit_soft_cap is not None:
+            check_positive("logit_soft_cap", logit_soft_cap)
+        # Keras would set them before there is a bias, which it wants too.
+        weights = kwargs.pop("weights", None)
+        super().__init__(
+            int(input_dim),
+            int(output_dim),
+            tie_weights=tie_weights,
+            embeddings_initializer=embeddings_initializer or keras.initializers.RandomUniform(-0.1, 0.1),
+            embeddings_regularizer=embeddings_regularizer,
+            embeddings_constraint=embeddings_constraint,
+            mask_zero=mask_zero,
+            reverse_dtype=reverse_dtype,
+            logit_soft_cap=logit_soft_cap,
+            **kwargs,
         )
-        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
-        self.mask_zero = mask_zero
+        self.rate = rate
         self.use_bias = use_bias
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras_private.SavedSeedGenerator(seed)
         self.supports_masking = True
+        self.bias: keras.Variable | None = None
+        if weights is not None:
+            self._set_table(weights)
+
+    def _set_table(self, weights):
+        # Keras takes a list of one table too.
+        table = np.asarray(weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights)
+        check_shape("weights", table, (self.input_dim, self.output_dim))
+        self.build()
+        self._embeddings.assign(table)
 
     def build(self, input_shape: Any = None) -> None:
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.input_dim, self.output_dim),
-            initializer=self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-            # Half precision would round a frequent word's gradient again with each of its tokens.
-            autocast=False,
-        )
-        self.bias = None
+        if self.built:
+            return
+        # Keras's `build` would enable LoRA, which ends the adding of variables, and forget `lora_alpha`.
+        rank, self.lora_rank = self.lora_rank, None
+        super().build(input_shape)
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.input_dim,), initializer="zeros")
+        if rank:
+            self.enable_lora(rank, self.lora_alpha)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        """As every layer's, but in half precision the variable isn't rounded where it is read.
+
+        It would round a frequent word's gradient again with each of its tokens.
+        """
+        return super().add_weight(*args, **{"autocast": False, **kwargs})
 
     def call(self, inputs, reverse=False, training=False):
         if reverse:
             check_floats("inputs", inputs)
             check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
-            # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
-            rows = ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
-            kernel = ops.transpose(ops.convert_to_tensor(self.embeddings, dtype=self.compute_dtype))
-            if self.bias is None:
-                logits = backend.product(rows, kernel)
-            else:
-                logits = backend.affine(rows, kernel, ops.convert_to_tensor(self.bias, dtype=self.compute_dtype))
-            return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
+            return backend.map_flat(self._logits, inputs)
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
         # them by then.
@@ -122,42 +165,87 @@ class EmbeddingDropout(keras.layers.Layer):
                 'Argument `inputs` must hold integer ids: begin the model with `keras.Input(..., dtype="int32")`. '
                 f"Received: dtype={dtype}"
             )
+        embedded = backend.map_flat(lambda ids: self._embedded(ids, training), inputs)
+        if self.mask_zero:
+            # Here too, as `compute_mask` can't always tell ids that come as floats from hidden states.
+            backend.set_keras_mask(embedded, ops.not_equal(inputs, 0))
+        return embedded
+
+    def quantized_call(self, *args, **kwargs):
+        # Keras's has no dropout and no bias; it is called below.
+        return self.call(*args, **kwargs)
+
+    def _embedded(self, inputs, training):
         ids = ops.cast(inputs, "int32")
-        embedded = ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
+        if self.quantization_mode is None:
+            embedded = ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
+        else:
+            embedded = super().quantized_call(ids)
         if training and self.rate > 0:
             # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
             seed = devices.own_seed(self.seed_generator.next())
             keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [seed]), axis=-1)
             embedded = ops.where(keep, embedded / (1 - self.rate), 0)
-        if self.mask_zero:
-            # Here and not in `compute_mask`, which isn't told whether the call was a reverse one.
-            backend.set_keras_mask(embedded, ops.not_equal(ids, 0))
         return embedded
 
     def _keep(self, ids, seed):
         return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
 
-    def compute_output_spec(self, inputs, reverse=False, training=False):
-        shape = (*inputs.shape[:-1], self.input_dim) if reverse else (*inputs.shape, self.output_dim)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+    def _logits(self, inputs):
+        dtype = self._logits_dtype()
+        # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
+        rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))
+        bias = None if self.bias is None else ops.convert_to_tensor(self.bias, dtype=dtype)
+        if self.quantization_mode is not None:
+            logits = ops.cast(keras_private.quantized_logits(self, rows), dtype)
+            logits = logits if bias is None else backend.add_bias(logits, bias)
+        else:
+            if self.tie_weights:
+                kernel = ops.transpose(ops.convert_to_tensor(self.embeddings, dtype=dtype))
+            else:
+                kernel = ops.convert_to_tensor(self.reverse_embeddings, dtype=dtype)
+            logits = backend.product(rows, kernel) if bias is None else backend.affine(rows, kernel, bias)
+        if self.logit_soft_cap is not None:
+            logits = ops.multiply(ops.tanh(ops.divide(logits, self.logit_soft_cap)), self.logit_soft_cap)
+        return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
 
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        save_seed_state(self, store)
+    def _logits_dtype(self):
+        return self.reverse_dtype or self.compute_dtype
+
+    def compute_mask(self, inputs, mask=None):
+        if "float" in keras.backend.standardize_dtype(inputs.dtype) and inputs.shape[-1] in (None, self.output_dim):
+            return mask  # A reverse call's.
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+    def compute_output_shape(self, input_shape, reverse=False):
+        return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
+
+    def compute_output_spec(self, inputs, reverse=False, training=False):
+        return keras.KerasTensor(
+            self.compute_output_shape(inputs.shape, reverse=reverse),
+            dtype=self._logits_dtype() if reverse else self.compute_dtype,
+            ragged=getattr(inputs, "ragged", False),
+        )
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """As `keras.layers.ReversibleEmbedding.quantize`, to `"int8"` or `"int4"`; the bias stays what it is."""
+        super().quantize(mode, type_check=type_check and type(self) is not EmbeddingDropout, config=config)
+
+    @property
+    def variable_serialization_spec(self):
+        """The names of the variables in the order of a file, for each kind of quantization."""
+        bias = ["bias"] if self.use_bias else []
+        return {mode: [*names, *bias] for mode, names in super().variable_serialization_spec.items()}
 
     def load_own_variables(self, store):
-        super().load_own_variables(load_seed_state(self, store))
+        store = load_seed_state(self, store)
+        if self.bias is not None and len(store) == len(self._names_in_a_file()) - 1:
+            # Of a Keras embedding, which has no bias.
+            store[str(len(store))] = self.bias
+        super().load_own_variables(store)
+
+    def _names_in_a_file(self):
+        return [name for name in self.variable_serialization_spec[self.quantization_mode] if hasattr(self, name)]
 
     def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
-            "rate": self.rate,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
-            "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),
-            "mask_zero": self.mask_zero,
-            "use_bias": self.use_bias,
-            "seed": self.seed,
-        }
+        return {**super().get_config(), "rate": self.rate, "use_bias": self.use_bias, "seed": self.seed}

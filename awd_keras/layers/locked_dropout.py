@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from awd_keras.backend import devices
+from awd_keras.backend import devices, keras_private
 from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_rate, check_seed
-from awd_keras.layers.seed_state import load_seed_state, save_seed_state
+from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -46,6 +46,8 @@ class LockedDropout(keras.layers.Dropout):
         if seed is not None:
             check_seed(seed)
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **kwargs)
+        if rate > 0:
+            keras_private.SavedSeedGenerator.take_the_place_of(self.seed_generator)
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def call(self, inputs, training=False):
@@ -58,9 +60,6 @@ class LockedDropout(keras.layers.Dropout):
     def compute_output_spec(self, inputs, training=False):
         check_floats("inputs", inputs)
         return super().compute_output_spec(inputs, training=training)
-
-    def save_own_variables(self, store):
-        save_seed_state(self, store)
 
     def load_own_variables(self, store):
         load_seed_state(self, store)

@@ -7,11 +7,11 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.backend import devices
+from awd_keras.backend import devices, keras_private
 from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.carried_state import CarriesState
-from awd_keras.layers.seed_state import load_seed_state, save_seed_state
+from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -83,16 +83,14 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
             check_seed(seed)
         if use_cudnn not in ("auto", True, False):
             raise ValueError(f"Argument `use_cudnn` must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
-        # Keras's LSTM is told not to use cuDNN: it would pass on the stored kernels, not the masked ones (so would
-        # Bidirectional, which asks this attribute).
-        super().__init__(units, use_cudnn=False, seed=seed, **kwargs)
+        super().__init__(units, use_cudnn=use_cudnn, seed=seed, **kwargs)
+        keras_private.keep_from_fusing(self.cell)
         self.weight_drop = weight_drop
         self.kernel_weight_drop = kernel_weight_drop
-        self.use_fast_path = use_cudnn
         if seed is not None:
             entropy = np.random.SeedSequence([seed, int(self.go_backwards)])
             seed = int(entropy.generate_state(1)[0] >> 1)
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras_private.SavedSeedGenerator(seed)
         self.training_state = None
         self.inference_state = None
         self.lstm_path = None
@@ -200,7 +198,7 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
             [self._weight(variable) for variable in (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)],
             [self._next_seed() if rate else None for rate in rates],
         )
-        if self.use_fast_path is True and path == "generic":
+        if self.use_cudnn is True and path == "generic":
             raise ValueError(
                 "Argument `use_cudnn=True` asks for a fast implementation, and only Keras's generic loop can compute "
                 "this layer here (a mask, other activations, recurrent dropout, unroll, or no GPU)."
@@ -209,7 +207,7 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
 
     def _function(self):
         """What computes the layer, of `backend.lstm`'s signature."""
-        return backend.lstm if self.use_fast_path else backend.generic_lstm
+        return backend.lstm if self.use_cudnn else backend.generic_lstm
 
     def _weight(self, variable):
         return None if variable is None else ops.convert_to_tensor(variable, dtype=self.compute_dtype)
@@ -223,11 +221,10 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
         return backend.drop(tensor, backend.keep_mask(ops.shape(tensor), rate, seed), rate)
 
     def save_own_variables(self, store):
-        """Saves the masks' seed alone: the weights are the cell's, and a carried state isn't part of a model."""
-        save_seed_state(self, store)
+        """Saves nothing: the weights are the cell's, and a carried state isn't part of a model."""
 
     def load_own_variables(self, store):
-        """Loads what `save_own_variables` saves."""
+        """Loads the masks' seed that files of before have."""
         load_seed_state(self, store)
 
     def get_config(self) -> dict:
@@ -235,5 +232,5 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
             **super().get_config(),
             "weight_drop": self.weight_drop,
             "kernel_weight_drop": self.kernel_weight_drop,
-            "use_cudnn": self.use_fast_path,
+            "use_cudnn": self.use_cudnn,
         }

@@ -217,7 +217,7 @@ class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
         x = self.input_locked_dropout(x, training=training)
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
-        if self.defers_logits() and not return_hidden_states:
+        if self.defers_logits() and not return_hidden_states and self.embedding.quantization_mode is None:
             return DeferredLogits(x, self.embedding.embeddings, self.embedding.bias)
         logits = self.embedding(x, reverse=True)
         return [logits, x] if return_hidden_states else logits

@@ -58,11 +58,35 @@ def test_weights_fit_a_model_that_drops_nothing_and_back(tmp_path):
 def test_seeds_of_32_bits(tmp_path, state):
     """PyTorch's are signed, JAX's unsigned, TensorFlow's have 64 bits."""
     layer, other = LockedDropout(0.5, seed=1), LockedDropout(0.5, seed=1)
-    store = {"seed_state": np.array(state, "uint32")}
-    layer.load_own_variables(store)
+    layer.load_own_variables({"seed_state": np.array(state, "uint32")})  # as files of before have it
     saved = {}
-    layer.save_own_variables(saved)
+    layer.seed_generator.save_own_variables(saved)
     assert saved["seed_state"].tolist() == state
-    other.load_own_variables(saved)
+    other.seed_generator.load_own_variables(saved)
     x = np.ones(SHAPE, "float32")
     np.testing.assert_array_equal(*[keras.ops.convert_to_numpy(one(x, training=True)) for one in (layer, other)])
+
+
+class Model(keras.Model):
+    """Layers as attributes, by which files name those before `layers`; those after it go by their classes."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.embedding, self.dropout, self.hidden = layers
+
+    def call(self, ids):
+        return self.hidden(self.dropout(self.embedding(ids)))
+
+
+def test_files_of_keras_s_layers_into_ours_and_back(tmp_path):
+    ours = Model(EmbeddingDropout(9, 4, use_bias=False), LockedDropout(0.5), WeightDropLSTM(3))
+    keras_s = Model(keras.layers.Embedding(9, 4), keras.layers.Dropout(0.5), keras.layers.LSTM(3))
+    ids = np.arange(6).reshape(2, 3)
+    for source, other in ((ours, keras_s), (keras_s, ours)):
+        for model in (source, other):
+            model(ids)
+        for weight in source.weights:
+            weight.assign(weight + 0.1)
+        source.save_weights(tmp_path / "model.weights.h5")
+        other.load_weights(tmp_path / "model.weights.h5")
+        np.testing.assert_allclose(*[keras.ops.convert_to_numpy(model(ids)) for model in (source, other)], atol=1e-6)
