@@ -155,6 +155,7 @@ def in_a_directory(directory: Path, corpus: Corpus) -> list[str]:
     last = runs.Checkpoints(directory).load(model)
     assert_type(last, int | None)
     dataset = BPTTDataset(runs.corpus_of(run).train, 20)
+    assert_type(dataset.in_epoch, bool)
     try:
         with runs.StopOnSignal() as stop:
             model.fit(dataset, callbacks=[stop, runs.RunRecorder(run, dataset)])

@@ -29,8 +29,7 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
         List of five callbacks.
 
     Raises:
-        TypeError: if `dataset` isn't like a `BPTTDataset`.
-        ValueError: if `stop_training` isn't a boolean.
+        ValueError: if `dataset` isn't like a `BPTTDataset`, or `stop_training` isn't a boolean.
 
     Example:
 

@@ -36,7 +36,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
             `set_epoch(epoch)` and `window_lengths()`.
 
     Raises:
-        TypeError: if `dataset` isn't like that.
+        ValueError: if `dataset` isn't like that.
         ValueError: when training starts, if the model is compiled with `steps_per_execution` above
             1 or with a learning rate that can't be set, or if `fit` reads another dataset.
 
@@ -62,7 +62,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
         super().__init__()
         for name in ("bptt", "in_epoch", "set_epoch", "window_lengths"):
             if not hasattr(dataset, name):
-                raise TypeError(
+                raise ValueError(
                     "Argument `dataset` must be an `awd_keras.data.BPTTDataset` or have its "
                     f"`bptt`, `in_epoch`, `set_epoch` and `window_lengths`. Without one, take the "
                     "callbacks that you need, NonMonotonicTrigger(monitor) and SwapAveragedWeights() for NT-ASGD. "

@@ -9,7 +9,7 @@ import numpy as np
 
 from awd_keras import backend
 from awd_keras.backend.in_order import InOrder
-from awd_keras.checks import check_not_negative_integer, check_positive_integer
+from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 
 # The paper's numbers: a length is normal around `bptt`, or, rarely, around half of it.
 _HALF_PROBABILITY = 0.05
@@ -64,8 +64,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             well have 1.
 
     Raises:
-        TypeError: if `tokens` aren't integers or `variable` isn't a boolean.
-        ValueError: if an argument is out of its range, or the text too short for one window.
+        ValueError: if `tokens` aren't integers, an argument is out of its range, or the text too short for one window.
 
     Example:
 
@@ -96,8 +95,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("bptt", bptt)
         check_not_negative_integer("seed", seed)
-        if not isinstance(variable, bool):
-            raise TypeError(f"Argument `variable` must be a boolean. Received: {variable=}")
+        check_boolean("variable", variable)
         tokens = _check_tokens(tokens)
         n = (len(tokens) - 1) // batch_size
         if length_multiple is None:
@@ -210,7 +208,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         self._in_epoch = self._last_was_read = False
 
     @property
-    def in_epoch(self) -> int:
+    def in_epoch(self) -> bool:
         """Whether Keras has begun to read the epoch, and not ended it."""
         return self._in_epoch
 
@@ -276,7 +274,7 @@ def _check_tokens(tokens):
     if tokens.ndim != 1:
         raise ValueError(f"Argument `tokens` must have one dimension. Received: shape={tokens.shape}")
     if not np.issubdtype(tokens.dtype, np.integer):
-        raise TypeError(f"Argument `tokens` must hold integers. Received: dtype={tokens.dtype}")
+        raise ValueError(f"Argument `tokens` must hold integers. Received: dtype={tokens.dtype}")
     if len(tokens) and not 0 <= tokens.min() <= tokens.max() < 2**31:
         raise ValueError(
             "Argument `tokens` must hold word ids in [0, 2**31). "

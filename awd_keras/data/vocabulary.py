@@ -20,8 +20,7 @@ class Vocabulary:
         words: iterable of unique strings, in the order of their ids.
 
     Raises:
-        TypeError: if `words` isn't an iterable of strings.
-        ValueError: if `words` is empty or holds a word twice.
+        ValueError: if `words` isn't an iterable of strings, is empty or holds a word twice.
 
     Example:
 
@@ -38,7 +37,7 @@ class Vocabulary:
 
     def __init__(self, words: Iterable[str]):
         if isinstance(words, str):
-            raise TypeError(
+            raise ValueError(
                 f"Argument `words` must be an iterable of strings, not one string. Received: words={words!r}"
             )
         self._words = tuple(words)
@@ -47,7 +46,7 @@ class Vocabulary:
         self._ids: dict[str, int] = {}
         for word in self._words:
             if not isinstance(word, str):
-                raise TypeError(f"Argument `words` must hold strings. Received: {word!r} in words")
+                raise ValueError(f"Argument `words` must hold strings. Received: {word!r} in words")
             if word in self._ids:
                 raise ValueError(f"Argument `words` must hold each word once. Received: {word!r} twice")
             self._ids[word] = len(self._ids)
@@ -65,11 +64,10 @@ class Vocabulary:
                 and `<unk>` themselves are kept however rare they are.
 
         Raises:
-            TypeError: if `words` isn't an iterable of strings.
-            ValueError: if `words` is empty or `min_count` isn't a positive integer.
+            ValueError: if `words` isn't an iterable of strings or is empty, or `min_count` isn't a positive integer.
         """
         if isinstance(words, str):
-            raise TypeError(
+            raise ValueError(
                 f"Argument `words` must be an iterable of strings, not one string. Received: words={words[:40]!r}"
             )
         return cls.from_counts(Counter(words), min_count)
@@ -128,11 +126,11 @@ class Vocabulary:
             int32 array of shape (number of words,).
 
         Raises:
-            TypeError: if `words` is one string instead of an iterable of words.
-            ValueError: if a word is unknown and the vocabulary has no `<unk>`.
+            ValueError: if `words` is one string instead of an iterable of words, or a word is unknown and the
+                vocabulary has no `<unk>`.
         """
         if isinstance(words, str):
-            raise TypeError(
+            raise ValueError(
                 f"Argument `words` must be an iterable of words: split the text first. Received: words={words[:40]!r}"
             )
         ids = self._ids
@@ -202,6 +200,6 @@ class Vocabulary:
             # JSON can hold halves of characters, which no text has and nothing prints.
             "".join(vocabulary).encode("utf-8")
             return vocabulary
-        except (TypeError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             reason = str(error).replace("\n", " ")
             raise ValueError(f"{os.fspath(path)!r} doesn't hold a vocabulary: {reason}") from error

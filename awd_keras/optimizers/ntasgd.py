@@ -229,7 +229,7 @@ class NTASGD(keras.optimizers.Optimizer):
         """
         self._check_built("update_trigger")
         if isinstance(measure, bool) or not isinstance(measure, numbers.Real):
-            raise TypeError(f"Argument `measure` must be a number. Received: measure={measure!r}")
+            raise ValueError(f"Argument `measure` must be a number. Received: measure={measure!r}")
         with np.errstate(over="ignore"):
             measure = np.float32(math.inf if math.isnan(measure) else measure)
         last = ops.convert_to_numpy(self._last_measures)

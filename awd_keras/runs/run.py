@@ -100,11 +100,13 @@ class Run:
             overwrite: whether a run that is already there is replaced. Other files stay.
 
         Raises:
-            ValueError: if the directory holds a run and `overwrite` is false.
-            TypeError: if JSON can't hold `config`.
+            ValueError: if the directory holds a run and `overwrite` is false, or JSON can't hold `config`.
         """
         cls.check(directory, overwrite)
-        _json(config)  # What is wrong with it is found before an old run is deleted.
+        try:  # What is wrong with it is found before an old run is deleted.
+            _json(config)
+        except TypeError as error:
+            raise ValueError(f"Argument `config` must be what JSON can hold. Received: {error}") from None
         run = cls(directory)
         run.directory.mkdir(parents=True, exist_ok=True)
         # First, so that what is left is no run, whenever this is interrupted.

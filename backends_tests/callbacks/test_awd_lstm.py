@@ -85,7 +85,7 @@ def test_an_interrupted_training_equals_a_whole_one(tmp_path):
 
 
 def test_not_a_dataset():
-    with pytest.raises(TypeError, match="Argument `dataset` must be"):
+    with pytest.raises(ValueError, match="Argument `dataset` must be"):
         awd_lstm(TOKENS)
 
 

@@ -233,5 +233,5 @@ def test_another_dataset():
 
 
 def test_not_a_dataset():
-    with pytest.raises(TypeError, match="Argument `dataset` must be .* Received: ndarray"):
+    with pytest.raises(ValueError, match="Argument `dataset` must be .* Received: ndarray"):
         ScaleLearningRate(np.arange(3))

@@ -675,7 +675,7 @@ def test_a_whole_number_is_a_learning_rate():
 def test_bad_measure(measure):
     optimizer = NTASGD()
     optimizer.build(variables_of([np.ones(2)]))
-    with pytest.raises(TypeError, match="Argument `measure` must be a number. Received"):
+    with pytest.raises(ValueError, match="Argument `measure` must be a number. Received"):
         optimizer.update_trigger(measure)
 
 
