@@ -60,7 +60,8 @@ def check_float_dtype(name, value):
 
 
 def check_integers(name, tensor):
-    """Raises ValueError unless a tensor or array holds integers."""
+    """Raises ValueError unless a tensor or array holds integers, and isn't ragged."""
+    _check_dense(name, tensor)
     dtype = _dtype(tensor)
     if "int" not in dtype:
         raise ValueError(f"Argument `{name}` must hold integers. Received: dtype={dtype}")
@@ -76,7 +77,8 @@ def check_carries_state(model):
 
 
 def check_floats(name, tensor):
-    """Raises ValueError unless a tensor or array holds floats."""
+    """Raises ValueError unless a tensor or array holds floats, and isn't ragged."""
+    _check_dense(name, tensor)
     dtype = _dtype(tensor)
     if "float" not in dtype:
         raise ValueError(f"Argument `{name}` must hold floats. Received: dtype={dtype}")
@@ -98,6 +100,15 @@ def check_shape(name, tensor, expected):
     if not fits:
         lengths = ", ".join("any" if length is None else str(length) for length in expected)
         raise ValueError(f"Argument `{name}` must have the shape ({lengths}). Received: shape={shape}")
+
+
+def _check_dense(name, tensor):
+    # TensorFlow's, and Keras's symbolic ones.
+    if hasattr(tensor, "row_splits") or getattr(tensor, "ragged", False):
+        raise ValueError(
+            f"Argument `{name}` must not be ragged: fill it up by `to_tensor()`, and mask what is filled up. "
+            f"Received: shape={tuple(tensor.shape)}"
+        )
 
 
 def _dtype(tensor):

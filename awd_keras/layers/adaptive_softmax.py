@@ -46,7 +46,8 @@ class AdaptiveSoftmax(keras.layers.Layer):
         **kwargs: `name`, `dtype` and what else every Keras layer takes.
 
     Call arguments:
-        inputs: integer ids of any shape (...,), or with `reverse=True` floats of shape (..., output_dim).
+        inputs: integer ids of any shape (...,), or with `reverse=True` floats of shape (..., output_dim). On TensorFlow
+            they may be ragged.
         reverse: boolean, whether to give log-probabilities (..., input_dim), float32 at least, instead of embeddings
             (..., output_dim).
 
@@ -121,8 +122,9 @@ class AdaptiveSoftmax(keras.layers.Layer):
                 self.projections.append(self.add_weight(name=f"projection_{index}", shape=shape))
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
-        if reverse:
-            return self.log_prob(inputs)
+        return backend.map_flat(self.log_prob if reverse else self._embedded, inputs)
+
+    def _embedded(self, inputs):
         check_integers("inputs", inputs)
         ids = ops.cast(inputs, "int32")
         embedded = self._looked_up(0, ids)
@@ -233,7 +235,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
         shape = self.compute_output_shape(inputs.shape, reverse=reverse)
         dtype = backend.sum_dtype(self.compute_dtype) if reverse else self.compute_dtype
-        return keras.KerasTensor(shape, dtype=dtype)
+        return keras.KerasTensor(shape, dtype=dtype, ragged=getattr(inputs, "ragged", False))
 
     def get_config(self) -> dict:
         return {

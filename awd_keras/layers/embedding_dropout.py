@@ -154,8 +154,6 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
 
     def call(self, inputs, reverse=False, training=False):
         if reverse:
-            check_floats("inputs", inputs)
-            check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
             return backend.map_flat(self._logits, inputs)
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
@@ -192,6 +190,8 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
         return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
 
     def _logits(self, inputs):
+        check_floats("inputs", inputs)
+        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
         dtype = self._logits_dtype()
         # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))

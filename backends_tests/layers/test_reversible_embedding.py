@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from awd_keras.backend import framework
-from awd_keras.layers import EmbeddingDropout
+from awd_keras.layers import AdaptiveSoftmax, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.models import AWDLSTM
 
 WORDS, SIZE = 12, 6
@@ -167,18 +167,49 @@ def test_a_file_of_a_keras_embedding_into_ours(kind, tmp_path):
     np.testing.assert_array_equal(to_numpy(ours.embedding.bias), np.arange(WORDS))
 
 
+def ragged_ids():
+    """Ragged ids, on TensorFlow alone: elsewhere there are none, and nothing to test."""
+    return [framework.tf.ragged.constant([[3, 1, 4], [], [0, 3]])] if hasattr(framework, "tf") else []
+
+
 def test_ragged_ids():
-    """On TensorFlow, embeddings as Keras's `Embedding` gives them, and dropped words; elsewhere there are none."""
-    if not hasattr(framework, "tf"):
-        return
-    ragged = framework.tf.ragged.constant([[3, 1, 4], [], [0, 3]])
-    layer, keras_s = (
-        EmbeddingDropout(WORDS, SIZE, rate=0.5, mask_zero=True, seed=1),
-        keras.layers.Embedding(WORDS, SIZE),
-    )
-    keras_s.build()
-    layer.build()
-    keras_s.set_weights([layer.embeddings])
-    found, expected = layer(ragged), keras_s(ragged)
-    assert found.row_lengths().numpy().tolist() == [3, 0, 2]
-    np.testing.assert_array_equal(found.flat_values, expected.flat_values)
+    """Embeddings as Keras's layer gives them, words that are dropped, and logits."""
+    for ragged in ragged_ids():
+        layer, keras_s = pair()
+        ids = keras.Input((None,), dtype="int32", ragged=True)
+        for found in (layer(ragged), keras.Model(ids, layer(ids))(ragged)):
+            assert found.row_lengths().numpy().tolist() == [3, 0, 2]
+            np.testing.assert_array_equal(found.flat_values, keras_s(ragged).flat_values)
+        dropped = layer(ragged, training=True).flat_values.numpy()
+        np.testing.assert_array_equal(dropped[0], dropped[4])
+        kept = (dropped != 0).any(axis=-1)
+        assert 0 < kept.sum() < 5
+        np.testing.assert_array_equal(dropped[kept], 2 * found.flat_values.numpy()[kept])
+        logits = layer(found, reverse=True)
+        np.testing.assert_allclose(logits.flat_values, found.flat_values @ to_numpy(layer.embeddings).T, atol=1e-5)
+
+
+def test_ragged_ids_of_an_adaptive_softmax():
+    for ragged in ragged_ids():
+        layer = AdaptiveSoftmax(WORDS, SIZE, cutoffs=[3], div_value=2)
+        ids = keras.Input((None,), dtype="int32", ragged=True)
+        model = keras.Model(ids, layer(layer(ids), reverse=True))
+        found = model(ragged)
+        assert found.row_lengths().numpy().tolist() == [3, 0, 2]
+        expected = to_numpy(layer(layer(ragged.flat_values), reverse=True))
+        np.testing.assert_allclose(found.flat_values, expected, atol=1e-5)
+
+
+def test_what_needs_a_time_axis_says_that_it_takes_no_ragged_tensor():
+    for ragged in ragged_ids():
+        hidden = EmbeddingDropout(WORDS, SIZE)(ragged)
+        symbolic = keras.Input((None, SIZE), ragged=True)
+        for layer, inputs in (
+            (LockedDropout(0.5), hidden),
+            (LockedDropout(0.5), symbolic),
+            (WeightDropLSTM(3), hidden),
+            (WeightDropLSTM(3), symbolic),
+            (AWDLSTM(WORDS, SIZE, 5, 1), ragged),
+        ):
+            with pytest.raises(ValueError, match=r"must not be ragged: .* Received: shape=\("):
+                layer(inputs)
