@@ -90,6 +90,15 @@ def parity(session: nox.Session, backend: str) -> None:
 
 @nox.session
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def peers(session: nox.Session, backend: str) -> None:
+    """Ask our classes what the suites of Keras, fastai, PyTorch-NLP, allennlp and gluon-nlp ask of theirs."""
+    session.install("-c", "constraints.txt", *INSTALL[backend])
+    files = [str(path) for path in Path("backends_tests/peers").glob("*.py")]
+    session.run("pytest", *files, *session.posargs, env=environment(backend))
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def faults(session: nox.Session, backend: str) -> None:
     """Kill 32 training runs at random moments, stop some by signals and a full disk, and let each go on."""
     session.install("-c", "constraints.txt", *INSTALL[backend])
