@@ -239,6 +239,15 @@ def fit_split(**kwargs):
     return model, loss
 
 
+def scores(model):
+    """Of one row, which devices can't have shares of: its perplexity, and the sums of the gradients' mean squares."""
+    from awd_keras import evaluation
+
+    tokens = corpus().train[: BPTT + 1]
+    rms = evaluation.gradient_rms(model, tokens, batch_size=1, bptt=BPTT)
+    return [evaluation.perplexity(model, tokens, bptt=BPTT).perplexity, *(float((r**2).sum()) for r in rms)]
+
+
 def collectives(model):
     """What devices exchange in a training step: the names and the sizes of JAX's operations."""
     import re
@@ -283,6 +292,7 @@ def split(path):
                 },
                 "logits": logits.addressable_shards[0].data.shape,
             }
+            found[name]["scores"] = scores(model)
             found[name]["dropped_gradients"] = [g.tolist() for g in dropped_gradients(slice(None))]
             own = 8 // distribution.num_model_replicas
         # Each device's alone, with the masks that it draws.

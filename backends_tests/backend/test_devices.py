@@ -211,8 +211,10 @@ if BACKEND == "jax":
         found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
         model, loss = several_devices.fit_split()
         weights = [variable.numpy() for variable in model.trainable_variables]
+        scores = several_devices.scores(model)
         for several in found.values():
             assert several["loss"] == pytest.approx(loss, rel=1e-4)
+            assert several["scores"] == pytest.approx(scores, rel=1e-3)
             for value, expected in zip(several["weights"], weights, strict=True):
                 np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
             for value, alone in zip(several["dropped_gradients"], several["gradients_alone"], strict=True):
