@@ -29,7 +29,7 @@ def _seeds(seed):
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AWDLSTM(BuiltForIds, ChecksIds, DefersLogits):
+class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of

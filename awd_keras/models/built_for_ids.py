@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from awd_keras.backend.keras_private import has_strategy
+from awd_keras.backend.keras_private import flatten_layers, has_strategy
 
 
 class BuiltForIds(keras.Model):
@@ -18,7 +18,8 @@ class BuiltForIds(keras.Model):
     """
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        x = self._build_for(x, batch_size)
+        # Where `fit` splits the rows, a batch may have fewer than there are in all.
+        x = self._build_for(x, batch_size, check=not kwargs.get("validation_split"))
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -29,21 +30,33 @@ class BuiltForIds(keras.Model):
         x = self._build_for(x, batch_size)
         return super().predict(x, batch_size, *args, **kwargs)
 
-    def _build_for(self, x, batch_size):
-        """Builds the model for the data's first batch, and returns the data."""
-        if self.built or has_strategy(self):
+    def _build_for(self, x, batch_size, check=True):
+        """Builds the model for the data's first batch, if it isn't yet, and returns the data."""
+        if has_strategy(self):
             return x
-        if hasattr(x, "shape"):
+        if getattr(x, "shape", ()):
             shape = (min(x.shape[0], batch_size or 32), *x.shape[1:])  # 32 is Keras's default
-        elif not isinstance(x, Iterable):
+        elif self.built or hasattr(x, "shape") or not isinstance(x, Iterable):
             return x
         else:
             batch, x = _first_batch(x)
             ids, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
             shape = getattr(ids, "shape", ())
-        if len(shape) == 2:  # Keras refuses others when the model is called.
+        if self.built and check:
+            self._check_batch_size(shape[0])
+        elif not self.built and len(shape) == 2:  # Keras refuses others when the model is called.
             self.build((shape[0], None))
         return x
+
+    def _check_batch_size(self, rows):
+        # Before the layers do: in TensorFlow's compiled code, no size is known, and the error names none.
+        states = [variable for layer in flatten_layers(self) for variable in getattr(layer, "states", None) or ()]
+        most = min((variable.shape[0] for variable in states), default=rows)
+        if rows > most:
+            raise ValueError(
+                f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model "
+                f"for its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
+            )
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras has this for TensorFlow alone.

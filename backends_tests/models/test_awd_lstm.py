@@ -89,7 +89,7 @@ def test_published_settings():
     assert [wikitext.model[name] for name in dropouts] == [0.65, 0.2, 0.4, 0.1, 0.5]
     for preset in (ptb, wikitext):
         assert (preset.model["alpha"], preset.model["beta"]) == (2.0, 1.0)
-        assert NTASGD(**preset.optimizer).get_config() == NTASGD().get_config()
+        assert NTASGD(name="one", **preset.optimizer).get_config() == NTASGD(name="one").get_config()
         sizes = [preset.model[name] for name in ("embedding_dim", "hidden_units", "num_layers")]
         assert sizes == [400, 1150, 3]
 

@@ -111,6 +111,17 @@ def test_predict_of_a_model_that_is_not_built():
     np.testing.assert_allclose(actual, logits_of(one, np.split(IDS, [4, 8]), 4), atol=1e-5)
 
 
+def test_batches_larger_than_the_model_was_built_for():
+    one = model(batch=2)
+    for read, arguments in ((one.fit, {"y": TARGETS}), (one.evaluate, {"y": TARGETS}), (one.predict, {})):
+        with pytest.raises(
+            ValueError, match=r"`batch_size` .* for, 2. .*\(\(4, None\)\)`. Received: batches of 4 rows"
+        ):
+            read(IDS, batch_size=4, verbose=0, **arguments)
+    model(batch=5).fit(IDS, TARGETS, validation_split=0.5, verbose=0)
+    assert model(stateful=False, batch=2).predict(IDS, batch_size=4, verbose=0).shape == (ROWS, TIME, WORDS)
+
+
 @pytest.mark.parametrize("stateful", [True, False])
 def test_rows_that_are_no_stream(stateful):
     """With `stateful=False`, a row's logits are those of the row alone, whatever is in its batch or came before."""
