@@ -505,14 +505,7 @@ def test_wrong_inputs(wrong):
         call()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        name
-        for name, (call, _) in WRONG.items()
-        if getattr(call, "cls", None) in (layers.WeightDropLSTM, layers.LockedDropout, models.AWDLSTM)
-    ],
-)
+@pytest.mark.parametrize("wrong", [name for name, (call, _) in WRONG.items() if getattr(call, "cls", None) in LAYERS])
 def test_wrong_inputs_of_which_only_the_shape_is_known(wrong):
     """In a functional model: refused where it is made, not where it is run."""
     call, message = WRONG[wrong]

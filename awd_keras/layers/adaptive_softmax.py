@@ -202,9 +202,12 @@ class AdaptiveSoftmax(keras.layers.Layer):
         embedded = ops.take(self.tables[index], ops.clip(ids - low, 0, high - low - 1), axis=0)
         return ops.cast(embedded, self.compute_dtype)
 
-    def _rows(self, inputs):
+    def _check_states(self, inputs):
         check_floats("inputs", inputs)
         check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
+
+    def _rows(self, inputs):
+        self._check_states(inputs)
         return ops.reshape(ops.cast(inputs, self.compute_dtype), (-1, self.output_dim))
 
     def _projected(self, index, rows):
@@ -233,6 +236,10 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
+        if reverse:
+            self._check_states(inputs)
+        else:
+            check_integers("inputs", inputs)
         shape = self.compute_output_shape(inputs.shape, reverse=reverse)
         dtype = backend.sum_dtype(self.compute_dtype) if reverse else self.compute_dtype
         return keras.KerasTensor(shape, dtype=dtype, ragged=getattr(inputs, "ragged", False))

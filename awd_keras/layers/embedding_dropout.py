@@ -155,6 +155,14 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
     def call(self, inputs, reverse=False, training=False):
         if reverse:
             return backend.map_flat(self._logits, inputs)
+        self._check_ids(inputs)
+        embedded = backend.map_flat(lambda ids: self._embedded(ids, training), inputs)
+        if self.mask_zero:
+            # Here too, as `compute_mask` can't always tell ids that come as floats from hidden states.
+            backend.set_keras_mask(embedded, ops.not_equal(inputs, 0))
+        return embedded
+
+    def _check_ids(self, inputs):
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
         # them by then.
@@ -163,11 +171,10 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
                 'Argument `inputs` must hold integer ids: begin the model with `keras.Input(..., dtype="int32")`. '
                 f"Received: dtype={dtype}"
             )
-        embedded = backend.map_flat(lambda ids: self._embedded(ids, training), inputs)
-        if self.mask_zero:
-            # Here too, as `compute_mask` can't always tell ids that come as floats from hidden states.
-            backend.set_keras_mask(embedded, ops.not_equal(inputs, 0))
-        return embedded
+
+    def _check_states(self, inputs):
+        check_floats("inputs", inputs)
+        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
 
     def quantized_call(self, *args, **kwargs):
         # Keras's has no dropout and no bias; it is called below.
@@ -190,8 +197,7 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
         return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
 
     def _logits(self, inputs):
-        check_floats("inputs", inputs)
-        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
+        self._check_states(inputs)
         dtype = self._logits_dtype()
         # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))
@@ -221,6 +227,7 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
     def compute_output_spec(self, inputs, reverse=False, training=False):
+        (self._check_states if reverse else self._check_ids)(inputs)
         return keras.KerasTensor(
             self.compute_output_shape(inputs.shape, reverse=reverse),
             dtype=self._logits_dtype() if reverse else self.compute_dtype,
