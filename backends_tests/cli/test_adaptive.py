@@ -73,8 +73,17 @@ def test_a_search(run, data, capsys, monkeypatch):
         return tune(model, tokens, **{**TUNED, **grid})
 
     tune = evaluation.tune_cache
+
+    def cache_perplexity(model, tokens, *arguments, **settings):
+        scored.append(len(tokens))
+        return score_with_cache(model, tokens, *arguments, **settings)
+
+    score_with_cache, scored = evaluation.cache_perplexity, []
     monkeypatch.setattr(evaluation, "tune_cache", tune_cache)
+    monkeypatch.setattr(evaluation, "cache_perplexity", cache_perplexity)
     lines = printed(capsys, run, "--data", data, "--cache", "--interpolation", "0.3", "--tune")
+    # The search has scored valid.txt.
+    assert scored == [len(list(splits(data))[1])]
     # What is given is fixed, and all else is searched.
     assert searched == {"interpolations": [0.3], "bptt": 10, "verbose": 1, "vocabulary": Vocabulary(WORDS)}
     at = next(i for i, line in enumerate(lines) if "perplexity" in line and "window" in line)
