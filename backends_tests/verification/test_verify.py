@@ -63,7 +63,7 @@ def test_embedding_dropout_of_single_places_is_found(monkeypatch):
 
 
 def test_state_that_is_not_carried_is_found(monkeypatch):
-    monkeypatch.setattr(layers.WeightDropLSTM, "_write_state", lambda *args: None)
+    monkeypatch.setattr(layers.WeightDropLSTM, "write_state", lambda *args: None)
     checks = [carried_state._carried(training) for training in (True, False)]
     assert failed(checks) == {"state is carried in training", "state is carried in inference"}
 
