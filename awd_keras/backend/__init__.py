@@ -22,6 +22,7 @@ framework = importlib.import_module(
 
 affine = framework.affine
 average = framework.average
+can_assign = framework.can_assign
 compiles_each_length = framework.compiles_each_length
 cross_entropy = framework.cross_entropy
 descend = framework.descend
@@ -34,16 +35,19 @@ keep_by_columns = framework.keep_by_columns
 keep_losses = framework.keep_losses
 keep_mask = framework.keep_mask
 kept_losses = framework.kept_losses
+locked_dropout = framework.locked_dropout
 lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
 map_flat = framework.map_flat
 product = framework.product
+untransformed = framework.untransformed
 weighted_sums = framework.weighted_sums
 
 __all__ = [
     "add_bias",
     "affine",
     "average",
+    "can_assign",
     "compiles_each_length",
     "cross_entropy",
     "descend",
@@ -60,6 +64,7 @@ __all__ = [
     "keep_mask",
     "kept_losses",
     "linear_cross_entropy",
+    "locked_dropout",
     "lstm",
     "lstm_supports_jit",
     "map_flat",
@@ -69,5 +74,6 @@ __all__ = [
     "rnn",
     "set_keras_mask",
     "sum_dtype",
+    "untransformed",
     "weighted_sums",
 ]

@@ -116,8 +116,14 @@ def weighted_sums(forget, addends, initial):
         # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
         return state[0], [f * state[0] + a]
 
-    ends = ops.concatenate([left[-1], sums[-1]], axis=-1)
-    _, before, _ = keras_backend.rnn(step, ends, [initial], unroll=length is not None)
+    if length is None:
+        _, before, _ = keras_backend.rnn(step, ops.concatenate([left[-1], sums[-1]], axis=-1), [initial])
+    else:
+        # Not with both in one array, of which JAX could make no gradient: it is linear in the addends alone.
+        before = [initial]
+        for block in range(blocks - 1):
+            before.append(left[-1][:, block] * before[-1] + sums[-1][:, block])
+        before = ops.stack(before, axis=1)
     whole = [f * before + a for f, a in zip(left, sums, strict=True)]
     return ops.reshape(ops.stack(whole, axis=2), (batch_size, blocks * steps, units))[:, :time]
 
@@ -214,6 +220,31 @@ def keep_mask(shape, rate, seed):
         seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
     """
     return ops.greater_equal(keras.random.uniform(shape, seed=DrawnSeed(seed)), rate)
+
+
+def locked_dropout(inputs, rate, seed):
+    """Keras's dropout, with one mask for all time steps.
+
+    Args:
+        inputs: floats (batch, time, features).
+        rate: float in (0, 1).
+        seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
+    """
+    return keras.random.dropout(inputs, rate, noise_shape=(None, 1, None), seed=DrawnSeed(seed))
+
+
+def untransformed():
+    """A context for draws and the like, which aren't part of what a transform of functions (`jvp`, `vmap`) works on."""
+    return contextlib.nullcontext()
+
+
+def can_assign(values):
+    """Whether a variable can take values that have been computed here, as it can't inside of a transform of functions.
+
+    Args:
+        values: list of tensors.
+    """
+    return True
 
 
 def drop(values, keep, rate):

@@ -230,6 +230,21 @@ def keep_mask(shape, rate, seed):
     return values >= threshold - 2 ** (bits - 1)
 
 
+def locked_dropout(inputs, rate, seed):
+    """As `generic.locked_dropout`."""
+    return generic.locked_dropout(inputs, rate, seed)
+
+
+def untransformed():
+    """As `generic.untransformed`."""
+    return generic.untransformed()
+
+
+def can_assign(values):
+    """As `generic.can_assign`."""
+    return generic.can_assign(values)
+
+
 def drop(values, keep, rate):
     """As `generic.drop`."""
     return generic.drop(values, keep, rate)

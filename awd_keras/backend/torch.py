@@ -12,9 +12,10 @@ from keras.src.backend.torch.core import convert_to_tensor, get_device
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
-from awd_keras.backend import generic
+from awd_keras.backend import generic, torch_transforms
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
+from awd_keras.backend.torch_transforms import transformed, without_kernels
 
 
 def lstm(
@@ -39,6 +40,7 @@ def lstm(
         and mask is None
         and recurrent_mask is None
         and not unroll
+        and not without_kernels()
     ):
         if sequences.shape[1] == 1:
             # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
@@ -79,12 +81,13 @@ def lstm(
 
 def weighted_sums(forget, addends, initial):
     """As `generic.weighted_sums`."""
-    return differentiable_sums(forget, addends, initial)
+    run = generic.weighted_sums if transformed() else differentiable_sums
+    return run(forget, addends, initial)
 
 
 def cross_entropy(ids, rows):
     """As `generic.cross_entropy`, with two arrays of the logits' size at once, where PyTorch's own has four."""
-    return _CrossEntropy.apply(ids.long(), rows)
+    return generic.cross_entropy(ids, rows) if transformed() else _CrossEntropy.apply(ids.long(), rows)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -101,7 +104,8 @@ class _CrossEntropy(torch.autograd.Function):
         ids, rows = ctx.saved_tensors
         ids, d_losses = ids[:, None], d_losses[:, None]
         probabilities = torch.softmax(rows, dim=-1)
-        if torch.is_grad_enabled():  # as for gradients of gradients, which need the probabilities
+        # As for gradients of gradients, which need the probabilities, and for many gradients at once.
+        if torch.is_grad_enabled() or transformed():
             return None, (probabilities * d_losses).scatter_add(1, ids, -d_losses)
         return None, probabilities.mul_(d_losses).scatter_add_(1, ids, -d_losses)
 
@@ -186,6 +190,11 @@ def keep_mask(shape, rate, seed):
     device = get_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
+    with torch_transforms.untransformed():
+        return _keep_mask(shape, rate, seed, device)
+
+
+def _keep_mask(shape, rate, seed, device):
     # Keras would seed with the sum of the generator's seed and count, so that generators of close seeds would draw the
     # same masks a few calls apart; and a CPU generator only reads 32 bits of its seed.
     state = [int(part) & 0xFFFFFFFF for part in seed]
@@ -201,9 +210,30 @@ def keep_mask(shape, rate, seed):
     return values >= threshold - 2 ** (bits - 1)
 
 
+def locked_dropout(inputs, rate, seed):
+    """As `generic.locked_dropout`."""
+    if not transformed():
+        return generic.locked_dropout(inputs, rate, seed)
+    batch_size, _, features = inputs.shape
+    with torch_transforms.untransformed():
+        factors = torch.ones((batch_size, 1, features), dtype=inputs.dtype, device=inputs.device)
+        factors = generic.locked_dropout(factors, rate, seed)
+    return inputs * factors
+
+
+def untransformed():
+    """As `generic.untransformed`."""
+    return torch_transforms.untransformed()
+
+
+def can_assign(values):
+    """As `generic.can_assign`."""
+    return not transformed()
+
+
 def drop(values, keep, rate):
     """As `generic.drop`."""
-    return _Drop.apply(values, keep, 1 / (1 - rate))
+    return generic.drop(values, keep, rate) if transformed() else _Drop.apply(values, keep, 1 / (1 - rate))
 
 
 class _Drop(torch.autograd.Function):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from awd_keras import backend
+
 
 class CarriesState(keras.layers.Layer):
     """A recurrent layer with `stateful`, whose training and inference have separate states.
@@ -59,7 +61,18 @@ class CarriesState(keras.layers.Layer):
         return [ops.copy(ops.convert_to_tensor(part)[:batch_size]) for part in carried]
 
     def write_state(self, carried, state, batch_size):
-        """Puts tensors in the first rows of a state, and leaves the other rows as they are."""
+        """Puts tensors in the first rows of a state, and leaves the other rows as they are.
+
+        Raises:
+            ValueError: inside of a transform of functions, which a state can't leave.
+        """
+        if not backend.can_assign(state):
+            raise ValueError(
+                "A layer with `stateful=True` can't leave its state behind inside of a transform of functions (jvp, "
+                "vmap and the like). Set `stateful=False`, and have the state by `initial_state` and "
+                "`return_state=True`; or on JAX transform the layer's `stateless_call`. "
+                f"Received: stateful=True in layer {self.name!r}"
+            )
         for variable, part in zip(carried, state, strict=True):
             others = ops.convert_to_tensor(variable)[batch_size:]
             part = ops.cast(ops.stop_gradient(part), variable.dtype)

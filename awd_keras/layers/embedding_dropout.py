@@ -18,6 +18,7 @@ from awd_keras.checks import (
     check_seed,
     check_shape,
 )
+from awd_keras.layers.next_seed import next_seed
 from awd_keras.layers.seed_state import load_seed_state
 
 
@@ -188,8 +189,7 @@ class EmbeddingDropout(keras.layers.ReversibleEmbedding):
             embedded = super().quantized_call(ids)
         if training and self.rate > 0:
             # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
-            seed = devices.own_seed(self.seed_generator.next())
-            keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [seed]), axis=-1)
+            keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [next_seed(self)]), axis=-1)
             embedded = ops.where(keep, embedded / (1 - self.rate), 0)
         return embedded
 

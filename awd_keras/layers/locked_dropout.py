@@ -4,9 +4,10 @@ from typing import Any
 
 import keras
 
-from awd_keras.backend import devices, keras_private
-from awd_keras.backend.drawn_seed import DrawnSeed
+from awd_keras import backend
+from awd_keras.backend import keras_private
 from awd_keras.checks import check_floats, check_rate, check_seed
+from awd_keras.layers.next_seed import next_seed
 from awd_keras.layers.seed_state import load_seed_state
 
 
@@ -54,8 +55,7 @@ class LockedDropout(keras.layers.Dropout):
         check_floats("inputs", inputs)
         if not training or self.rate == 0:
             return inputs
-        seed = DrawnSeed(devices.own_seed(self.seed_generator.next()))
-        return keras.random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=seed)
+        return backend.locked_dropout(inputs, self.rate, next_seed(self))
 
     def compute_output_spec(self, inputs, training=False):
         check_floats("inputs", inputs)

@@ -8,9 +8,9 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend import devices, keras_private
-from awd_keras.backend.drawn_seed import DrawnSeed
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.carried_state import CarriesState
+from awd_keras.layers.next_seed import next_seed
 from awd_keras.layers.seed_state import load_seed_state
 
 
@@ -132,14 +132,9 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
         initial_state = [ops.cast(part, self.compute_dtype) for part in initial_state]
         recurrent_mask = None
         if training and self.dropout > 0:
-            sequences = keras.random.dropout(
-                sequences,
-                self.dropout,
-                noise_shape=(None, 1, None),
-                seed=DrawnSeed(self._next_seed()),
-            )
+            sequences = backend.locked_dropout(sequences, self.dropout, next_seed(self))
         if training and self.recurrent_dropout > 0:
-            recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout, self._next_seed())
+            recurrent_mask = self._drop(ops.ones_like(initial_state[0]), self.recurrent_dropout, next_seed(self))
 
         outputs, state, self.lstm_path = self._run(sequences, initial_state, mask, recurrent_mask, training)
         if self.stateful:
@@ -196,7 +191,7 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
             run,
             [sequences, *initial_state, mask, recurrent_mask],
             [self._weight(variable) for variable in (self.cell.kernel, self.cell.recurrent_kernel, self.cell.bias)],
-            [self._next_seed() if rate else None for rate in rates],
+            [next_seed(self) if rate else None for rate in rates],
         )
         if self.use_cudnn is True and path == "generic":
             raise ValueError(
@@ -211,9 +206,6 @@ class WeightDropLSTM(CarriesState, keras.layers.LSTM):
 
     def _weight(self, variable):
         return None if variable is None else ops.convert_to_tensor(variable, dtype=self.compute_dtype)
-
-    def _next_seed(self):
-        return devices.own_seed(self.seed_generator.next())
 
     def _drop(self, tensor, rate, seed):
         if tensor is None or rate == 0:

@@ -22,12 +22,12 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     return total, jax.lax.stop_gradient(losses)[:length]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _linear_cross_entropy(size, count, ids, weights, rows, table, bias):
     return _by_parts(size, count, ids, weights, rows, table, bias, differentiated=False)[0]
 
 
-def _by_parts(size, count, ids, weights, rows, table, bias, differentiated):
+def _by_parts(size, count, ids, weights, rows, table, bias, *, differentiated, whole=False):
     dtype = sum_dtype(rows.dtype)
     weights = weights.astype(dtype)
 
@@ -59,22 +59,36 @@ def _by_parts(size, count, ids, weights, rows, table, bias, differentiated):
     sums = [jnp.zeros(len(rows), dtype)]
     if differentiated:
         sums += [jnp.zeros(x.shape, dtype) for x in (rows, table, bias)]
-    losses, *gradients = jax.lax.fori_loop(0, -(-count // size), step, tuple(sums))
+    # JAX differentiates a loop of a fixed length alone; rows that don't count add nothing.
+    losses, *gradients = jax.lax.fori_loop(0, -(-(len(rows) if whole else count) // size), step, tuple(sums))
     return (weights @ losses, losses), gradients
 
 
-def _linear_cross_entropy_forward(size, count, ids, weights, rows, table, bias):
-    results, gradients = _by_parts(size, count, ids, weights, rows, table, bias, differentiated=True)
-    like = [x[:0] for x in (weights, rows, table, bias)]  # what has their dtypes
-    return results, ([results[1], *gradients], like)
+@_linear_cross_entropy.defjvp
+def _linear_cross_entropy_tangents(size, primals, tangents):
+    count, ids, *arrays = primals
+    (total, losses), gradients = _with_gradients(size, count, ids, *arrays)
+    d_total = sum(
+        jnp.vdot(gradient, tangent.astype(losses.dtype))
+        for gradient, tangent in zip((losses, *gradients), tangents[2:], strict=True)
+    )
+    return (total, losses), (d_total, jnp.zeros_like(losses))
 
 
-def _linear_cross_entropy_backward(size, saved, d_results):
-    gradients, like = saved
-    return None, None, *((d_results[0] * d).astype(x.dtype) for d, x in zip(gradients, like, strict=True))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _with_gradients(size, count, ids, weights, rows, table, bias):
+    return _by_parts(size, count, ids, weights, rows, table, bias, differentiated=True)
 
 
-_linear_cross_entropy.defvjp(_linear_cross_entropy_forward, _linear_cross_entropy_backward)
+@_with_gradients.defjvp
+def _with_gradients_tangents(size, primals, tangents):
+    """For gradients of gradients."""
+    count, ids, *arrays = primals
+
+    def whole(*arrays):
+        return _by_parts(size, count, ids, *arrays, differentiated=True, whole=True)
+
+    return jax.jvp(whole, arrays, list(tangents[2:]))
 
 
 def register_structure(cls):

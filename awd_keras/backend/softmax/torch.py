@@ -1,11 +1,15 @@
 """PyTorch."""
 
 import torch
-from torch.autograd.function import once_differentiable
+
+from awd_keras.backend.softmax import generic
+from awd_keras.backend.torch_transforms import transformed
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     """As `generic.linear_cross_entropy`."""
+    if transformed():
+        return generic.linear_cross_entropy(ids, weights, rows, table, bias, chunk, count)
     count = rows.shape[0] if count is None else int(count)
     return _LinearCrossEntropy.apply(ids.long(), weights, rows, table, bias, chunk, count)
 
@@ -13,6 +17,7 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, ids, weights, rows, table, bias, chunk, count):
+        inputs = ids, weights, rows, table, bias
         dtype = torch.promote_types(torch.float32, rows.dtype)
         weights = weights.to(dtype)
         losses = rows.new_zeros(len(rows), dtype=dtype)
@@ -42,17 +47,24 @@ class _LinearCrossEntropy(torch.autograd.Function):
             else:
                 d_table += d_logits.T @ rows[part]
         if differentiated:
-            ctx.save_for_backward(losses, d_rows, d_table, d_bias)
-            ctx.dtypes = rows.dtype, table.dtype, bias.dtype
+            ctx.save_for_backward(losses, d_rows, d_table, d_bias, *inputs)
+            ctx.constants = chunk, count
         ctx.mark_non_differentiable(losses)
         return torch.dot(weights, losses), losses
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, d_total, _):
-        losses, *gradients = ctx.saved_tensors
-        scaled = [(d_total * gradient).to(dtype) for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)]
-        return None, d_total * losses, *scaled, None, None
+        losses, *gradients, ids, weights, rows, table, bias = ctx.saved_tensors
+        inputs = weights, rows, table, bias
+        if torch.is_grad_enabled():  # for gradients of gradients, which those that have been taken have none of
+            total, _ = generic.linear_cross_entropy(ids, *inputs, *ctx.constants)
+            wanted = [x for x in inputs if x.requires_grad]
+            found = iter(torch.autograd.grad(total, wanted, d_total, create_graph=True))
+            scaled = [next(found) if x.requires_grad else None for x in inputs]
+        else:
+            taken = (losses, *gradients)
+            scaled = [(d_total * gradient).to(x.dtype) for gradient, x in zip(taken, inputs, strict=True)]
+        return None, *scaled, None, None
 
 
 def register_structure(cls):

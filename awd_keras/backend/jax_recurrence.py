@@ -1,0 +1,107 @@
+"""The LSTM's loop over time on JAX, with a derivative of its own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from awd_keras.backend.jax_linear import linear_function
+
+
+@jax.custom_jvp
+def recurrence(projections, h, c, recurrent_kernel):
+    """The loop over time. JAX's own gradient of it would make one product for the recurrent kernel a step.
+
+    Args:
+        projections: (time, batch, 4 * units), the inputs times the input kernel, plus the bias.
+        h: (batch, units).
+        c: (batch, units).
+        recurrent_kernel: (units, 4 * units).
+
+    Returns:
+        Outputs (time, batch, units), the final h, and the final c.
+    """
+    return _steps(projections, h, c, recurrent_kernel)[0]
+
+
+def _steps(projections, h, c, recurrent_kernel):
+    """What `recurrence` gives, and h, c and the gates of all time steps."""
+
+    def step(carry, projection):
+        h, c = carry
+        z = projection + h @ recurrent_kernel
+        # All in one pass, 2 times faster, as sigmoid(x) is tanh(x / 2) / 2 + 1 / 2.
+        gates = jnp.tanh(z * scales) * scales + (1 - scales)
+        i, f, content, o = jnp.split(gates, 4, axis=-1)
+        c = f * c + i * content
+        h = o * jnp.tanh(c)
+        return (h, c), (h, c, gates)
+
+    scales = np.repeat(np.array([0.5, 0.5, 1, 0.5], projections.dtype), h.shape[-1])
+    (last_h, last_c), (hs, cs, gates) = jax.lax.scan(step, (h, c), projections)
+    return (hs, last_h, last_c), (hs, cs, gates)
+
+
+@recurrence.defjvp
+def _recurrence_tangents(primals, tangents):
+    _, h, c, recurrent_kernel = primals
+    results, saved = _steps(*primals)
+    return results, tuple(_recurrence_derivative((h, c, *saved, recurrent_kernel), tangents))
+
+
+def _recurrence_forward(saved, directions):
+    """How the results change where the arguments do."""
+    h, c, hs, cs, gates, recurrent_kernel = saved
+    d_projections, d_h, d_c, d_recurrent_kernel = directions
+    earlier_hs = jnp.concatenate([h[None], hs[:-1]])
+    earlier_cs = jnp.concatenate([c[None], cs[:-1]])
+    d_zs = d_projections + earlier_hs @ d_recurrent_kernel
+
+    def step(carry, values):
+        d_h, d_c = carry
+        d_z, gate, c, earlier_c = values
+        d_i, d_f, d_content, d_o = jnp.split(d_z + d_h @ recurrent_kernel, 4, axis=-1)
+        i, f, content, o = jnp.split(gate, 4, axis=-1)
+        tanh_c = jnp.tanh(c)
+        d_c = d_c * f + d_i * content * i * (1 - i) + d_f * earlier_c * f * (1 - f) + d_content * i * (1 - content**2)
+        d_h = d_o * tanh_c * o * (1 - o) + d_c * o * (1 - tanh_c**2)
+        return (d_h, d_c), d_h
+
+    (d_h, d_c), d_hs = jax.lax.scan(step, (d_h, d_c), (d_zs, gates, cs, earlier_cs))
+    return d_hs, d_h, d_c
+
+
+def _recurrence_backward(saved, gradients):
+    """The gradients of the arguments."""
+    h, c, hs, cs, gates, recurrent_kernel = saved
+    d_hs, d_h, d_c = gradients
+    earlier_hs = jnp.concatenate([h[None], hs[:-1]])
+    earlier_cs = jnp.concatenate([c[None], cs[:-1]])
+
+    def step(carry, values):
+        d_h, d_c = carry
+        d_output, gate, c, earlier_c = values
+        i, f, content, o = jnp.split(gate, 4, axis=-1)
+        tanh_c = jnp.tanh(c)
+        d_h = d_h + d_output
+        d_c = d_c + d_h * o * (1 - tanh_c**2)
+        d_z = jnp.concatenate(
+            [
+                d_c * content * i * (1 - i),
+                d_c * earlier_c * f * (1 - f),
+                d_c * i * (1 - content**2),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=-1,
+        )
+        # As kernel @ d_z.T, and the barrier keeps XLA from turning it round: Eigen takes 1.6 times longer for
+        # d_z @ kernel.T, whose second operand it has to transpose in every time step.
+        d_h = jax.lax.optimization_barrier(jnp.einsum("uz,bz->ub", recurrent_kernel, d_z)).T
+        return (d_h, d_c * f), d_z
+
+    (d_h, d_c), d_z = jax.lax.scan(step, (d_h, d_c), (d_hs, gates, cs, earlier_cs), reverse=True)
+    units, width = recurrent_kernel.shape
+    d_recurrent_kernel = earlier_hs.reshape(-1, units).T @ d_z.reshape(-1, width)
+    return d_z, d_h, d_c, d_recurrent_kernel
+
+
+_recurrence_derivative = linear_function(_recurrence_forward, _recurrence_backward)

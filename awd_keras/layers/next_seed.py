@@ -1,0 +1,10 @@
+"""The seed of a layer's next masks."""
+
+from awd_keras import backend
+from awd_keras.backend import devices
+
+
+def next_seed(layer):
+    """A seed that this layer hasn't drawn with yet, of this device's own."""
+    with backend.untransformed():
+        return devices.own_seed(layer.seed_generator.next())
