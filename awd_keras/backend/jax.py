@@ -196,6 +196,15 @@ def can_assign(values):
     return in_stateless_scope() or not any(isinstance(value, jax.core.Tracer) for value in values)
 
 
+def rematerialize(function, tensors):
+    """As `generic.rematerialize`."""
+    return generic.rematerialize(function, tensors)
+
+
+def check_first_run(name):
+    """As `generic.check_first_run`: JAX runs a program again, and doesn't make the call."""
+
+
 def drop(values, keep, rate):
     """As `generic.drop`."""
     return generic.drop(values, keep, rate)

@@ -21,6 +21,11 @@ def has_strategy(model):
     return getattr(model, "_distribute_strategy", None) is not None
 
 
+def rematerializes_activations(layer):
+    """Whether `keras.RematScope` asks a layer for its activation alone: no public attribute says so."""
+    return layer._remat_mode is not None and layer._remat_mode.mode == "activations"
+
+
 class _Uncapped:
     """A `ReversibleEmbedding` without its soft cap."""
 

@@ -5,13 +5,16 @@ import contextlib
 import tensorflow as tf
 from keras.src import activations
 from keras.src import backend as keras_backend
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from awd_keras.backend import generic
 from awd_keras.backend.add_bias import add_bias
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
+from awd_keras.backend.second_run import second_run
 from awd_keras.backend.sum_dtype import sum_dtype
 from awd_keras.backend.tensorflow_products import widened
+from awd_keras.backend.tensorflow_transforms import called_by
 
 
 def lstm(
@@ -241,8 +244,27 @@ def untransformed():
 
 
 def can_assign(values):
-    """As `generic.can_assign`."""
-    return generic.can_assign(values)
+    """As `generic.can_assign`: a loop over examples that are taken all at once would assign any one's."""
+    return not called_by("_pfor_impl")
+
+
+def rematerialize(function, tensors):
+    """As `generic.rematerialize`; TensorFlow's function takes nothing but what has gradients."""
+    first = []
+
+    @tf.recompute_grad
+    def run(*tensors):
+        results, rest = function(*tensors)
+        first.append(rest)
+        return results
+
+    return run(*tensors), first[0]
+
+
+def check_first_run(name):
+    """As `generic.check_first_run`."""
+    if not in_stateless_scope() and called_by("inner_recompute_grad"):
+        raise second_run(name)
 
 
 def drop(values, keep, rate):

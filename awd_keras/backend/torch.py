@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from keras.src import activations
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.backend.torch.core import convert_to_tensor, get_device
 from torch.nn import functional
 from torch.optim.sgd import sgd
@@ -15,6 +16,7 @@ from torch.optim.sgd import sgd
 from awd_keras.backend import generic, torch_transforms
 from awd_keras.backend.differentiable_sums import differentiable_sums
 from awd_keras.backend.mask_bits import mask_bits
+from awd_keras.backend.second_run import second_run
 from awd_keras.backend.torch_transforms import transformed, without_kernels
 
 
@@ -229,6 +231,17 @@ def untransformed():
 def can_assign(values):
     """As `generic.can_assign`."""
     return not transformed()
+
+
+def rematerialize(function, tensors):
+    """As `generic.rematerialize`."""
+    return generic.rematerialize(function, tensors)
+
+
+def check_first_run(name):
+    """As `generic.check_first_run`."""
+    if torch._C._current_graph_task_id() != -1 and not in_stateless_scope():
+        raise second_run(name)
 
 
 def drop(values, keep, rate):

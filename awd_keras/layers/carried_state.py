@@ -66,6 +66,7 @@ class CarriesState(keras.layers.Layer):
         Raises:
             ValueError: inside of a transform of functions, which a state can't leave.
         """
+        backend.check_first_run(self.name)
         if not backend.can_assign(state):
             raise ValueError(
                 "A layer with `stateful=True` can't leave its state behind inside of a transform of functions (jvp, "

@@ -19,11 +19,12 @@ from awd_keras.checks import (
     check_shape,
 )
 from awd_keras.layers.next_seed import next_seed
+from awd_keras.layers.rematerialized import Rematerialized
 from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class EmbeddingDropout(keras.layers.ReversibleEmbedding):
+class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
     """Embedding with dropout on rows of the table; called in reverse, the tied output projection.
 
     In training, every row (word) of the table is dropped with probability `rate`, drawn once a call, and the kept rows

@@ -8,11 +8,12 @@ from awd_keras import backend
 from awd_keras.backend import keras_private
 from awd_keras.checks import check_floats, check_rate, check_seed
 from awd_keras.layers.next_seed import next_seed
+from awd_keras.layers.rematerialized import Rematerialized
 from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class LockedDropout(keras.layers.Dropout):
+class LockedDropout(Rematerialized, keras.layers.Dropout):
     """Dropout with one mask a sequence: the same features are dropped in every time step.
 
     In training, for each sequence of the batch and each feature, `y[b, t, f] = x[b, t, f] * m[b, f] / (1 - rate)` with

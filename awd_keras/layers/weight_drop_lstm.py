@@ -11,11 +11,12 @@ from awd_keras.backend import devices, keras_private
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.carried_state import CarriesState
 from awd_keras.layers.next_seed import next_seed
+from awd_keras.layers.rematerialized import Rematerialized
 from awd_keras.layers.seed_state import load_seed_state
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class WeightDropLSTM(CarriesState, keras.layers.LSTM):
+class WeightDropLSTM(Rematerialized, CarriesState, keras.layers.LSTM):
     """LSTM with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
 
     In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate,

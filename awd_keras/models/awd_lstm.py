@@ -211,6 +211,10 @@ class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
             shape = (batch_size, time, lstm.units)
             dropout.build(shape)
 
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """The call as it is: under `keras.RematScope`, its layers are rematerialized each, and not all at once."""
+        return layer_call
+
     def call(self, inputs, training=False, return_hidden_states=False):
         check_integers("inputs", inputs)
         x = self.embedding(inputs, training=training)

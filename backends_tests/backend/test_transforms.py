@@ -1,11 +1,16 @@
 """Transforms of functions: each gives the right value, or says which argument makes it do so."""
 
+import contextlib
+import functools
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from awd_keras import backend, layers
+from awd_keras import backend, layers, models
 from backends_tests.backend.differentiated import differentiated
 
 BATCH, TIME, FEATURES, UNITS, WORDS = 2, 4, 3, 4, 5
@@ -23,7 +28,7 @@ def cross_entropy(rows):
 
 
 def linear_cross_entropy(weights, rows, table, bias):
-    return backend.linear_cross_entropy(ops.convert_to_tensor(IDS), weights, rows, table, bias, 3)[0]
+    return backend.linear_cross_entropy(ops.convert_to_tensor(IDS), weights, rows, table, bias, 4)[0]
 
 
 def dropped(values):
@@ -55,49 +60,59 @@ def from_the_same_seed(layer, call):
     return function
 
 
-def recurrent(variant):
-    drops = {"weight_drop": 0.5 if variant != "-srnn-hidden" else 0.0, "kernel_weight_drop": 0.5, "dropout": 0.5}
-    layer = layers.AblatedLSTM(UNITS, variant, **drops, seed=1, return_sequences=True)
-    layer.build((BATCH, TIME, FEATURES))
-    return from_the_same_seed(layer, lambda x: layer(x, training=True)), [(BATCH, TIME, FEATURES)]
+def initialized(**kwargs):
+    names = ("kernel_initializer", "recurrent_initializer")
+    return {**{name: keras.initializers.RandomNormal(seed=number) for number, name in enumerate(names)}, **kwargs}
 
 
-def locked_dropout():
-    layer = layers.LockedDropout(0.5, seed=1)
-    return from_the_same_seed(layer, lambda x: layer(x, training=True)), [(BATCH, TIME, FEATURES)]
+def lstm_layer(**kwargs):
+    drops = dict.fromkeys(("weight_drop", "kernel_weight_drop", "dropout", "recurrent_dropout"), 0.5)
+    return layers.WeightDropLSTM(UNITS, **initialized(**{**drops, "recurrent_dropout": 0.0, **kwargs}), seed=1)
 
 
-def embedding_dropout():
-    """Of words that are looked up, dropped, and then read as logits."""
-    layer = layers.EmbeddingDropout(WORDS, FEATURES, 0.5, embeddings_initializer="random_normal", seed=1)
-    layer.build()
+def embedding():
+    initializer = keras.initializers.RandomNormal(seed=1)
+    return layers.EmbeddingDropout(WORDS, FEATURES, 0.5, embeddings_initializer=initializer, mask_zero=True, seed=1)
+
+
+# The rows of the table.
+LAYERS = {
+    "`WeightDropLSTM`": lambda: lstm_layer(return_sequences=True),
+    '`AblatedLSTM(variant="-srnn-hidden")`': lambda: layers.AblatedLSTM(
+        UNITS, "-srnn-hidden", **initialized(kernel_weight_drop=0.5, dropout=0.5, seed=1, return_sequences=True)
+    ),
+    "`LockedDropout`": lambda: layers.LockedDropout(0.5, seed=1),
+    "`EmbeddingDropout`": embedding,
+    "`AdaptiveSoftmax.loss`": lambda: layers.AdaptiveSoftmax(
+        WORDS, 4, [2], div_value=2, embeddings_initializer="random_normal"
+    ),
+    "`WeightDropLSTM(stateful=True)`": lambda: lstm_layer(return_sequences=True, stateful=True),
+}
+
+
+def called(row):
+    """A layer in training as a function of its inputs, and the shape of these."""
+    layer = LAYERS[row]()
+    if isinstance(layer, layers.AdaptiveSoftmax):
+        layer.build()
+        return lambda x: layer.loss(x, IDS.reshape(BATCH, TIME)), [(BATCH, TIME, 4)]
+    shape = (BATCH, TIME, FEATURES)
+    layer.build(shape)
 
     def call(x):
-        return layer(x + layer(IDS.reshape(BATCH, TIME), training=True), reverse=True)
+        if isinstance(layer, layers.EmbeddingDropout):  # dropped words, then read as logits
+            return layer(x + layer(IDS.reshape(BATCH, TIME), training=True), reverse=True)
+        if getattr(layer, "stateful", False):
+            with backend.untransformed():
+                layer.reset_state()
+        return layer(x, training=True)
 
-    return from_the_same_seed(layer, call), [(BATCH, TIME, FEATURES)]
-
-
-def adaptive_softmax():
-    layer = layers.AdaptiveSoftmax(WORDS, 4, [2], div_value=2, embeddings_initializer="random_normal")
-    layer.build()
-    return lambda x: layer.loss(x, IDS.reshape(BATCH, TIME)), [(BATCH, TIME, 4)]
-
-
-LAYERS = {
-    "LSTM": lambda: recurrent("lstm"),
-    "-srnn-hidden": lambda: recurrent("-srnn-hidden"),
-    "LockedDropout": locked_dropout,
-    "EmbeddingDropout": embedding_dropout,
-    "AdaptiveSoftmax.loss": adaptive_softmax,
-}
-CASES = [*FUNCTIONS, *LAYERS]
+    return from_the_same_seed(layer, call), [shape]
 
 
 def case(name, rng):
-    function, shapes = FUNCTIONS[name] if name in FUNCTIONS else LAYERS[name]()
-    arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
-    return function, arrays
+    function, shapes = FUNCTIONS[name] if name in FUNCTIONS else called(name)
+    return function, [rng.normal(size=shape).astype("float32") for shape in shapes]
 
 
 def numpy(tree):
@@ -114,10 +129,7 @@ def weighted(function, arrays, rng):
     return scalar, weights, numpy(differentiated(scalar, arrays)[1])
 
 
-# PyTorch's own, at its first jvp.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-@pytest.mark.parametrize("name", CASES)
-def test_jvp(name, rng):
+def check_jvp(name, rng):
     function, arrays = case(name, rng)
     _, weights, gradients = weighted(function, arrays, rng)
     directions = [rng.normal(size=array.shape).astype("float32") for array in arrays]
@@ -127,8 +139,7 @@ def test_jvp(name, rng):
     np.testing.assert_allclose(np.sum(numpy(change) * weights), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_vectorized_map(name, rng):
+def check_vectorized_map(name, rng):
     function, arrays = case(name, rng)
     several = [np.stack([array, -array, 2 * array]) for array in arrays]
     found = ops.vectorized_map(lambda each: function(*each), list(map(ops.convert_to_tensor, several)))
@@ -157,8 +168,7 @@ def jacobians(function, arrays):
             return tape.jacobian(results, arrays)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_jacobian(name, rng):
+def check_jacobian(name, rng):
     function, arrays = case(name, rng)
     _, weights, gradients = weighted(function, arrays, rng)
     for jacobian, gradient in zip(numpy(list(jacobians(function, arrays))), gradients, strict=True):
@@ -166,8 +176,7 @@ def test_jacobian(name, rng):
         np.testing.assert_allclose(found, gradient, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_second_order(name, rng):
+def check_gradient_of_gradients(name, rng):
     """The gradient of the squared gradient, against differences of the gradient in its own direction."""
     function, arrays = case(name, rng)
     scalar, _, gradients = weighted(lambda *xs: ops.square(function(*xs)), arrays, rng)
@@ -180,3 +189,130 @@ def test_second_order(name, rng):
     for actual, above, below in zip(found, *sides, strict=True):
         expected = (above - below) / size
         np.testing.assert_allclose(actual, expected, rtol=0.02, atol=0.02 * max(np.abs(expected).max(), 1e-2))
+
+
+def trained(name, scope):
+    """The weights and the state after two steps, and how often the layer's call has been run."""
+    with scope:
+        layer = LAYERS[name]()
+    calls, call = [], layer.call
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return call(*args, **kwargs)
+
+    layer.call = functools.wraps(call)(counted)
+    of_ids = isinstance(layer, layers.EmbeddingDropout)
+    inputs = keras.Input(
+        batch_shape=(BATCH, TIME) if of_ids else (BATCH, TIME, FEATURES), dtype="int32" if of_ids else None
+    )
+    kernel = keras.initializers.RandomNormal(seed=2)
+    # What comes after takes the mask of padding.
+    after = keras.layers.LSTM(2, kernel_initializer=kernel, recurrent_initializer=kernel)
+    model = keras.Model(inputs, after(layer(inputs)))
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    x = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+    calls.clear()
+    for _ in range(2):
+        model.train_on_batch(IDS.reshape(BATCH, TIME) if of_ids else x, np.ones((BATCH, 2), "float32"))
+    return [ops.convert_to_numpy(variable) for variable in (*model.weights, *layer.variables)], len(calls)
+
+
+def check_rematerialization(name, rng, **mode):
+    values, calls = trained(name, contextlib.nullcontext())
+    found, more_calls = trained(name, keras.RematScope(**mode))
+    for actual, expected in zip(found, values, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+    # For gradients, which a dropout that nothing is before has none of. JAX runs its program again, not the call.
+    again = keras.backend.backend() != "jax" and name != "`LockedDropout`"
+    assert (more_calls > calls) == again
+
+
+# The columns.
+CHECKS = {
+    "`keras.ops.jvp`": check_jvp,
+    "`keras.ops.vectorized_map`": check_vectorized_map,
+    "Jacobian": check_jacobian,
+    "gradient of gradients": check_gradient_of_gradients,
+    "`keras.RematScope`": check_rematerialization,
+}
+BACKENDS = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
+# PyTorch's own, at its first jvp; and the bias is for the reverse call alone.
+IGNORED = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Gradients do not exist"),
+]
+pytestmark = IGNORED
+
+
+def cells():
+    """What the guide promises: row, column, and the cell's words for this backend."""
+    page = Path(__file__).parents[2].joinpath("docs/guides/transforms.md").read_text(encoding="utf-8")
+    head, _, *lines = [re.split(r" *\| *", line)[1:-1] for line in page.splitlines() if line.startswith("|")]
+    assert (head[1:], [row for row, *_ in lines]) == (list(CHECKS), list(LAYERS))
+    for row, *promises in lines:
+        for column, promise in zip(head[1:], promises, strict=True):
+            general, *special = promise.split("; ")
+            words = dict(part.split(": ") for part in special).get(BACKENDS[keras.backend.backend()], general)
+            if words:
+                yield row, column, words
+
+
+@pytest.mark.parametrize(("row", "column", "promise"), list(cells()))
+def test_what_the_guide_promises(row, column, promise, rng):
+    if promise == "right":
+        CHECKS[column](row, rng)
+        return
+    with pytest.raises(ValueError, match=re.escape(f"Set {promise}")):
+        CHECKS[column](row, rng)
+
+
+@pytest.mark.parametrize("column", list(CHECKS)[:4])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_the_backend(name, column, rng):
+    CHECKS[column](name, rng)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"mode": "larger_than", "output_size_threshold": 3},
+        {"mode": "list_of_layers", "layer_names": ["other", "layer"]},
+    ],
+    ids=lambda mode: mode["mode"],
+)
+def test_modes_of_rematerialization(mode, rng, monkeypatch):
+    monkeypatch.setitem(LAYERS, "named", lambda: lstm_layer(name="layer", return_sequences=True))
+    check_rematerialization("named", rng, **mode)
+
+
+def test_activations_alone_are_not_those_of_gates():
+    row = "`WeightDropLSTM`"
+    results = [trained(row, scope) for scope in (contextlib.nullcontext(), keras.RematScope(mode="activations"))]
+    assert results[0][1] == results[1][1]
+
+
+def test_a_model_s_layers_are_rematerialized():
+    def trained_model(scope):
+        with scope:
+            model = models.AWDLSTM(WORDS, embedding_dim=3, hidden_units=4, num_layers=2, seed=1)
+        model.compile(keras.optimizers.SGD(1.0))
+        for _ in range(2):
+            model.train_on_batch(IDS.reshape(BATCH, TIME), IDS.reshape(BATCH, TIME))
+        return [ops.convert_to_numpy(variable) for variable in model.weights]
+
+    values, expected = trained_model(keras.RematScope()), trained_model(contextlib.nullcontext())
+    for actual, wanted in zip(values, expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
+
+
+if keras.backend.backend() != "jax":  # which makes no call twice
+
+    @pytest.mark.parametrize("stateful", [False, True])
+    def test_a_layer_in_what_is_run_twice(stateful, rng):
+        layer = lstm_layer(stateful=stateful) if stateful else layers.LockedDropout(0.5)
+        x = rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+        layer.build(x.shape)
+        whole = keras.remat(lambda x: layer(x, training=True))
+        with pytest.raises(RuntimeError, match="outside of `keras.RematScope`, and its layers inside"):
+            differentiated(lambda x: ops.sum(whole(x)), [x])
