@@ -236,10 +236,12 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
+        # As in a call, of the flat values where they are ragged.
+        flat = keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
         if reverse:
-            self._check_states(inputs)
+            self._check_states(flat)
         else:
-            check_integers("inputs", inputs)
+            check_integers("inputs", flat)
         shape = self.compute_output_shape(inputs.shape, reverse=reverse)
         dtype = backend.sum_dtype(self.compute_dtype) if reverse else self.compute_dtype
         return keras.KerasTensor(shape, dtype=dtype, ragged=getattr(inputs, "ragged", False))

@@ -228,7 +228,9 @@ class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
     def compute_output_spec(self, inputs, reverse=False, training=False):
-        (self._check_states if reverse else self._check_ids)(inputs)
+        # As in a call, of the flat values where they are ragged.
+        flat = keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+        (self._check_states if reverse else self._check_ids)(flat)
         return keras.KerasTensor(
             self.compute_output_shape(inputs.shape, reverse=reverse),
             dtype=self._logits_dtype() if reverse else self.compute_dtype,
