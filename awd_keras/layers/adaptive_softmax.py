@@ -155,7 +155,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
     def loss(self, inputs: Any, targets: Any, sample_weight: Any = None) -> Any:
         """The mean of `-log p(target)`, in nats, each times its token's weight.
 
-        Its gradients are taken along with it, and have none themselves.
+        Its gradients are taken along with it.
 
         Args:
             inputs: floats of shape (..., output_dim).
