@@ -30,6 +30,10 @@ EXPORTERS = {
 # A process a core; the tests of a file stay together, as what they share takes long to make.
 PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile"]
 
+# XLA compiles a third faster without most of its optimizations, and the suite is mostly compiling on JAX.
+# `older_processors` and `coverage`, once a week, have them.
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
 # What keeps oneDNN (TensorFlow's products), PyTorch and XLA from what came after AVX2: AVX-512, products of bfloat16.
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 
@@ -69,7 +73,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session, backend: str) -> None:
     """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
     session.install("-c", "constraints.txt", *INSTALL[backend])
-    session.run("pytest", *PARALLEL, *session.posargs, env=environment(backend))
+    session.run("pytest", *PARALLEL, *session.posargs, env={**environment(backend), **QUICK})
 
 
 @nox.session
