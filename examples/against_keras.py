@@ -93,8 +93,8 @@ def train_keras(
     dropout=0.0,
     recurrent_dropout=0.0,
     halve_on_plateau=False,
-    epochs=100,
-    patience=20,
+    epochs=60,
+    patience=15,
     more_callbacks=(),
 ):
     """Trains on windows of the text in random order, as one usually does; the model and its perplexities."""
@@ -116,7 +116,7 @@ def train_keras(
 
 
 def train_awd_lstm(
-    corpus, learning_rate, batch_size, bptt, interval=5, epochs=100, patience=20, seed=0, more_callbacks=(), **rates
+    corpus, learning_rate, batch_size, bptt, interval=5, epochs=60, patience=15, seed=0, more_callbacks=(), **rates
 ):
     """Trains as the paper does; the model and its perplexities."""
     model = models.AWDLSTM(
@@ -187,7 +187,7 @@ def draw(curves, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=100, metavar="N", help="at most (default: 100)")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="at most (default: 60)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the picture goes")
     options = parser.parse_args()

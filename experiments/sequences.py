@@ -158,7 +158,7 @@ def layers_of(name, settings):
     ], 0.0
 
 
-def train(name, data, settings, seed):
+def train(name, data, settings, seed, epochs):
     """A trained model with the weights of its best epoch, and that epoch's validation loss."""
     keras.utils.set_random_seed(seed)
     (x, y), count = data["train"], data["classes"]
@@ -190,7 +190,7 @@ def train(name, data, settings, seed):
         x,
         y,
         batch_size=settings["batch_size"],
-        epochs=EPOCHS,
+        epochs=epochs,
         validation_data=data["valid"],
         callbacks=own,
         verbose=0,
@@ -209,14 +209,14 @@ def measure(model, data):
 
 
 def contender(name, data):
-    def run(settings, seed, tested):
+    def run(settings, seed, epochs, tested):
         if not tested:
-            runs = [train(name, data, settings, seed * 3 + part) for part in range(3)]
+            runs = [train(name, data, settings, seed * 3 + part, epochs) for part in range(3)]
             return {"valid": mean(valid for _, valid, _ in runs), "best_epoch": [epoch for *_, epoch in runs]}
-        model, valid, epoch = train(name, data, settings, seed)
+        model, valid, epoch = train(name, data, settings, seed, epochs)
         return {"valid": valid, "best_epoch": epoch, "test": measure(model, data), "weights": model.count_params()}
 
-    return Contender(name, SPACES[name], run)
+    return Contender(name, SPACES[name], run, EPOCHS)
 
 
 def main():

@@ -1,8 +1,9 @@
 """A fair comparison: as many trials for every contender, settings chosen by validation, the test looked at once.
 
-A study has contenders. Each is tried with settings that are drawn at random from its own space; the trial with the
-best validation is chosen; what it chose is trained anew with other seeds, and only these runs are tested. Every run
-is a file of its own, so that a study that is killed goes on where it was, and two processes may share its contenders.
+A study has contenders. Each is tried with settings that are drawn at random from its own space. Trials may be short:
+then the best few of them are trained anew, to the end. The settings with the best validation are chosen and trained
+once a seed, and only these runs are tested. Every run is a file of its own, so that a study that is killed goes on where
+it was, and two processes may share its contenders.
 """
 
 import dataclasses
@@ -27,13 +28,15 @@ class Contender:
     Args:
         name: a directory's name.
         space: for each setting, a function that draws a value from a `numpy.random.Generator`.
-        run: function `(settings, seed, tested)` that trains and returns what JSON can hold: `valid`, the figure that
-            decides (lower is better), and if `tested`, `test`.
+        run: function `(settings, seed, epochs, tested)` that trains and returns what JSON can hold: `valid`, the figure
+            that decides (lower is better), and if `tested`, `test`.
+        epochs: of a whole training, at most.
     """
 
     name: str
     space: dict[str, Callable]
     run: Callable
+    epochs: int
 
 
 def uniform(low, high):
@@ -57,27 +60,30 @@ def settings_of(contender, number):
     return {name: draw(rng) for name, draw in contender.space.items()}
 
 
-def search(output, contender, trials):
-    """Runs the trials that haven't been run yet, and returns the settings of the best."""
-    for number in range(trials):
-        settings = settings_of(contender, number)
-        _run(output / contender.name / f"trial-{number:02}.json", contender, settings, seed=1000 + number, tested=False)
-    return chosen(output, contender, trials)
+def search(output, contender, trials, short=None, kept=4):
+    """The settings of the best trial, once all are run that haven't been yet.
 
-
-def chosen(output, contender, trials):
-    """The settings with the best validation, once all trials have been run; else None."""
-    paths = [output / contender.name / f"trial-{number:02}.json" for number in range(trials)]
-    if not all(path.is_file() for path in paths):
-        return None
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    With `short`, a number of epochs, trials have no more, and the `kept` best are trained anew to the end.
+    """
+    tried = [settings_of(contender, number) for number in range(trials)]
+    runs = []
+    for number, settings in enumerate(tried):
+        path = output / contender.name / f"trial-{number:02}.json"
+        runs.append(_run(path, contender, settings, 1000 + number, short or contender.epochs))
+    if short:
+        best = sorted(range(trials), key=lambda number: runs[number]["valid"])[:kept]
+        runs = []
+        for number in best:
+            path = output / contender.name / f"whole-{number:02}.json"
+            runs.append(_run(path, contender, tried[number], 2000 + number, contender.epochs))
     return min(runs, key=lambda run: run["valid"])["settings"]
 
 
 def final(output, contender, settings, seeds):
     """Trains with the settings that were chosen, once a seed, and tests."""
     for seed in seeds:
-        _run(output / contender.name / f"seed-{seed}.json", contender, settings, seed, tested=True)
+        path = output / contender.name / f"seed-{seed}.json"
+        _run(path, contender, settings, seed, contender.epochs, tested=True)
 
 
 def finals(output, name):
@@ -92,22 +98,25 @@ def spread(values):
     return f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def _run(path, contender, settings, seed, tested):
+def _run(path, contender, settings, seed, epochs, tested=False):
+    """What a run came to; it is read if it has been run."""
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        if before != settings:
-            raise ValueError(f"{path} is a run with other settings ({before}): choose another --output")
-        return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["settings"] != settings:
+            raise ValueError(f"{path} is a run with other settings ({before['settings']}): choose another --output")
+        return before
     keras.utils.clear_session()
     began = time.perf_counter()
-    result = contender.run(settings, seed, tested)
+    result = contender.run(settings, seed, epochs, tested)
     # NaN, of a training that diverged, is worse than any number, and no JSON.
     result["valid"] = result["valid"] if math.isfinite(result["valid"]) else 1e9
     line = {"settings": settings, "seed": seed, **result, "seconds": round(time.perf_counter() - began, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**line, "backend": keras.backend.backend(), "versions": versions()})
+    line = {**line, "backend": keras.backend.backend(), "versions": versions()}
+    write_json(path, line)
     shown = f"valid {line['valid']:.4g}" + (f", test {line['test']:.4g}" if tested else "")
     print(f"{contender.name} {path.stem}: {shown}, {line['seconds']:.0f} s, {settings}", flush=True)
+    return line
 
 
 def write_json(path, value):
