@@ -16,12 +16,12 @@ def study(monkeypatch):
 def made_up(study, asked):
     """A contender whose validation is best at 0.5, and that notes what it is asked to do."""
 
-    def run(settings, seed, tested):
-        asked.append((seed, tested))
+    def run(settings, seed, epochs, tested):
+        asked.append((seed, epochs, tested))
         error = abs(settings["rate"] - 0.5)
         return {"valid": error, **({"test": error + seed} if tested else {})}
 
-    return study.Contender("made-up", {"rate": study.uniform(0, 1)}, run)
+    return study.Contender("made-up", {"rate": study.uniform(0, 1)}, run, epochs=50)
 
 
 def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
@@ -31,9 +31,9 @@ def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
     drawn = [study.settings_of(contender, number)["rate"] for number in range(6)]
     assert len(set(drawn)) == 6
     assert settings == {"rate": min(drawn, key=lambda rate: abs(rate - 0.5))}
-    assert not any(tested for _, tested in asked)
+    assert asked == [(1000 + number, 50, False) for number in range(6)]
     study.final(tmp_path, contender, settings, [0, 1])
-    assert asked[6:] == [(0, True), (1, True)]
+    assert asked[6:] == [(0, 50, True), (1, 50, True)]
     assert {seed: run["test"] - run["valid"] for seed, run in study.finals(tmp_path, "made-up").items()} == {0: 0, 1: 1}
     # What has been run isn't run again.
     assert study.search(tmp_path, contender, 6) == settings
@@ -41,14 +41,25 @@ def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
     assert len(asked) == 8
 
 
-def test_nothing_is_chosen_before_all_trials_are_run(study, tmp_path):
-    contender = made_up(study, [])
-    study.search(tmp_path, contender, 2)
-    assert study.chosen(tmp_path, contender, 3) is None
+def test_the_best_short_trials_are_trained_anew_to_the_end(study, tmp_path):
+    asked = []
+
+    def run(settings, seed, epochs, tested):
+        asked.append((settings, seed, epochs))
+        # What is best at first is worst in the end.
+        return {"valid": settings["rate"] if epochs == 3 else -settings["rate"]}
+
+    contender = study.Contender("made-up", {"rate": study.uniform(0, 1)}, run, epochs=50)
+    settings = study.search(tmp_path, contender, 6, short=3, kept=2)
+    drawn = [study.settings_of(contender, number) for number in range(6)]
+    order = sorted(range(6), key=lambda number: drawn[number]["rate"])
+    assert asked[:6] == [(drawn[number], 1000 + number, 3) for number in range(6)]
+    assert asked[6:] == [(drawn[number], 2000 + number, 50) for number in order[:2]]
+    assert settings == drawn[order[1]]
 
 
 def test_a_training_that_diverged_is_never_chosen(study, tmp_path):
-    contender = study.Contender("diverged", {"rate": study.choice(1, 2)}, lambda *_: {"valid": float("nan")})
+    contender = study.Contender("diverged", {"rate": study.choice(1, 2)}, lambda *_: {"valid": float("nan")}, 50)
     study.search(tmp_path, contender, 1)
     assert json.loads((tmp_path / "diverged" / "trial-00.json").read_text(encoding="utf-8"))["valid"] == 1e9
 
