@@ -2,8 +2,8 @@
 
 A study has contenders. Each is tried with settings that are drawn at random from its own space. Trials may be short:
 then the best few of them are trained anew, to the end. The settings with the best validation are chosen and trained
-once a seed, and only these runs are tested. Every run is a file of its own, so that a study that is killed goes on where
-it was, and two processes may share its contenders.
+once a seed, and only these runs are tested. Every run is a file of its own, so that a study that is killed goes on
+where it was, and two processes may share its contenders.
 """
 
 import dataclasses
