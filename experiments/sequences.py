@@ -141,6 +141,28 @@ SPACES = {
     "together-nt-asgd": {**SGD, **WEIGHT_DROP, **LOCKED, **AR_TAR},
 }
 
+# What one would try first.
+BY_ADAM = {"learning_rate": 3e-3, "batch_size": 16}
+BY_SGD = {"learning_rate": 1.0, "batch_size": 16, "interval": 5}
+DROPS = {
+    "weight_drop": 0.3,
+    "kernel_weight_drop": 0.1,
+    "input_dropout": 0.1,
+    "output_dropout": 0.3,
+    "alpha": 0.01,
+    "beta": 0.01,
+}
+FIRST = {
+    "keras-plain": BY_ADAM,
+    "keras": {**BY_ADAM, "dropout": 0.1, "recurrent_dropout": 0.2, "output_dropout": 0.3},
+    "weight-drop": {**BY_ADAM, **{name: DROPS[name] for name in WEIGHT_DROP}},
+    "locked-dropout": {**BY_ADAM, **{name: DROPS[name] for name in LOCKED}},
+    "ar-tar": {**BY_ADAM, **{name: DROPS[name] for name in AR_TAR}},
+    "nt-asgd": BY_SGD,
+    "together": {**BY_ADAM, **DROPS},
+    "together-nt-asgd": {**BY_SGD, **DROPS},
+}
+
 
 def layers_of(name, settings):
     """The layers below the `Dense` one, the last of which gives all time steps."""
@@ -216,7 +238,7 @@ def contender(name, data):
         model, valid, epoch = train(name, data, settings, seed, epochs)
         return {"valid": valid, "best_epoch": epoch, "test": measure(model, data), "weights": model.count_params()}
 
-    return Contender(name, SPACES[name], run, EPOCHS)
+    return Contender(name, FIRST[name], SPACES[name], run, EPOCHS)
 
 
 def main():

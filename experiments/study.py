@@ -1,7 +1,7 @@
 """A fair comparison: as many trials for every contender, settings chosen by validation, the test looked at once.
 
-A study has contenders. Each is tried with settings that are drawn at random from its own space. Trials may be short:
-then the best few of them are trained anew, to the end. The settings with the best validation are chosen and trained
+A study has contenders. Each is tried first with settings that are known to be good for it, then with settings that are
+drawn at random from its own space. Trials may be short: then the best few are trained anew, to the end. The settings with the best validation are chosen and trained
 once a seed, and only these runs are tested. Every run is a file of its own, so that a study that is killed goes on
 where it was, and two processes may share its contenders.
 """
@@ -27,6 +27,7 @@ class Contender:
 
     Args:
         name: a directory's name.
+        first: the settings of the first trial: what one would try before a search.
         space: for each setting, a function that draws a value from a `numpy.random.Generator`.
         run: function `(settings, seed, epochs, tested)` that trains and returns what JSON can hold: `valid`, the figure
             that decides (lower is better), and if `tested`, `test`.
@@ -34,6 +35,7 @@ class Contender:
     """
 
     name: str
+    first: dict
     space: dict[str, Callable]
     run: Callable
     epochs: int
@@ -56,11 +58,13 @@ def choice(*values):
 
 def settings_of(contender, number):
     """The settings of a trial, the same wherever and whenever they are drawn."""
+    if number == 0:
+        return contender.first
     rng = np.random.default_rng([zlib.crc32(contender.name.encode()), number])
     return {name: draw(rng) for name, draw in contender.space.items()}
 
 
-def search(output, contender, trials, short=None, kept=4):
+def search(output, contender, trials, short=None, kept=2):
     """The settings of the best trial, once all are run that haven't been yet.
 
     With `short`, a number of epochs, trials have no more, and the `kept` best are trained anew to the end.

@@ -21,7 +21,7 @@ def made_up(study, asked):
         error = abs(settings["rate"] - 0.5)
         return {"valid": error, **({"test": error + seed} if tested else {})}
 
-    return study.Contender("made-up", {"rate": study.uniform(0, 1)}, run, epochs=50)
+    return study.Contender("made-up", {"rate": 0.9}, {"rate": study.uniform(0, 1)}, run, epochs=50)
 
 
 def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
@@ -30,6 +30,7 @@ def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
     settings = study.search(tmp_path, contender, 6)
     drawn = [study.settings_of(contender, number)["rate"] for number in range(6)]
     assert len(set(drawn)) == 6
+    assert drawn[0] == 0.9
     assert settings == {"rate": min(drawn, key=lambda rate: abs(rate - 0.5))}
     assert asked == [(1000 + number, 50, False) for number in range(6)]
     study.final(tmp_path, contender, settings, [0, 1])
@@ -49,7 +50,7 @@ def test_the_best_short_trials_are_trained_anew_to_the_end(study, tmp_path):
         # What is best at first is worst in the end.
         return {"valid": settings["rate"] if epochs == 3 else -settings["rate"]}
 
-    contender = study.Contender("made-up", {"rate": study.uniform(0, 1)}, run, epochs=50)
+    contender = study.Contender("made-up", {"rate": 0.9}, {"rate": study.uniform(0, 1)}, run, epochs=50)
     settings = study.search(tmp_path, contender, 6, short=3, kept=2)
     drawn = [study.settings_of(contender, number) for number in range(6)]
     order = sorted(range(6), key=lambda number: drawn[number]["rate"])
@@ -59,7 +60,9 @@ def test_the_best_short_trials_are_trained_anew_to_the_end(study, tmp_path):
 
 
 def test_a_training_that_diverged_is_never_chosen(study, tmp_path):
-    contender = study.Contender("diverged", {"rate": study.choice(1, 2)}, lambda *_: {"valid": float("nan")}, 50)
+    contender = study.Contender(
+        "diverged", {"rate": 3}, {"rate": study.choice(1, 2)}, lambda *_: {"valid": float("nan")}, 50
+    )
     study.search(tmp_path, contender, 1)
     assert json.loads((tmp_path / "diverged" / "trial-00.json").read_text(encoding="utf-8"))["valid"] == 1e9
 
