@@ -1,9 +1,9 @@
 """A fair comparison: as many trials for every contender, settings chosen by validation, the test looked at once.
 
 A study has contenders. Each is tried first with settings that are known to be good for it, then with settings that are
-drawn at random from its own space. Trials may be short: then the best few are trained anew, to the end. The settings with the best validation are chosen and trained
-once a seed, and only these runs are tested. Every run is a file of its own, so that a study that is killed goes on
-where it was, and two processes may share its contenders.
+drawn at random from its own space. Trials may be short: then the best few are trained anew, to the end. The settings
+with the best validation are chosen and trained once a seed, and only these runs are tested. Every run is a file of its
+own, so that a study that is killed goes on where it was, and two processes may share its contenders.
 """
 
 import dataclasses
