@@ -123,7 +123,8 @@ def train_awd_lstm(
         len(corpus.vocabulary), embedding_dim=EMBEDDING, hidden_units=UNITS, num_layers=2, seed=seed, **rates
     )
     model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval))
-    train = data.BPTTDataset(corpus.train, batch_size, bptt, seed=seed)
+    multiple = model.length_multiple(bptt)
+    train = data.BPTTDataset(corpus.train, batch_size, bptt, seed=seed, length_multiple=multiple)
     best = keras.callbacks.EarlyStopping(
         monitor="val_perplexity", mode="min", patience=patience, restore_best_weights=True
     )

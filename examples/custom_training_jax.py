@@ -20,10 +20,12 @@ from awd_keras.optimizers import NTASGD
 
 corpus = Corpus.python_docs()
 settings = PRESETS["tiny"]
-train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt)
 
 # It is built for the largest batch that it will see.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
+train = BPTTDataset(
+    corpus.train, settings.batch_size, bptt=settings.bptt, length_multiple=model.length_multiple(settings.bptt)
+)
 model.build((settings.batch_size, None))
 optimizer = NTASGD(**settings.optimizer)
 optimizer.build(model.trainable_variables)
@@ -38,7 +40,7 @@ def loss_of(trainable, non_trainable, x, y):
     return sum(penalties) - chosen.mean(), non_trainable
 
 
-# A program for each length of window: BPTTDataset keeps to at most 12 of them.
+# A program for each length of window, of which there are five at most.
 @jax.jit
 def step(trainable, non_trainable, of_optimizer, x, y):
     (loss, non_trainable), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, non_trainable, x, y)

@@ -28,17 +28,23 @@ keras.utils.set_random_seed(1)
 corpus = Corpus.python_docs()
 print(corpus)
 
-# The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
-# length, by chance, so that no word is always where backpropagation ends; for validation that
-# would be no use. Where a compiler makes a program for every length, lengths are multiples of 10.
-settings = PRESETS["tiny"]
-train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt, seed=1)
-valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
-print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
-
 # An AWD-LSTM of a laptop's size. AWDLSTM.from_preset("ptb", ...) is the paper's.
+settings = PRESETS["tiny"]
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary), seed=1)
 model.compile(optimizer=NTASGD(**settings.optimizer))
+
+# The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
+# length, by chance, so that no word is always where backpropagation ends; for validation that
+# would be no use. Where a compiler makes a program for every length, as on JAX, the model asks for few.
+train = BPTTDataset(
+    corpus.train,
+    settings.batch_size,
+    bptt=settings.bptt,
+    seed=1,
+    length_multiple=model.length_multiple(settings.bptt),
+)
+valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
+print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
 
 # What the paper adds to a plain fit is in the callbacks: the learning rate in proportion to the
 # window, the carried state zeroed where the text begins anew, averaging once validation stops

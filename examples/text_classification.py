@@ -79,7 +79,6 @@ vocabulary = Vocabulary([UNK, EOS, *frequent])
 tokens = vocabulary.encode([word for words in read for word in [*words, EOS]])
 tokens = tokens[: int(sys.argv[2])] if len(sys.argv) > 2 else tokens
 split = len(tokens) * 9 // 10
-stream = BPTTDataset(tokens[:split], 20, bptt=35, seed=SEED)
 held_out = BPTTDataset(tokens[split:], 10, bptt=35, variable=False)
 print(f"{len(tokens)} words without a label, {len(vocabulary)} in the vocabulary")
 print(f"{len(train)} texts with a label, {len(test)} to tell")
@@ -87,6 +86,7 @@ print(f"{len(train)} texts with a label, {len(test)} to tell")
 sizes = {"embedding_dim": 64, "hidden_units": 128, "num_layers": 2}
 language_model = AWDLSTM(len(vocabulary), **sizes, weight_drop=0.2, input_dropout=0.2, output_dropout=0.2, seed=SEED)
 language_model.compile(NTASGD(learning_rate=15.0))
+stream = BPTTDataset(tokens[:split], 20, bptt=35, seed=SEED, length_multiple=language_model.length_multiple(35))
 language_model.fit(stream, epochs=epochs, validation_data=held_out, callbacks=awd_lstm(stream), verbose=2)
 
 

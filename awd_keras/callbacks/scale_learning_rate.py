@@ -1,11 +1,16 @@
 """A learning rate in proportion to the window's length."""
 
+import warnings
 import weakref
 
 import keras
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.callbacks.passes import Passes
+
+# An epoch of more lengths, each of which is compiled for, is one that somebody waits for without knowing why.
+_MANY_LENGTHS = 12
 
 # Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
 # step raises, the next `fit`, likely with a new callback, has to put the rate back.
@@ -39,6 +44,10 @@ class ScaleLearningRate(keras.callbacks.Callback):
         ValueError: if `dataset` isn't like that.
         ValueError: when training starts, if the model is compiled with `steps_per_execution` above
             1 or with a learning rate that can't be set, or if `fit` reads another dataset.
+
+    Warns:
+        UserWarning: when training starts, if the model is one that is compiled for each length, and the lengths are
+            many: the dataset's `length_multiple` makes them few.
 
     Example:
 
@@ -88,7 +97,16 @@ class ScaleLearningRate(keras.callbacks.Callback):
                 "`keras.callbacks.LearningRateScheduler` to change it. Received: an optimizer with "
                 "a schedule"
             )
-        self._passes = Passes(len(self.dataset.window_lengths()), self.params["steps"])
+        lengths = self.dataset.window_lengths()
+        different = len(set(lengths))
+        if different > _MANY_LENGTHS and backend.compiles_each_length(model.jit_compile):
+            warnings.warn(
+                f"The model is compiled for each length of window, and an epoch has {different}, which takes long. "
+                f"`BPTTDataset(..., length_multiple=AWDLSTM.length_multiple(bptt))` leaves five; for a model of your "
+                "own, pass a tenth of `bptt`.",
+                stacklevel=2,
+            )
+        self._passes = Passes(len(lengths), self.params["steps"])
         self._put_back()
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -1,21 +1,13 @@
 """Windows of a text for truncated backpropagation through time."""
 
 import copy
-import math
-from statistics import NormalDist
 
 import keras
 import numpy as np
 
-from awd_keras import backend
 from awd_keras.backend.in_order import InOrder
 from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
-
-# The paper's numbers: a length is normal around `bptt`, or, rarely, around half of it.
-_HALF_PROBABILITY = 0.05
-_DEVIATION = 5.0
-_SHORTEST = 5
-_LONGEST_OVER = 20
+from awd_keras.data.window_lengths import AnyLengths, FewLengths, FixedLengths
 
 
 class BPTTDataset(keras.utils.PyDataset, InOrder):
@@ -42,12 +34,13 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
     k windows, and the last one of a pass what is left, about which Keras warns. The dataset then counts passes, and
     `evaluate` and `validation_data` need a dataset of their own, as reading this one to its end counts as a pass.
 
-    With `length_multiple=m`, lengths are multiples of m, which bounds the number of programs that
-    a compiler has to make: by default at most 12 an epoch where every length costs one. Only the
-    first window (m plus a random phase, so that window edges still fall on every token) and the
-    last (what remains) differ, both in [m, 2m) if m >= 5. With `e` and `h` the least multiple of m
-    from 5 on and the greatest up to bptt + 20, an epoch has at most `(h - e) / m + 3` lengths, and
-    all epochs together `(h - e) / m + m`: 11 and 18 for bptt 70 and m 10.
+    With `length_multiple=m` above 1, there are few lengths, for what is compiled once a length, as JAX and XLA do:
+    `2k + 1` multiples of m around `bptt`, k being 10 / m rounded down, or 1; one for its half; and a window at a random
+    place that has what makes the sum n, in each epoch as many tokens. At most five in all are left for `bptt=70` and
+    `length_multiple=7`: 35, 63, 70, 77, and that one. Mean and deviation remain what they are, 68.2 and 9.0 (68.25
+    and 9.1). So that window edges still fall on every token, the text is a ring, and the first row begins at a random
+    one of its first n tokens, each epoch at another: the last row ends with what is before that.
+    `AWDLSTM.length_multiple` says which number suits a model.
 
     Source: section 4.1, "Variable length backpropagation sequences".
 
@@ -58,10 +51,8 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         variable: boolean, whether lengths vary as above. If not, each window has `bptt` tokens,
             except the last where n isn't a multiple of it.
         seed: integer of at least 0, the seed of the lengths.
-        length_multiple: integer in [1, bptt / 2], or 1; above 1 it needs `variable=True`. By default 1 on PyTorch, for
-            a text of ten windows or fewer, and without `variable`; else 10, or half of a `bptt` below 20, or a tenth
-            of `bptt + 20` where that is more. On TensorFlow, a model that is compiled with `jit_compile=False` can as
-            well have 1.
+        length_multiple: integer in [1, bptt / 2], or 1; above 1 it needs `variable=True`. 1 is for windows of any
+            length.
 
     Raises:
         ValueError: if `tokens` aren't integers, an argument is out of its range, or the text too short for one window.
@@ -89,7 +80,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         bptt: int = 70,
         variable: bool = True,
         seed: int = 0,
-        length_multiple: int | None = None,
+        length_multiple: int = 1,
     ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
@@ -98,8 +89,6 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         check_boolean("variable", variable)
         tokens = _check_tokens(tokens)
         n = (len(tokens) - 1) // batch_size
-        if length_multiple is None:
-            length_multiple = _length_multiple(n, bptt) if variable else 1
         check_positive_integer("length_multiple", length_multiple)
         if length_multiple > 1 and not variable:
             raise ValueError(f"Argument `length_multiple` must be 1 if `variable=False`. Received: {length_multiple=}")
@@ -120,19 +109,22 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
                 f"one window. Received: {len(tokens)} tokens with {batch_size=}"
             )
         self.tokens = tokens
-        self._n = n
-        self._x = tokens[: n * batch_size].reshape(batch_size, n)
-        self._y = tokens[1 : n * batch_size + 1].reshape(batch_size, n)
-        # The least and greatest length, `length_multiple` considered.
-        self._low = min(n, math.ceil(_SHORTEST / length_multiple) * length_multiple)
-        self._high = (bptt + _LONGEST_OVER) // length_multiple * length_multiple
-        self._num_windows = self._count_windows()
+        # The places of all targets, were the rows one, and where each row begins.
+        self._places = n * batch_size
+        self._rows = np.arange(batch_size)[:, None] * n
+        self._lengths: FixedLengths | AnyLengths | FewLengths
+        if not variable:
+            self._lengths = FixedLengths(n, bptt)
+        elif length_multiple == 1:
+            self._lengths = AnyLengths(n, bptt)
+        else:
+            self._lengths = FewLengths(n, bptt, length_multiple)
         self._cached = (-1, np.zeros(1, "int64"))
         self._in_epoch = False
         self._last_was_read = False
 
     def __len__(self) -> int:
-        return self._num_windows
+        return self._lengths.count
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if not 0 <= index < len(self):
@@ -143,10 +135,11 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         epoch, edges = self._cached
         if epoch != self.epoch:
             epoch = self.epoch
-            edges = np.concatenate([[0], np.cumsum(self.window_lengths(epoch))])
+            first, lengths = self._draw(epoch)
+            edges = first + np.concatenate([[0], np.cumsum(lengths)])
             self._cached = (epoch, edges)
-        start, end = edges[index : index + 2]
-        return self._x[:, start:end].copy(), self._y[:, start:end].copy()
+        places = (self._rows + np.arange(*edges[index : index + 2])) % self._places
+        return self.tokens[places], self.tokens[places + 1]
 
     def window_lengths(self, epoch: int | None = None) -> np.ndarray:
         """The lengths of an epoch's windows, in tokens.
@@ -159,17 +152,10 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         """
         epoch = self.epoch if epoch is None else epoch
         check_not_negative_integer("epoch", epoch)
-        if not self.variable:
-            rest = self._n % self.bptt
-            return np.array([self.bptt] * (self._n // self.bptt) + [rest] * (rest > 0))
-        rng = np.random.default_rng([self.seed, epoch])
-        if self.length_multiple == 1:
-            return self._draw(rng, self._num_windows, self._n)
-        phase = int(rng.integers(self.length_multiple))
-        first = self._low + phase
-        last = self._low + (self._n - first - self._low) % self.length_multiple
-        middle = self._draw(rng, self._num_windows - 2, self._n - first - last)
-        return np.array([first, *middle, last])
+        return self._draw(epoch)[1]
+
+    def _draw(self, epoch):
+        return self._lengths.draw(np.random.default_rng([self.seed, epoch]))
 
     def shard(self, num_shards: int, index: int) -> "BPTTDataset":
         """The same windows with a part of the rows, for one of several processes that train together.
@@ -193,8 +179,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         part = copy.copy(self)
         part.num_shards = self.num_shards * num_shards
         part.batch_size = self.batch_size // num_shards
-        rows = slice(index * part.batch_size, (index + 1) * part.batch_size)
-        part._x, part._y = self._x[rows], self._y[rows]
+        part._rows = self._rows[index * part.batch_size : (index + 1) * part.batch_size]
         return part
 
     def set_epoch(self, epoch: int) -> None:
@@ -224,50 +209,6 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             self.epoch += 1
             self._in_epoch = self._last_was_read = False
 
-    def _count_windows(self):
-        """The number of windows that n targets make, such that each epoch's lengths can fit."""
-        if not self.variable:
-            return math.ceil(self._n / self.bptt)
-        edges, slack = 0, 0
-        if self.length_multiple > 1:
-            # The first and the last window have from 2 * low to 2 * low + slack tokens together.
-            edges, slack = 2, 2 * (self.length_multiple - 1)
-        n = self._n - edges * self._low
-        least = math.ceil(n / self._high)
-        most = (n - slack) // self._low
-        if not 1 <= least <= most:
-            raise ValueError(
-                "Argument `length_multiple` must be smaller for so short a text. Received: "
-                f"length_multiple={self.length_multiple} with {self._n} targets a row"
-            )
-        mean = 0.0
-        weights = ((1 - _HALF_PROBABILITY, self.bptt), (_HALF_PROBABILITY, self.bptt / 2))
-        for weight, base in weights:
-            mean += weight * _clipped_mean(base, self._low, self._high)
-        return edges + min(max(round((n - slack / 2) / mean), least), most)
-
-    def _draw(self, rng, count, total):
-        """`count` random lengths in [low, high], multiples of `length_multiple`, of sum `total`."""
-        step = self.length_multiple
-        base = np.where(rng.random(count) < _HALF_PROBABILITY, self.bptt / 2, self.bptt)
-        lengths = np.rint(rng.normal(base, _DEVIATION) / step).astype("int64") * step
-        lengths = np.clip(lengths, self._low, self._high)
-        while lack := total - int(lengths.sum()):
-            change = step if lack > 0 else -step
-            bound = self._high if lack > 0 else self._low
-            windows = rng.permutation(count)
-            windows = windows[lengths[windows] != bound][: abs(lack) // step]
-            lengths[windows] += change
-        return lengths
-
-
-def _length_multiple(n, bptt):
-    """The default for rows of n targets, with which an epoch has at most 12 lengths if `bptt` is 4 or more."""
-    # Models are compiled with "auto" unless their `compile` says otherwise.
-    if not backend.compiles_each_length("auto") or n <= 10 * bptt:
-        return 1
-    return min(max(10, math.ceil((bptt + _LONGEST_OVER) / 10)), max(1, bptt // 2))
-
 
 def _check_tokens(tokens):
     tokens = np.asarray(tokens)
@@ -282,11 +223,3 @@ def _check_tokens(tokens):
         )
     # No copy, as they may be a file larger than memory.
     return tokens.astype("int32", copy=False)
-
-
-def _clipped_mean(base, low, high):
-    """The mean of `clip(N(base, 5), low, high)`."""
-    normal = NormalDist(base, _DEVIATION)
-    below, above = normal.cdf(low), 1 - normal.cdf(high)
-    edges = normal.pdf(low) - normal.pdf(high)
-    return low * below + high * above + base * (1 - below - above) + _DEVIATION**2 * edges

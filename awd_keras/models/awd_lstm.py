@@ -9,6 +9,7 @@ import numpy as np
 
 from awd_keras import backend
 from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate, check_seed
+from awd_keras.data.window_lengths import few_lengths_multiple
 from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
@@ -267,6 +268,23 @@ class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def length_multiple(self, bptt: int = 70) -> int:
+        """What to give `BPTTDataset` as `length_multiple` for this model, compiled as it is.
+
+        1, windows of any length, as the paper has it, where a length costs nothing. Where each is compiled for, on JAX
+        and by XLA, the number that leaves at most five: 7 for 70. A model that isn't compiled is taken for one by
+        `compile()`.
+
+        Args:
+            bptt: positive integer, the usual window length in tokens.
+
+        Raises:
+            ValueError: if `bptt` isn't a positive integer.
+        """
+        check_positive_integer("bptt", bptt)
+        jit_compile = self.jit_compile if self.compiled else backend.jit_compile()
+        return few_lengths_multiple(bptt) if backend.compiles_each_length(jit_compile) else 1
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.export`, for inference: what is exported carries its state from call to call.

@@ -4,7 +4,6 @@ import os
 
 import keras
 
-from awd_keras import backend
 from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
@@ -50,9 +49,8 @@ def train(
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
         variable: whether windows vary in length, as `awd_keras.data.BPTTDataset` has it.
-        length_multiple: windows are multiples of this many tokens, so that fewer programs are
-            compiled. Defaults to `awd_keras.data.BPTTDataset`'s own on JAX, which compiles one for every length, else
-            to 1.
+        length_multiple: as `awd_keras.data.BPTTDataset` has it. Defaults to what `AWDLSTM.length_multiple` says: 1, for
+            windows of any length, or on JAX, which compiles each, what leaves at most five.
         seed: seed of the weights, the masks and the windows.
         skip_nonfinite: whether a step whose loss or gradients aren't finite is left out, instead of ending the run;
             see `awd_keras.callbacks.CatchNonFinite`.
@@ -99,9 +97,6 @@ def train(
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
-    if length_multiple is None and not backend.compiles_each_length(backend.jit_compile()):
-        length_multiple = 1
-    dataset = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
         ("test", corpus.test, settings.test_batch_size),
@@ -114,6 +109,9 @@ def train(
     # With names, as Keras would give every model and optimizer of a process others, and the run another config.json.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
+    if length_multiple is None:
+        length_multiple = network.length_multiple(bptt) if variable else 1
+    BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # which checks them together
     ntasgd = NTASGD(**{"name": "ntasgd", **settings.optimizer, **(optimizer or {})})
     config = {
         "backend": keras.backend.backend(),
@@ -124,7 +122,7 @@ def train(
         "batch_size": batch_size,
         "bptt": bptt,
         "variable": variable,
-        "length_multiple": dataset.length_multiple,
+        "length_multiple": length_multiple,
         "seed": seed,
         "skip_nonfinite": skip_nonfinite,
         "devices": devices,

@@ -12,7 +12,7 @@ from awd_keras.optimizers import NTASGD
 
 def new_dataset(length_multiple=10, **arguments):
     # Few lengths, as JAX and XLA compile a program for each.
-    return BPTTDataset(np.arange(401) % 7, 2, bptt=20, length_multiple=length_multiple, **arguments)
+    return BPTTDataset(np.arange(441) % 7, 2, bptt=20, length_multiple=length_multiple, **arguments)
 
 
 class HalfWindows:

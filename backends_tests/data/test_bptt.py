@@ -5,6 +5,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from awd_keras.data import BPTTDataset
+from awd_keras.data.window_lengths import few_lengths_multiple
 
 SIZES = {
     "size": st.integers(2, 3000),
@@ -19,7 +20,7 @@ def first_epochs(dataset, count=4):
 
 
 def check_epoch(dataset, tokens):
-    """Every target comes once, in order, after its input."""
+    """Every target comes once, in order, after its input; the token that the first row begins with."""
     rows = dataset.batch_size
     n = (len(tokens) - 1) // rows
     windows = list(dataset)
@@ -28,8 +29,10 @@ def check_epoch(dataset, tokens):
         assert x.dtype == y.dtype == np.int32
         assert x.shape == y.shape == (rows, length)
     x, y = (np.concatenate(arrays, axis=1) for arrays in zip(*windows, strict=True))
-    np.testing.assert_array_equal(x.ravel(), tokens[: n * rows])
-    np.testing.assert_array_equal(y.ravel(), tokens[1 : n * rows + 1])
+    phase = int(np.flatnonzero(tokens == x[0, 0])[0])
+    np.testing.assert_array_equal(np.roll(x.ravel(), phase), tokens[: n * rows])
+    np.testing.assert_array_equal(np.roll(y.ravel(), phase), tokens[1 : n * rows + 1])
+    return phase
 
 
 @given(variable=st.booleans(), **SIZES)
@@ -40,18 +43,20 @@ def test_every_target_exactly_once_an_epoch(size, batch_size, bptt, seed, variab
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=variable, seed=seed)
     for epoch in (0, 1, 7):
         dataset.set_epoch(epoch)
-        check_epoch(dataset, tokens)
+        assert check_epoch(dataset, tokens) == 0
 
 
 @given(data=st.data(), **SIZES)
 def test_every_target_exactly_once_with_multiples(data, size, batch_size, bptt, seed):
     multiple = data.draw(st.integers(1, max(1, bptt // 2)))
     tokens = np.random.default_rng(0).permutation(size)
-    assume(size > batch_size * 8 * (multiple + 5))
+    assume(size > batch_size)
     dataset = BPTTDataset(tokens, batch_size, bptt, seed=seed, length_multiple=multiple)
     for epoch in range(3):
         dataset.set_epoch(epoch)
-        check_epoch(dataset, tokens)
+        phase = check_epoch(dataset, tokens)
+        assert phase < (size - 1) // batch_size
+        assert multiple > 1 or phase == 0
 
 
 @given(**SIZES)
@@ -92,8 +97,8 @@ def test_mean_and_spread():
 
 def test_the_difference_is_spread_over_many_windows(monkeypatch):
     """Where draws of 70 are 30 tokens too many or few, 30 windows picked at random pay one each."""
-    monkeypatch.setattr("awd_keras.data.bptt._HALF_PROBABILITY", 0.0)
-    monkeypatch.setattr("awd_keras.data.bptt._DEVIATION", 1e-9)
+    monkeypatch.setattr("awd_keras.data.window_lengths._HALF_PROBABILITY", 0.0)
+    monkeypatch.setattr("awd_keras.data.window_lengths._DEVIATION", 1e-9)
     for change in (-1, 1):
         dataset = BPTTDataset(np.zeros(100 * 70 + 30 * change + 1, "int32"), 1, length_multiple=1)
         picked = np.array(first_epochs(dataset, 50)) == 70 + change
@@ -126,81 +131,75 @@ def test_lengths_are_pure_in_seed_and_epoch(size, batch_size, bptt, seed, epoch)
     assert one.epoch == 0
 
 
-@given(size=st.integers(100, 30_000), seed=st.integers(0, 2**40))
-def test_multiples(size, seed):
-    dataset = BPTTDataset(np.zeros(size, "int32"), 1, length_multiple=10, seed=seed)
+@given(size=st.integers(2, 30_000), seed=st.integers(0, 2**40))
+@example(size=91, seed=0)
+@example(size=92, seed=0)
+def test_few_lengths(size, seed):
+    """Of 70 tokens, however short the text and however many the epochs."""
+    dataset = BPTTDataset(np.zeros(size, "int32"), 1, length_multiple=7, seed=seed)
     seen = set()
     for lengths in first_epochs(dataset, 20):
         assert len(lengths) == len(dataset)
         assert lengths.sum() == size - 1
-        assert not (lengths[1:-1] % 10).any()
-        assert 10 <= lengths[0] < 20
-        assert 10 <= lengths[-1] < 20
+        assert lengths.min() >= min(5, size - 1)
         assert lengths.max() <= 90
-        assert len(set(lengths)) <= 11
-        seen |= set(lengths)
-    assert len(seen) <= 18
+        seen |= set(lengths.tolist())
+    (rest,) = seen - {35, 63, 70, 77} or {70}
+    assert rest % 7 == (size - 1) % 7
 
 
-@given(bptt=st.integers(2, 90), multiple=st.integers(2, 45), seed=st.integers(0, 1000))
-def test_number_of_lengths_is_bounded(bptt, multiple, seed):
+@given(bptt=st.integers(2, 90), multiple=st.integers(2, 45), n=st.integers(1, 20_000), seed=st.integers(0, 1000))
+def test_number_of_lengths_is_bounded(bptt, multiple, n, seed):
     assume(multiple <= bptt // 2)
-    dataset = BPTTDataset(np.zeros(20_000, "int32"), 1, bptt, length_multiple=multiple, seed=seed)
-    least = -(-5 // multiple)
-    most = (bptt + 20) // multiple
+    dataset = BPTTDataset(np.zeros(n + 1, "int32"), 1, bptt, length_multiple=multiple, seed=seed)
     epochs = first_epochs(dataset, 30)
-    assert max(len(set(lengths)) for lengths in epochs) <= most - least + 3
-    assert len(set(np.concatenate(epochs))) <= most - least + multiple
+    assert len(set(np.concatenate(epochs).tolist())) <= 2 * max(1, 10 // multiple) + 3
+    for lengths in epochs:
+        assert len(lengths) == len(dataset)
+        assert lengths.sum() == n
+        assert lengths.min() >= min(5, n)
+        assert lengths.max() <= bptt + 20
 
 
-@pytest.mark.parametrize(("bptt", "multiple"), [(4, 2), (10, 5), (20, 10)])
-def test_multiples_of_short_texts(bptt, multiple):
-    """As short as they can be: one token less, and it's too short."""
-    too_short = 0
-    for size in range(119, 1, -1):
-        arguments = {"tokens": np.arange(size), "batch_size": 1, "bptt": bptt}
-        if too_short:
-            with pytest.raises(ValueError, match="`length_multiple` must be smaller for so short"):
-                BPTTDataset(**arguments, length_multiple=multiple)
-            continue
-        try:
-            dataset = BPTTDataset(**arguments, length_multiple=multiple)
-        except ValueError:
-            too_short = size
-            continue
-        for lengths in first_epochs(dataset, 12):
-            assert len(lengths) == len(dataset)
-            assert lengths.sum() == size - 1
-            assert lengths.min() >= 5
-            assert lengths.max() <= bptt + 20
-    # Four windows' worth is enough.
-    assert 2 < too_short <= 4 * (multiple + 5)
+@given(bptt=st.integers(6, 300), n=st.integers(1, 20_000), seed=st.integers(0, 99))
+def test_the_multiple_that_leaves_five_lengths(bptt, n, seed):
+    multiple = few_lengths_multiple(bptt)
+    dataset = BPTTDataset(np.zeros(n + 1, "int32"), 1, bptt, seed=seed, length_multiple=multiple)
+    assert len(set(np.concatenate(first_epochs(dataset, 30)).tolist())) <= 5
 
 
-def test_multiples_have_every_phase():
-    dataset = BPTTDataset(np.zeros(5000, "int32"), 1, length_multiple=10)
-    firsts = {int(lengths[0]) for lengths in first_epochs(dataset, 100)}
-    assert firsts == set(range(10, 20))
+def test_the_multiple_of_usual_windows():
+    assert [few_lengths_multiple(bptt) for bptt in (70, 35, 200, 150, 140)] == [7, 7, 10, 6, 7]
+    assert [few_lengths_multiple(bptt) for bptt in range(1, 13)] == [1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
 
 
-@given(bptt=st.integers(4, 300), windows=st.integers(11, 2000), seed=st.integers(0, 99))
-@example(bptt=70, windows=680, seed=0)
-def test_by_default_an_epoch_has_at_most_12_lengths_where_each_is_compiled(bptt, windows, seed):
-    tokens = np.zeros(windows * bptt + 1, "int32")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: True)
-        dataset = BPTTDataset(tokens, 1, bptt, seed=seed)
-        assert max(len(set(lengths.tolist())) for lengths in first_epochs(dataset)) <= 12
-        assert BPTTDataset(tokens, 1, bptt, variable=False).length_multiple == 1
-        patch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: False)
-        assert BPTTDataset(tokens, 1, bptt, seed=seed).length_multiple == 1
+@pytest.mark.parametrize(("n", "batch_size"), [(150, 3), (701, 1)])
+def test_edges_fall_on_every_token_as_often(n, batch_size):
+    dataset = BPTTDataset(np.arange(n * batch_size + 1), batch_size, bptt=35, length_multiple=7)
+    begins = np.zeros(n * batch_size, "int64")
+    epochs = 3000
+    for epoch in range(epochs):
+        dataset.set_epoch(epoch)
+        for index in range(len(dataset)):
+            begins[dataset[index][0][:, 0]] += 1
+    expected = epochs * len(dataset) / n
+    assert begins.min() > expected / 2
+    assert begins.max() < expected * 2
+    by_residue = [begins[residue::7].mean() for residue in range(7)]
+    assert by_residue == pytest.approx([expected] * 7, rel=0.1)
 
 
-def test_multiples_mean_and_spread():
-    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=10)
+def test_few_lengths_mean_and_spread():
+    dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=7)
     lengths = np.concatenate(first_epochs(dataset, 10))
-    assert lengths.mean() == pytest.approx(68.25, abs=0.5)
-    assert lengths.std() == pytest.approx(9.5, abs=1)
+    assert lengths.mean() == pytest.approx(68.25, abs=0.15)
+    assert lengths.std() == pytest.approx(9.12, rel=0.05)
+    assert lengths[lengths > 52].std() == pytest.approx(5, abs=0.2)
+    assert (lengths <= 52).mean() == pytest.approx(0.05, abs=0.01)
+    # A normal of deviation 5, rounded to multiples of 7.
+    usual = lengths[lengths > 52]
+    shares = [(usual == length).mean() for length in (63, 70, 77)]
+    assert shares == pytest.approx([0.242, 0.516, 0.242], abs=0.04)
 
 
 class LengthLog(keras.callbacks.Callback):
@@ -403,7 +402,6 @@ def test_index_out_of_range():
         ("seed", None),
         ("length_multiple", 0),
         ("length_multiple", 36),
-        ("length_multiple", 35),
     ],
 )
 def test_arguments_are_checked(argument, value):

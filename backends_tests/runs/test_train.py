@@ -217,6 +217,8 @@ def test_whether_lengths_vary_is_kept_by_a_run_that_is_resumed(tmp_path, monkeyp
         run.write_config({name: value for name, value in run.config.items() if name != "variable"})
     with pytest.raises(Reached):
         runs.resume(tmp_path / "run", corpus)
-    lengths = BPTTDataset(corpus.train, 4, bptt=8, variable=variable, seed=5).window_lengths().tolist()
+    multiple = run.config["length_multiple"]
+    dataset = BPTTDataset(corpus.train, 4, bptt=8, variable=variable, seed=5, length_multiple=multiple)
+    lengths = dataset.window_lengths().tolist()
     assert (lengths == [8, 8, 4]) is not variable
     assert seen == [lengths, lengths]
