@@ -55,7 +55,7 @@ def minimum(extra: str) -> list[str]:
     """The oldest versions that pyproject.toml allows, for the package itself and one extra."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     floors = project["dependencies"] + project["optional-dependencies"][extra]
-    return [floor.replace(">=", "==") for floor in floors]
+    return [floor.partition(",")[0].replace(">=", "==") for floor in floors]
 
 
 @nox.session
@@ -178,6 +178,20 @@ def minimums(session: nox.Session) -> None:
     session.install("-e", ".[jax,test]", *minimum("jax"))
     # Old releases warn about what came after them; that is no fault of ours.
     session.run("pytest", "-W", "default", *PARALLEL, *session.posargs, env=environment("jax"))
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def next_keras(session: nox.Session, backend: str) -> None:
+    """Try the newest Keras, whatever pyproject.toml allows: first its private names that are used, then the suite."""
+    session.install(*INSTALL[backend])
+    # pip says that this breaks the bound, and does it.
+    session.install("--upgrade", "keras")
+    own = {**environment(backend), **QUICK}
+    session.run("python", "-c", "import keras; print('Keras', keras.__version__)", env=own)
+    session.run("pytest", "backends_tests/backend/test_keras_private.py", env=own)
+    # A newer release may warn of what it will drop, which is worth a look and no failure.
+    session.run("pytest", "-W", "default", *PARALLEL, *session.posargs, env=own)
 
 
 @nox.session

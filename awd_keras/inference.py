@@ -83,7 +83,11 @@ def logits_of(model: keras.Model, ids: Any) -> Any:
     They may be `DeferredLogits`, which only know their cross-entropy.
     """
     with getattr(model, "deferring_logits", contextlib.nullcontext)():
-        outputs = model(ids, training=False)
+        return first_of(model(ids, training=False))
+
+
+def first_of(outputs: Any) -> Any:
+    """The logits, of the outputs of a model that may have others behind them."""
     return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 

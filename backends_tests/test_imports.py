@@ -13,7 +13,7 @@ import awd_keras
 
 PACKAGE = Path(awd_keras.__file__).parent
 FRAMEWORKS = ("torch", "jax", "tensorflow")
-BACKEND_FILES = ("torch.py", "jax.py", "tensorflow.py", "generic.py")
+OVERRIDES = sorted(path for name in FRAMEWORKS for path in (PACKAGE / "backend").rglob(f"{name}.py"))
 OUTSIDE = sorted(path for path in PACKAGE.rglob("*.py") if (PACKAGE / "backend") not in path.parents)
 
 # Only one framework is installed where the suite runs, so sys.modules alone would prove little:
@@ -95,6 +95,28 @@ def public_functions(source: str) -> dict[str, str]:
     return functions
 
 
+def strange_overrides(overrides: dict[str, str], defaults: dict[str, str]) -> list[str]:
+    return [name for name, parameters in overrides.items() if defaults.get(name) != parameters]
+
+
+def passed_on(source: str) -> list[str]:
+    """The functions that do what they would do if they weren't there: hand all on to the default, or nothing."""
+    found = []
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.decorator_list:
+            continue
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        call = getattr(body[0], "value", None) if body else None
+        same = [argument.arg for argument in node.args.args]
+        if not body or (
+            isinstance(call, ast.Call)
+            and ast.unparse(call.func) == f"generic.{node.name}"
+            and [ast.unparse(argument) for argument in call.args] == same
+        ):
+            found.append(node.name)
+    return found
+
+
 def test_import_takes_no_other_framework():
     assert frameworks_imported_by("awd_keras", PACKAGE.parent) == []
 
@@ -150,17 +172,31 @@ def test_naming_the_backend_passes():
     assert asks_which_backend("config['backend'] = keras.backend.backend()") == []
 
 
-@pytest.mark.parametrize("folder", ["backend", "backend/devices", "backend/programs", "backend/softmax"])
-def test_backend_files_define_the_same_functions(folder):
-    defined = {name: public_functions((PACKAGE / folder / name).read_text(encoding="utf-8")) for name in BACKEND_FILES}
-    reference = defined["generic.py"]
-    assert reference
-    for name in BACKEND_FILES:
-        assert defined[name] == reference, name
+@pytest.mark.parametrize("path", OVERRIDES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_framework_overrides_defaults_and_passes_nothing_on(path):
+    defaults = public_functions(path.with_name("generic.py").read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    assert strange_overrides(public_functions(source), defaults) == []
+    assert passed_on(source) == []
 
 
-def test_other_signatures_are_noticed():
-    reference = public_functions("def f(a: int, *, b=None) -> int: ...\ndef _g(): ...")
-    assert reference == public_functions("def _h(x): ...\ndef f(a, *, b=None): ...")
-    for other in ("def f(a, b=None): ...", "def f(a, *, b=1): ...", "def g(a, *, b=None): ...", ""):
-        assert reference != public_functions(other)
+@pytest.mark.parametrize("other", ["def f(a, b=None): ...", "def f(a, *, b=1): ...", "def g(a, *, b=None): ..."])
+def test_other_names_and_signatures_are_noticed(other):
+    defaults = public_functions("def f(a: int, *, b=None) -> int: ...\ndef _g(): ...")
+    assert strange_overrides(public_functions("def _h(x): ...\ndef f(a, *, b=None): ..."), defaults) == []
+    assert strange_overrides(public_functions(other), defaults) == [other[4]]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a, b):\n    return generic.f(a, b)",
+        'def f(a, b):\n    """As there."""\n    generic.f(a, b)',
+        'def f(a, b):\n    """Nothing."""',
+    ],
+)
+def test_what_is_passed_on_is_noticed(source):
+    assert passed_on(source) == ["f"]
+    assert (
+        passed_on(source.replace("generic.f(a, b)", "generic.f(a, 2 * b)").replace('"""Nothing."""', "return a")) == []
+    )

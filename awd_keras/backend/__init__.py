@@ -1,56 +1,43 @@
-"""All that differs between frameworks, under the same few names in each file.
+"""All that differs between frameworks.
 
-The functions are taken from the file of the framework that Keras runs on, and from `generic` for any other. The loop
-over time, the masks of tensors, and the mean of a loss, are Keras's own, the same everywhere, but not public.
+A function's default is in `generic.py`, in this folder and in each one below, written with `keras.ops`. The file of a
+framework has what is better there, and nothing else.
 """
 
-import importlib
-
-import keras
-from keras.src.backend import get_keras_mask, rnn, set_keras_mask
-from keras.src.losses.loss import reduce_weighted_values
-
-from awd_keras.backend.add_bias import add_bias
-from awd_keras.backend.generic import lstm as generic_lstm
+from awd_keras.backend.keras_private import get_keras_mask, reduce_weighted_values, rnn, set_keras_mask
+from awd_keras.backend.of_framework import of_framework
+from awd_keras.backend.precision import add_bias, sum_dtype
+from awd_keras.backend.recurrence import generic_lstm, keep_by_columns, lstm, lstm_supports_jit, weighted_sums
 from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
-from awd_keras.backend.sum_dtype import sum_dtype
 
-_name = keras.config.backend()
-framework = importlib.import_module(
-    f"awd_keras.backend.{_name if _name in ('jax', 'tensorflow', 'torch') else 'generic'}"
-)
+_framework = of_framework(__name__)
 
-affine = framework.affine
-average = framework.average
-can_assign = framework.can_assign
-check_first_run = framework.check_first_run
-compiles_each_length = framework.compiles_each_length
-cross_entropy = framework.cross_entropy
-descend = framework.descend
-device_name = framework.device_name
-drop = framework.drop
-exporting = framework.exporting
-global_norm = framework.global_norm
-jit_compile = framework.jit_compile
-keep_by_columns = framework.keep_by_columns
-keep_losses = framework.keep_losses
-keep_mask = framework.keep_mask
-kept_losses = framework.kept_losses
-locked_dropout = framework.locked_dropout
-lstm = framework.lstm
-lstm_supports_jit = framework.lstm_supports_jit
-map_flat = framework.map_flat
-product = framework.product
-rematerialize = framework.rematerialize
-untransformed = framework.untransformed
-weighted_sums = framework.weighted_sums
+affine = _framework.affine
+average = _framework.average
+can_assign = _framework.can_assign
+compiles_each_length = _framework.compiles_each_length
+cross_entropy = _framework.cross_entropy
+descend = _framework.descend
+device_name = _framework.device_name
+drop = _framework.drop
+exporting = _framework.exporting
+global_norm = _framework.global_norm
+jit_compile = _framework.jit_compile
+keep_losses = _framework.keep_losses
+keep_mask = _framework.keep_mask
+kept_losses = _framework.kept_losses
+locked_dropout = _framework.locked_dropout
+map_flat = _framework.map_flat
+product = _framework.product
+rematerialize = _framework.rematerialize
+runs_again = _framework.runs_again
+untransformed = _framework.untransformed
 
 __all__ = [
     "add_bias",
     "affine",
     "average",
     "can_assign",
-    "check_first_run",
     "compiles_each_length",
     "cross_entropy",
     "descend",
@@ -76,6 +63,7 @@ __all__ = [
     "register_structure",
     "rematerialize",
     "rnn",
+    "runs_again",
     "set_keras_mask",
     "sum_dtype",
     "untransformed",

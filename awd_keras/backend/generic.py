@@ -1,131 +1,12 @@
 """The functions of a backend written with `keras.ops` alone: right on every framework, tuned for none."""
 
 import contextlib
-import math
 
 import keras
 from keras import ops
-from keras.src import backend as keras_backend
 
-from awd_keras.backend.add_bias import add_bias
-from awd_keras.backend.drawn_seed import DrawnSeed
-from awd_keras.backend.sum_dtype import sum_dtype
-
-
-def lstm(
-    sequences,
-    initial_state,
-    kernel,
-    recurrent_kernel,
-    bias,
-    *,
-    activation,
-    recurrent_activation,
-    mask=None,
-    recurrent_mask=None,
-    go_backwards=False,
-    unroll=False,
-    zero_output_for_mask=False,
-):
-    """Runs an LSTM over whole sequences: one product for all input projections, then Keras's loop.
-
-    Args:
-        sequences: (batch, time, features).
-        initial_state: [h, c], each (batch, units), of the dtype of `sequences`.
-        kernel: (features, 4 * units), gates in the order i, f, c, o.
-        recurrent_kernel: (units, 4 * units), already masked.
-        bias: (4 * units,) or None.
-        activation: function of the cell's content and output, `tanh` in the paper.
-        recurrent_activation: function of the gates, `sigmoid` in the paper.
-        mask: boolean (batch, time) or None; a step that is False leaves the state alone.
-        recurrent_mask: (batch, units) or None; multiplies h before each recurrent product.
-        go_backwards: whether time runs from the last step to the first (outputs in that order).
-        unroll: whether to write the loop out.
-        zero_output_for_mask: whether a masked step puts out zeros instead of the output before.
-
-    Returns:
-        Outputs (batch, time, units), the final [h, c], and the name of what ran.
-    """
-    projections = sequences @ kernel
-    if bias is not None:
-        projections = add_bias(projections, bias)
-
-    def step(projection, state):
-        h, c = state
-        if recurrent_mask is not None:
-            h = ops.multiply(h, recurrent_mask)
-        z = projection + h @ recurrent_kernel
-        i, f, content, o = ops.split(z, 4, axis=-1)
-        c = ops.add(
-            ops.multiply(recurrent_activation(f), c),
-            ops.multiply(recurrent_activation(i), activation(content)),
-        )
-        h = ops.multiply(recurrent_activation(o), activation(c))
-        return h, [h, c]
-
-    _, outputs, state = keras_backend.rnn(
-        step,
-        projections,
-        initial_state,
-        go_backwards=go_backwards,
-        mask=mask,
-        unroll=unroll,
-        input_length=sequences.shape[1],
-        zero_output_for_mask=zero_output_for_mask,
-        return_all_outputs=True,
-    )
-    return outputs, list(state), "generic"
-
-
-def weighted_sums(forget, addends, initial):
-    """The sums c[t] = forget[t] * c[t - 1] + addends[t] of all time steps, by an associative scan.
-
-    Two steps (f, a) and (g, b), one after the other, are the step (f * g, g * a + b), which is associative: the text is
-    cut in blocks, whose steps are taken in all blocks at once, and then blocks are steps. Nothing is divided by.
-
-    Not `keras.ops.associative_scan`: on a CPU it takes 3 times longer on PyTorch and 5 to 10 times on TensorFlow, which
-    writes out 48 levels of it where the length is unknown; and on PyTorch it computes in float32 whatever it is given.
-
-    Args:
-        forget: floats (batch, time, units).
-        addends: floats (batch, time, units), of the same dtype.
-        initial: floats (batch, units), c[-1].
-
-    Returns:
-        Floats (batch, time, units).
-    """
-    length, units = forget.shape[1:]
-    batch_size, time = ops.shape(forget)[:2]
-    # Any number is right; TensorFlow may know the length only when the graph runs.
-    steps = 8 if length is None else math.isqrt(length)
-    blocks = -(-time // steps)
-
-    def by_step(x):
-        x = ops.pad(x, [[0, 0], [0, blocks * steps - time], [0, 0]])
-        return ops.unstack(ops.reshape(x, (batch_size, blocks, steps, units)), steps, axis=2)
-
-    # From each block's beginning: what is left of what was there before, and the sum of what is new.
-    forget, addends = by_step(forget), by_step(addends)
-    left, sums = [forget[0]], [addends[0]]
-    for f, a in zip(forget[1:], addends[1:], strict=True):
-        left.append(f * left[-1])
-        sums.append(f * sums[-1] + a)
-
-    def step(block, state):
-        f, a = block[:, :units], block[:, units:]
-        # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
-        return state[0], [f * state[0] + a]
-
-    if length is None:
-        _, before, _ = keras_backend.rnn(step, ops.concatenate([left[-1], sums[-1]], axis=-1), [initial])
-    else:
-        # Not with both in one array, of which JAX could make no gradient: it is linear in the addends alone.
-        before = [initial]
-        for block in range(blocks - 1):
-            before.append(left[-1][:, block] * before[-1] + sums[-1][:, block])
-        before = ops.stack(before, axis=1)
-    whole = [f * before + a for f, a in zip(left, sums, strict=True)]
-    return ops.reshape(ops.stack(whole, axis=2), (batch_size, blocks * steps, units))[:, :time]
+from awd_keras.backend.keras_private import DrawnSeed
+from awd_keras.backend.precision import add_bias, sum_dtype
 
 
 def cross_entropy(ids, rows):
@@ -179,14 +60,6 @@ def affine(rows, kernel, bias):
     return add_bias(rows @ kernel, bias)
 
 
-def keep_by_columns(variable):
-    """Has a matrix lie in memory column by column, if that's how the framework's LSTM reads its kernels.
-
-    Args:
-        variable: `keras.Variable`, whose values and shape stay as they are.
-    """
-
-
 def exporting(variables):
     """A context for an export, in which no gradients are kept: a loaded one knows nothing of them.
 
@@ -199,11 +72,6 @@ def exporting(variables):
 def device_name() -> str:
     """What computes: `"cpu"`, or the name of the GPU."""
     return "cpu"
-
-
-def lstm_supports_jit() -> bool:
-    """Whether XLA can compile what `lstm` runs."""
-    return True
 
 
 def map_flat(function, tensor):
@@ -260,15 +128,20 @@ def rematerialize(function, tensors):
     return keras.remat(function)(*tensors)
 
 
-def check_first_run(name):
-    """Refuses a call that draws masks or leaves a state, and is made again for the gradients of another one.
+def mask_bits(rate):
+    """How few random bits an element of a mask needs, drawing being what a mask costs.
 
-    Args:
-        name: the layer's name.
-
-    Raises:
-        RuntimeError: if that is so.
+    Returns:
+        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
+        an element is kept whose bits, an unsigned integer, reach it.
     """
+    bits = 8 if float(rate * 2**8).is_integer() else 16
+    return bits, min(round(rate * 2**bits), 2**bits - 1)
+
+
+def runs_again():
+    """Whether this call is a repetition, made for the gradients of another one: it must draw and leave nothing anew."""
+    return False
 
 
 def drop(values, keep, rate):

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
-from keras.src.utils.module_utils import tensorflow as tf  # imported when it is used, not before
+from awd_keras.backend.keras_private import DataAdapter, PyDatasetAdapter
 
 
 class InOrder(DataAdapter):
@@ -26,6 +24,8 @@ class InOrder(DataAdapter):
         return PyDatasetAdapter(self).get_jax_iterator()
 
     def get_tf_dataset(self):
+        import tensorflow as tf  # only here, as only TensorFlow asks for this
+
         # Keras's adapter would take the length of the windows from the first two, and raise at the first other one if
         # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
         signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])

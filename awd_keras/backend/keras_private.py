@@ -2,8 +2,81 @@
 
 import keras
 import numpy as np
-from keras import ops
+from keras import activations, ops
+from keras.src import backend as _backend
+
+# The loop over time, and the masks that tensors carry: the same everywhere, and not public.
+from keras.src.backend import get_keras_mask, rnn, set_keras_mask
+
+# Whether Keras only computes with values that it has been given, as within `keras.StatelessScope`, which is public.
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+# What every loss does with its values: there is no other way to its `reduction`.
+from keras.src.losses.loss import reduce_weighted_values
+
+# What Keras's savers call for what has variables of its own.
 from keras.src.saving.keras_saveable import KerasSaveable
+
+# What `fit` reads a dataset by: one that is an adapter already is read as it is, see `in_order.py`.
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+__all__ = [
+    "DataAdapter",
+    "DrawnSeed",
+    "OneStep",
+    "PyDatasetAdapter",
+    "SavedSeedGenerator",
+    "SymbolicallyBuilt",
+    "compile_config",
+    "flatten_layers",
+    "get_keras_mask",
+    "has_strategy",
+    "has_value",
+    "in_stateless_scope",
+    "keep_from_fusing",
+    "lower_is_better",
+    "lstm",
+    "quantized_logits",
+    "reduce_weighted_values",
+    "rematerializes_activations",
+    "replace_value",
+    "rnn",
+    "set_keras_mask",
+    "steps_made",
+    "table_of",
+    "torch_device",
+]
+
+
+def lstm(sequences, h, c, kernel, recurrent_kernel, bias):
+    """The LSTM of `keras.layers.LSTM` on a GPU, cuDNN, which takes kernels that are no variables here alone."""
+    functions = activations.tanh, activations.sigmoid
+    _, outputs, state = _backend.lstm(
+        sequences, h, c, None, kernel, recurrent_kernel, bias, *functions, return_sequences=True
+    )
+    return outputs, list(state)
+
+
+def torch_device():
+    """The name of the device that Keras computes on, on PyTorch: also `"meta"`, where it only asks for shapes."""
+    from keras.src.backend.torch.core import get_device
+
+    return get_device()
+
+
+def replace_value(variable, function):
+    """Has a variable's tensor be `function` of it, now, or as soon as Keras draws it."""
+    initializer = variable._initializer
+    if initializer is None:
+        variable._value.data = function(variable._value.data)
+    else:  # Keras draws the value later
+        variable._initializer = lambda *shape, **dtype: function(ops.convert_to_tensor(initializer(*shape, **dtype)))
+
+
+def has_value(variable):
+    """Whether a variable holds a value: on JAX, Keras takes it out for a step, and a step that raises leaves it so."""
+    return getattr(variable, "_value", True) is not None
 
 
 def compile_config(model):
@@ -90,3 +163,79 @@ class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
     def load(self, state):
         """Goes on from the state of another one, of any backend."""
         self.state.assign(np.asarray(state).astype(self.state.dtype))
+
+
+class DrawnSeed(keras.random.SeedGenerator):
+    """Gives the one seed that it is made of, whoever asks and wherever.
+
+    A generator that gives a seed changes its state. Inside of a function that runs on each device by itself it can't.
+
+    Args:
+        seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
+    """
+
+    def __init__(self, seed):
+        # Without a state of its own, which the layer would have in its files.
+        self.seed = seed
+        # Keras's dropout on PyTorch looks whether there is one.
+        self._initial_seed = seed
+
+    def next(self, ordered=True):
+        return self.seed
+
+
+def table_of(embedding):
+    """The variable of a built `keras.layers.Embedding`, whose public `embeddings` is a sum where there is LoRA."""
+    return embedding._embeddings
+
+
+def lower_is_better(metric):
+    """Tells `ModelCheckpoint` and `EarlyStopping` which way a metric of our own is to be read."""
+    metric._direction = "down"
+
+
+def steps_made(optimizer):
+    """The variable that counts an optimizer's steps: the public `iterations` counts updates."""
+    return optimizer._iterations
+
+
+class OneStep(keras.optimizers.Optimizer):
+    """An optimizer that makes its whole step in `_step_of_all(gradients, variables, learning_rate)`.
+
+    Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes all
+    the weights, or as many gradients, and memory is what a step of SGD waits for.
+    """
+
+    @property
+    def _model_variables(self):
+        """Those that it was built for. A list of its own would be among the variables that it saves."""
+        return self._trainable_variables
+
+    def _clip_gradients(self, grads):
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)
+
+    def _apply_weight_decay(self, variables):
+        """Leaves it to the step."""
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        self._step_of_all(grads, trainable_variables, learning_rate)
+
+    def _decay_of(self, variable):
+        """The weight decay of a variable, which `exclude_from_weight_decay` may leave out."""
+        return self.weight_decay or 0.0 if self._use_weight_decay(variable) else 0.0
+
+
+class SymbolicallyBuilt(keras.Model):
+    """A model that TensorFlow's trainer builds, on several devices, for what the first of them has.
+
+    Keras builds for the mean of what the devices have, and the mean of integers is none; on several hosts, it fails.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras has this for TensorFlow alone.
+        if iterator is not None and has_strategy(self):
+            parts = self.distribute_strategy.experimental_local_results
+            _, _, batches = next(iter(iterator))
+            data_batch = keras.tree.map_structure(lambda x: parts(x)[0], next(batches))
+            iterator = None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)

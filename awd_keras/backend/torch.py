@@ -1,4 +1,4 @@
-"""PyTorch."""
+"""What is better on PyTorch, which runs operation by operation."""
 
 import collections
 import contextlib
@@ -7,88 +7,18 @@ import math
 
 import numpy as np
 import torch
-from keras.src import activations
-from keras.src.backend.common.stateless_scope import in_stateless_scope
-from keras.src.backend.torch.core import convert_to_tensor, get_device
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
-from awd_keras.backend import generic, torch_transforms
-from awd_keras.backend.differentiable_sums import differentiable_sums
-from awd_keras.backend.mask_bits import mask_bits
-from awd_keras.backend.second_run import second_run
-from awd_keras.backend.torch_transforms import transformed, without_kernels
-
-
-def lstm(
-    sequences,
-    initial_state,
-    kernel,
-    recurrent_kernel,
-    bias,
-    *,
-    activation,
-    recurrent_activation,
-    mask=None,
-    recurrent_mask=None,
-    go_backwards=False,
-    unroll=False,
-    zero_output_for_mask=False,
-):
-    """As `generic.lstm`, through `torch.lstm`, whose gates have Keras's order (cuDNN on a GPU)."""
-    if (
-        activation is activations.tanh
-        and recurrent_activation is activations.sigmoid
-        and mask is None
-        and recurrent_mask is None
-        and not unroll
-        and not without_kernels()
-    ):
-        if sequences.shape[1] == 1:
-            # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
-            h, c = torch.lstm_cell(sequences[:, 0], initial_state, kernel.T, recurrent_kernel.T, *_biases(bias))
-            return h.unsqueeze(1), [h, c], "torch.lstm"
-        if go_backwards:
-            sequences = torch.flip(sequences, dims=[1])
-        # No copies where `keep_by_columns` has been. Others made here, as `torch.lstm` would copy once for the forward
-        # pass and once for the backward one.
-        weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *_biases(bias)]
-        outputs, h, c = torch.lstm(
-            sequences,
-            tuple(state.unsqueeze(0) for state in initial_state),
-            weights,
-            has_biases=bias is not None,
-            num_layers=1,
-            dropout=0.0,
-            train=torch.is_grad_enabled(),
-            bidirectional=False,
-            batch_first=True,
-        )
-        return outputs, [h.squeeze(0), c.squeeze(0)], "torch.lstm"
-    return generic.lstm(
-        sequences,
-        initial_state,
-        kernel,
-        recurrent_kernel,
-        bias,
-        activation=activation,
-        recurrent_activation=recurrent_activation,
-        mask=mask,
-        recurrent_mask=recurrent_mask,
-        go_backwards=go_backwards,
-        unroll=unroll,
-        zero_output_for_mask=zero_output_for_mask,
-    )
-
-
-def weighted_sums(forget, addends, initial):
-    """As `generic.weighted_sums`."""
-    run = generic.weighted_sums if transformed() else differentiable_sums
-    return run(forget, addends, initial)
+from awd_keras.backend import generic
+from awd_keras.backend.keras_private import in_stateless_scope, torch_device
+from awd_keras.backend.recurrence.torch import keep_by_columns
+from awd_keras.backend.torch_transforms import transformed
 
 
 def cross_entropy(ids, rows):
-    """As `generic.cross_entropy`, with two arrays of the logits' size at once, where PyTorch's own has four."""
+    """With two arrays of the logits' size at once, where PyTorch's own has four."""
     return generic.cross_entropy(ids, rows) if transformed() else _CrossEntropy.apply(ids.long(), rows)
 
 
@@ -113,13 +43,12 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def keep_losses(targets, logits, losses):
-    """As `generic.keep_losses`."""
     if not (targets.is_inference() or logits.is_inference()):  # whose changes aren't counted
         logits._awd_keras_losses = targets, targets._version, logits._version, losses.detach()
 
 
 def kept_losses(targets, logits):
-    """As `generic.kept_losses`; None if either has been changed in place since."""
+    """None too, if either has been changed in place since."""
     kept = getattr(logits, "_awd_keras_losses", None)
     if kept is None:
         return None
@@ -127,37 +56,14 @@ def kept_losses(targets, logits):
     return losses if of_targets is targets and versions == [targets._version, logits._version] else None
 
 
-def product(rows, kernel):
-    """As `generic.product`."""
-    return generic.product(rows, kernel)
-
-
 def affine(rows, kernel, bias):
-    """As `generic.affine`, in one pass over the results."""
+    """In one pass over the results."""
     return torch.addmm(bias, rows, kernel)
-
-
-def keep_by_columns(variable):
-    """As `generic.keep_by_columns`: a transposed view of it is what `torch.lstm` wants, and needs no copy."""
-
-    def by_columns(tensor):
-        return tensor.T.contiguous().T
-
-    initializer = variable._initializer
-    if initializer is None:
-        variable._value.data = by_columns(variable._value.data)
-    else:  # Keras draws the value later
-        variable._initializer = lambda *shape, **dtype: by_columns(convert_to_tensor(initializer(*shape, **dtype)))
-
-
-def _biases(bias):
-    """PyTorch has two bias vectors; Keras's one is their sum."""
-    return [] if bias is None else [bias, torch.zeros_like(bias)]
 
 
 @contextlib.contextmanager
 def exporting(variables):
-    """As `generic.exporting`: a program that switches gradients off for itself, to assign a state, can't be loaded.
+    """A program that switches gradients off for itself, to assign a state, can't be loaded.
 
     And PyTorch warns of weights that don't lie row by row.
     """
@@ -173,26 +79,16 @@ def exporting(variables):
 
 
 def device_name() -> str:
-    """As `generic.device_name`."""
-    return torch.cuda.get_device_name() if get_device().startswith("cuda") else get_device()
-
-
-def lstm_supports_jit() -> bool:
-    """As `generic.lstm_supports_jit`."""
-    return True
-
-
-def map_flat(function, tensor):
-    """As `generic.map_flat`: there are no ragged tensors."""
-    return function(tensor)
+    device = torch_device()
+    return torch.cuda.get_device_name() if device.startswith("cuda") else device
 
 
 def keep_mask(shape, rate, seed):
-    """As `generic.keep_mask`, from as few random bits as `mask_bits` says."""
-    device = get_device()
+    """From as few random bits as `mask_bits` says."""
+    device = torch_device()
     if device == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
-    with torch_transforms.untransformed():
+    with untransformed():
         return _keep_mask(shape, rate, seed, device)
 
 
@@ -202,7 +98,7 @@ def _keep_mask(shape, rate, seed, device):
     state = [int(part) & 0xFFFFFFFF for part in seed]
     mixed = int(np.random.SeedSequence(state).generate_state(1)[0])
     generator = torch.Generator(device=device).manual_seed(mixed)
-    bits, threshold = mask_bits(rate)
+    bits, threshold = generic.mask_bits(rate)
     count = math.prod(shape)
     words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
@@ -213,39 +109,29 @@ def _keep_mask(shape, rate, seed, device):
 
 
 def locked_dropout(inputs, rate, seed):
-    """As `generic.locked_dropout`."""
     if not transformed():
         return generic.locked_dropout(inputs, rate, seed)
     batch_size, _, features = inputs.shape
-    with torch_transforms.untransformed():
+    with untransformed():
         factors = torch.ones((batch_size, 1, features), dtype=inputs.dtype, device=inputs.device)
         factors = generic.locked_dropout(factors, rate, seed)
     return inputs * factors
 
 
 def untransformed():
-    """As `generic.untransformed`."""
-    return torch_transforms.untransformed()
+    # PyTorch has no public way around what runs.
+    return temporarily_clear_interpreter_stack()
 
 
 def can_assign(values):
-    """As `generic.can_assign`."""
     return not transformed()
 
 
-def rematerialize(function, tensors):
-    """As `generic.rematerialize`."""
-    return generic.rematerialize(function, tensors)
-
-
-def check_first_run(name):
-    """As `generic.check_first_run`."""
-    if torch._C._current_graph_task_id() != -1 and not in_stateless_scope():
-        raise second_run(name)
+def runs_again():
+    return torch._C._current_graph_task_id() != -1 and not in_stateless_scope()
 
 
 def drop(values, keep, rate):
-    """As `generic.drop`."""
     return generic.drop(values, keep, rate) if transformed() else _Drop.apply(values, keep, 1 / (1 - rate))
 
 
@@ -270,14 +156,13 @@ class _Drop(torch.autograd.Function):
 
 @torch.no_grad()
 def global_norm(gradients):
-    """As `generic.global_norm`."""
     dtype = functools.reduce(torch.promote_types, (g.dtype for g in gradients), torch.float32)
     return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g, dtype=dtype) for g in gradients]))
 
 
 @torch.no_grad()
 def descend(variables, gradients, learning_rate, scale, decays, finite):
-    """As `generic.descend`, by the one pass over the weights that PyTorch has for a step with a loss scale."""
+    """By the one pass over the weights that PyTorch has for a step with a loss scale."""
     groups = collections.defaultdict(list)
     for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
         if gradient.stride() != variable.value.stride():  # which PyTorch's pass takes for granted
@@ -303,7 +188,6 @@ def descend(variables, gradients, learning_rate, scale, decays, finite):
 
 @torch.no_grad()
 def average(averages, variables, share):
-    """As `generic.average`."""
     on_cpu = share.device.type == "cpu"
     if on_cpu and share == 0:
         return
@@ -312,13 +196,3 @@ def average(averages, variables, share):
         new = variable.value.to(mean.dtype)
         # To look at the share would wait for a GPU, where a pass costs nothing; and 0 of something infinite is NaN.
         mean.lerp_(new if on_cpu else torch.where(share > 0, new, mean), share.to(mean.dtype))
-
-
-def jit_compile():
-    """As `generic.jit_compile`: eager, as Keras has it."""
-    return "auto"
-
-
-def compiles_each_length(jit_compile):
-    """As `generic.compiles_each_length`."""
-    return False

@@ -1,7 +1,6 @@
 """PyTorch's transforms of functions: `torch.func`, `torch.vmap`, and differentiation in forward mode."""
 
 import torch
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 
 # PyTorch has no public question for what runs, nor a way around it.
@@ -17,8 +16,3 @@ def transformed():
 def without_kernels():
     """Whether a transform runs that PyTorch's LSTM kernels have no rule for: all but gradients."""
     return forward_ad._current_level >= 0 or any(each.key() != _GRAD for each in _interpreters() or ())
-
-
-def untransformed():
-    """A context in which no transform runs: what is drawn in it is drawn once, whatever it is drawn for."""
-    return temporarily_clear_interpreter_stack()

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras.backend.keras_private import flatten_layers
 from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
 from awd_keras.callbacks.passes import Passes
 from awd_keras.checks import check_boolean
@@ -122,8 +123,7 @@ class CatchNonFinite(keras.callbacks.Callback):
         else:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
-        # Keras has no public walk over layers in layers.
-        for layer in self.model._flatten_layers():
+        for layer in flatten_layers(self.model):
             state = getattr(layer, "training_state", None) or ()
             if not all(map(_is_finite, state)):
                 layer.reset_training_state()

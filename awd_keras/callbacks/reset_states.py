@@ -4,6 +4,7 @@ from collections.abc import Sized
 
 import keras
 
+from awd_keras.backend.keras_private import flatten_layers
 from awd_keras.callbacks.passes import Passes
 
 
@@ -59,7 +60,6 @@ class ResetStates(keras.callbacks.Callback):
         self._reset("reset_inference_state")
 
     def _reset(self, method):
-        # Keras has no public walk over layers in layers.
-        for layer in self.model._flatten_layers():
+        for layer in flatten_layers(self.model):
             if hasattr(layer, method):
                 getattr(layer, method)()

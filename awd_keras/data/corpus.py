@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from awd_keras.data.corpus_cache import CorpusCache
+from awd_keras.data.corpus_cache import CorpusCache, pieces
 from awd_keras.data.first_ids import FirstIds
 from awd_keras.data.vocabulary import Vocabulary
 
 SPLITS = ("train", "valid", "test")
-# Ids that are worked on in one go.
-_PIECE = 2**20
 
 
 class Corpus:
@@ -142,14 +140,14 @@ class Corpus:
     @property
     def unknown_tokens(self) -> dict[str, int]:
         """How many tokens of each split are `<unk>`."""
-        return {split: sum(map(self.vocabulary.count_unknown, _pieces(getattr(self, split)))) for split in SPLITS}
+        return {split: sum(map(self.vocabulary.count_unknown, pieces(getattr(self, split)))) for split in SPLITS}
 
     @property
     def words_seen_once(self) -> int:
         """How many words of the vocabulary come once in the three splits together."""
         counts = np.zeros(len(self.vocabulary), "int64")
         for split in SPLITS:
-            for piece in _pieces(getattr(self, split)):
+            for piece in pieces(getattr(self, split)):
                 counts += np.bincount(piece, minlength=len(counts))
         return int(np.count_nonzero(counts == 1))
 
@@ -160,13 +158,9 @@ class Corpus:
         for split in SPLITS:
             ids = getattr(self, split)
             checksum.update(b"\n%d\n" % len(ids))
-            for piece in _pieces(ids):
+            for piece in pieces(ids):
                 checksum.update(np.asarray(piece, "<i4").tobytes())
         return checksum.hexdigest()
-
-
-def _pieces(ids):
-    return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
 
 
 def encode_file(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:

@@ -16,7 +16,7 @@ from awd_keras.data.first_ids import FirstIds
 from awd_keras.data.vocabulary import Vocabulary
 from awd_keras.write_whole import write_whole
 
-# Ids that are written in one go.
+# Ids that are worked on in one go.
 _PIECE = 2**20
 # Changes with the way in which a text is read, so that no older ids are taken: 2 knows byte-order marks and CR.
 _READING = 2
@@ -100,18 +100,23 @@ def _watched(first, path, bar) -> Iterator[np.ndarray]:
             before = file.tell()
 
 
-def _keep(pieces, folder):
+def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
+    """An array of ids, which may be larger than memory, piece by piece."""
+    return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
+
+
+def _keep(read, folder):
     """All pieces one after the other, in a file without a name, which is gone when the array is."""
     with tempfile.TemporaryFile(dir=folder) as file:
-        for ids in pieces:
+        for ids in read:
             ids.tofile(file)
         return np.memmap(file, "int32", mode="r")
 
 
 def _write_ids(path, *, final, ids):
     with path.open("wb") as file:
-        for start in range(0, len(ids), _PIECE):
-            final[ids[start : start + _PIECE]].astype("<i4").tofile(file)
+        for piece in pieces(ids):
+            final[piece].astype("<i4").tofile(file)
 
 
 def _rename(beside, folder):

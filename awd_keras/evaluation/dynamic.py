@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras.backend.programs import gradients
-from awd_keras.checks import check_not_negative, check_positive_integer
+from awd_keras.checks import check_not_negative, check_positive, check_positive_integer
 from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.evaluation.perplexity import Score, count_unknown
 from awd_keras.evaluation.reading import check_tokens
@@ -80,9 +80,7 @@ def dynamic_perplexity(
     check_not_negative("learning_rate", learning_rate)
     check_not_negative("decay", decay)
     check_positive_integer("bptt", bptt)
-    check_not_negative("epsilon", epsilon)
-    if epsilon == 0:
-        raise ValueError(f"Argument `epsilon` must be a positive number. Received: epsilon={epsilon!r}")
+    check_positive("epsilon", epsilon)
     _check_rms(rms, model)
     dataset = BPTTDataset(tokens, 1, bptt=bptt, variable=False)
     start = time.perf_counter()

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from awd_keras.inference import begin_rows, begin_text, logits_of, run
+from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, run
 
 # The words of a prompt that are read at a time: few numbers, as there may be a program for each. The last is the step
 # that writes.
@@ -38,8 +38,7 @@ def read_prompts(model, ids):
 
 def next_logits(model, ids):
     """The logits (rows, vocabulary) of the words after these ids, (rows, time)."""
-    outputs = model(ids, training=False)
-    return (outputs[0] if isinstance(outputs, (list, tuple)) else outputs)[:, -1]
+    return first_of(model(ids, training=False))[:, -1]
 
 
 def _windows(start, end):

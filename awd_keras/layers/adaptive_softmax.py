@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_floats, check_integers, check_positive_integer, check_shape
+from awd_keras.checks import check_integers, check_positive_integer, check_shape
 from awd_keras.deferred_logits import rows_at_a_time
+from awd_keras.layers.reversible import Reversible
 
 # Tokens of a cluster after the first that are taken at a time. Where programs have fixed shapes, as on JAX, so many are
 # computed for any part of that, and products of fewer rows are slow.
@@ -17,7 +18,7 @@ ROWS = 128
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AdaptiveSoftmax(keras.layers.Layer):
+class AdaptiveSoftmax(Reversible):
     """Adaptive softmax with tied tables: an embedding that, called in reverse, gives log-probabilities.
 
     The words, whose ids must be in the order of falling frequency as those of `Vocabulary.from_words` are, fall into
@@ -125,7 +126,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return backend.map_flat(self.log_prob if reverse else self._embedded, inputs)
 
     def _embedded(self, inputs):
-        check_integers("inputs", inputs)
+        self._check_ids(inputs)
         ids = ops.cast(inputs, "int32")
         embedded = self._looked_up(0, ids)
         for index, (low, _) in enumerate(self._bounds[1:], start=1):
@@ -202,9 +203,11 @@ class AdaptiveSoftmax(keras.layers.Layer):
         embedded = ops.take(self.tables[index], ops.clip(ids - low, 0, high - low - 1), axis=0)
         return ops.cast(embedded, self.compute_dtype)
 
-    def _check_states(self, inputs):
-        check_floats("inputs", inputs)
-        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
+    def _check_ids(self, inputs):
+        check_integers("inputs", inputs)
+
+    def _words_dtype(self):
+        return backend.sum_dtype(self.compute_dtype)
 
     def _rows(self, inputs):
         self._check_states(inputs)
@@ -231,20 +234,6 @@ class AdaptiveSoftmax(keras.layers.Layer):
         return backend.linear_cross_entropy(
             ids, weights, rows, table, bias, min(chunk, ROWS) if index else chunk, count
         )
-
-    def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> tuple:
-        return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
-
-    def compute_output_spec(self, inputs: Any, reverse: bool = False) -> keras.KerasTensor:
-        # As in a call, of the flat values where they are ragged.
-        flat = keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
-        if reverse:
-            self._check_states(flat)
-        else:
-            check_integers("inputs", flat)
-        shape = self.compute_output_shape(inputs.shape, reverse=reverse)
-        dtype = backend.sum_dtype(self.compute_dtype) if reverse else self.compute_dtype
-        return keras.KerasTensor(shape, dtype=dtype, ragged=getattr(inputs, "ragged", False))
 
     def get_config(self) -> dict:
         return {

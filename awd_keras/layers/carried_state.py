@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.layers.rematerialized import check_first_run
 
 
 class CarriesState(keras.layers.Layer):
@@ -66,7 +67,7 @@ class CarriesState(keras.layers.Layer):
         Raises:
             ValueError: inside of a transform of functions, which a state can't leave.
         """
-        backend.check_first_run(self.name)
+        check_first_run(self)
         if not backend.can_assign(state):
             raise ValueError(
                 "A layer with `stateful=True` can't leave its state behind inside of a transform of functions (jvp, "

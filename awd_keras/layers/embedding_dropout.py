@@ -11,20 +11,19 @@ from awd_keras.backend import devices, keras_private
 from awd_keras.checks import (
     check_boolean,
     check_float_dtype,
-    check_floats,
     check_positive,
     check_positive_integer,
     check_rate,
     check_seed,
     check_shape,
 )
-from awd_keras.layers.next_seed import next_seed
 from awd_keras.layers.rematerialized import Rematerialized
-from awd_keras.layers.seed_state import load_seed_state
+from awd_keras.layers.reversible import Reversible
+from awd_keras.layers.seed_state import load_seed_state, next_seed
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
+class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedding):
     """Embedding with dropout on rows of the table; called in reverse, the tied output projection.
 
     In training, every row (word) of the table is dropped with probability `rate`, drawn once a call, and the kept rows
@@ -134,7 +133,7 @@ class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
         table = np.asarray(weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights)
         check_shape("weights", table, (self.input_dim, self.output_dim))
         self.build()
-        self._embeddings.assign(table)
+        keras_private.table_of(self).assign(table)
 
     def build(self, input_shape: Any = None) -> None:
         if self.built:
@@ -174,10 +173,6 @@ class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
                 f"Received: dtype={dtype}"
             )
 
-    def _check_states(self, inputs):
-        check_floats("inputs", inputs)
-        check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
-
     def quantized_call(self, *args, **kwargs):
         # Keras's has no dropout and no bias; it is called below.
         return self.call(*args, **kwargs)
@@ -199,7 +194,7 @@ class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
 
     def _logits(self, inputs):
         self._check_states(inputs)
-        dtype = self._logits_dtype()
+        dtype = self._words_dtype()
         # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))
         bias = None if self.bias is None else ops.convert_to_tensor(self.bias, dtype=dtype)
@@ -216,26 +211,13 @@ class EmbeddingDropout(Rematerialized, keras.layers.ReversibleEmbedding):
             logits = ops.multiply(ops.tanh(ops.divide(logits, self.logit_soft_cap)), self.logit_soft_cap)
         return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
 
-    def _logits_dtype(self):
+    def _words_dtype(self):
         return self.reverse_dtype or self.compute_dtype
 
     def compute_mask(self, inputs, mask=None):
         if "float" in keras.backend.standardize_dtype(inputs.dtype) and inputs.shape[-1] in (None, self.output_dim):
             return mask  # A reverse call's.
         return ops.not_equal(inputs, 0) if self.mask_zero else None
-
-    def compute_output_shape(self, input_shape, reverse=False):
-        return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
-
-    def compute_output_spec(self, inputs, reverse=False, training=False):
-        # As in a call, of the flat values where they are ragged.
-        flat = keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
-        (self._check_states if reverse else self._check_ids)(flat)
-        return keras.KerasTensor(
-            self.compute_output_shape(inputs.shape, reverse=reverse),
-            dtype=self._logits_dtype() if reverse else self.compute_dtype,
-            ragged=getattr(inputs, "ragged", False),
-        )
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
         """As `keras.layers.ReversibleEmbedding.quantize`, to `"int8"` or `"int4"`; the bias stays what it is."""

@@ -24,6 +24,21 @@ class Rematerialized(keras.layers.Layer):
         return lambda *args, **kwargs: _run(self, layer_call, args, kwargs)
 
 
+def check_first_run(layer):
+    """Refuses a call that draws masks or leaves a state, and is made again for the gradients of another one.
+
+    Raises:
+        RuntimeError: if that is so.
+    """
+    if backend.runs_again():
+        raise RuntimeError(
+            f"Layer {layer.name!r} draws masks or carries a state, and was called again to rematerialize what it is "
+            "part of: the second call's masks and state would be others. Leave what holds the layer out of it, and "
+            "have the layer itself rematerialized: build the model outside of `keras.RematScope`, and its layers "
+            "inside."
+        )
+
+
 def _run(layer, call, args, kwargs):
     leaves = keras.tree.flatten((args, kwargs))
     numbers = [number for number, leaf in enumerate(leaves) if _is_float_tensor(leaf)]
@@ -47,7 +62,7 @@ def _run(layer, call, args, kwargs):
     outputs, (after, masks) = backend.rematerialize(run, tensors)
     for variable, old, new in zip(others, before, after, strict=True):
         if new is not old:
-            backend.check_first_run(layer.name)
+            check_first_run(layer)
             variable.assign(new)
     for output, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
         if mask is not None:

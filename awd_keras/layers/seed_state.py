@@ -1,6 +1,18 @@
-"""Where the draws of a layer's masks had got to, in files of before: among the layer's own variables."""
+"""The seeds of a layer's masks, and where their draws had got to in files of before."""
 
+from awd_keras import backend
+from awd_keras.backend import devices
+from awd_keras.layers.rematerialized import check_first_run
+
+# Among the layer's own variables.
 _NAME = "seed_state"
+
+
+def next_seed(layer):
+    """A seed that this layer hasn't drawn with yet, of this device's own."""
+    check_first_run(layer)
+    with backend.untransformed():
+        return devices.own_seed(layer.seed_generator.next())
 
 
 def load_seed_state(layer, store):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.backend.keras_private import lower_is_better
 from awd_keras.cross_entropy import check_targets, cross_entropy
 
 
@@ -35,8 +36,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
 
     def __init__(self, name: str = "cross_entropy", dtype: keras.DTypePolicy | str | None = None):
         super().__init__(name=name, dtype=dtype)
-        # What Keras's metrics tell ModelCheckpoint and EarlyStopping: lower is better.
-        self._direction = "down"
+        lower_is_better(self)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a window.

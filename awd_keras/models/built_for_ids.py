@@ -5,16 +5,16 @@ from typing import Any
 
 import keras
 
-from awd_keras.backend.keras_private import flatten_layers, has_strategy
+from awd_keras.backend.keras_private import SymbolicallyBuilt, has_strategy
+from awd_keras.inference import most_rows
 
 
-class BuiltForIds(keras.Model):
+class BuiltForIds(SymbolicallyBuilt):
     """A `keras.Model` of ids and targets that are ids.
 
     On TensorFlow, Keras builds a model within the compiled step, where the size of a batch isn't known as soon as two
-    batches differ, the last one for example. On several devices, it builds for the mean of what the devices have, and
-    the mean of integers is none; on several hosts, it fails. Here it is built for the first batch, on several devices
-    for what the first of them has.
+    batches differ, the last one for example. Here it is built for the first batch, on several devices for what the
+    first of them has.
     """
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -50,22 +50,12 @@ class BuiltForIds(keras.Model):
 
     def _check_batch_size(self, rows):
         # Before the layers do: in TensorFlow's compiled code, no size is known, and the error names none.
-        states = [variable for layer in flatten_layers(self) for variable in getattr(layer, "states", None) or ()]
-        most = min((variable.shape[0] for variable in states), default=rows)
-        if rows > most:
+        most = most_rows(self)
+        if most is not None and rows > most:
             raise ValueError(
                 f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model "
                 f"for its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
             )
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras has this for TensorFlow alone.
-        if iterator is not None and self._distribute_strategy is not None:
-            parts = self._distribute_strategy.experimental_local_results
-            _, _, batches = next(iter(iterator))
-            data_batch = keras.tree.map_structure(lambda x: parts(x)[0], next(batches))
-            iterator = None
-        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
 
 def _first_batch(data):

@@ -13,6 +13,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend import devices
+from awd_keras.backend.keras_private import OneStep, has_value, steps_made
 from awd_keras.checks import check_not_negative, check_positive_integer
 
 # Too short a mantissa to hold a mean of many iterates.
@@ -23,7 +24,7 @@ _ITERATE = "iterate_"
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class NTASGD(keras.optimizers.Optimizer):
+class NTASGD(OneStep):
     """Non-monotonically triggered averaged stochastic gradient descent, NT-ASGD.
 
     The step, for the gradient `g` of the loss with all its penalties:
@@ -169,7 +170,7 @@ class NTASGD(keras.optimizers.Optimizer):
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
         self._check_built("apply")
-        variables = trainable_variables or self._trainable_variables
+        variables = trainable_variables or self._model_variables
         if len(grads) == len(variables):
             # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
             # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
@@ -180,22 +181,13 @@ class NTASGD(keras.optimizers.Optimizer):
         super().apply(grads, trainable_variables)
         self._update_averages(ops.equal(skipped, self._num_skipped))
 
-    # Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes
-    # all the weights, or as many gradients, and memory is what a step of SGD waits for. So all is done in the last.
-
-    def _clip_gradients(self, grads):
-        return grads if self.global_clipnorm else super()._clip_gradients(grads)
-
-    def _apply_weight_decay(self, variables):
-        """Leaves it to the update."""
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+    def _step_of_all(self, grads, trainable_variables, learning_rate):
         norm = backend.global_norm(grads)
         finite = ops.isfinite(norm)
         scale = ops.ones_like(norm)
         if self.global_clipnorm:
             scale = ops.divide(self.global_clipnorm, ops.maximum(norm, self.global_clipnorm))
-        decays = [self.weight_decay or 0.0 if self._use_weight_decay(v) else 0.0 for v in trainable_variables]
+        decays = [self._decay_of(variable) for variable in trainable_variables]
         learning_rate = ops.convert_to_tensor(learning_rate)
         steps = list(zip(trainable_variables, grads, decays, strict=True))
         for variables, gradients, own_decays, factor in _by_dtype(steps, scale):
@@ -209,12 +201,12 @@ class NTASGD(keras.optimizers.Optimizer):
         averages = ops.logical_and(ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0))
         averages = ops.logical_and(averages, stepped)
         if self.gradient_accumulation_steps:
-            updated = ops.equal(ops.mod(self._iterations, self.gradient_accumulation_steps), 0)
+            updated = ops.equal(ops.mod(steps_made(self), self.gradient_accumulation_steps), 0)
             averages = ops.logical_and(averages, updated)
         count = ops.add(self._num_averaged, ops.cast(averages, self._num_averaged.dtype))
         self._num_averaged.assign(count)
         share = ops.divide(ops.cast(averages, "float32"), ops.cast(ops.maximum(count, 1), "float32"))
-        backend.average(self._averages, self._trainable_variables, share)
+        backend.average(self._averages, self._model_variables, share)
 
     def update_trigger(self, measure: float) -> bool:
         """Takes a validation measure, lower being better, and starts averaging if it's time to.
@@ -251,7 +243,7 @@ class NTASGD(keras.optimizers.Optimizer):
         self._check_built("start_averaging")
         if self.averaging:
             return
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+        for variable, average in zip(self._model_variables, self._averages, strict=True):
             _copy(variable, average)
         self._num_averaged.assign(1)
 
@@ -278,10 +270,10 @@ class NTASGD(keras.optimizers.Optimizer):
         """
         if not self.averaging or self.averages_in_model:
             return
-        self._iterates = [ops.stop_gradient(ops.copy(variable)) for variable in self._trainable_variables]
-        for variable, average in zip(self._trainable_variables, self._averages, strict=True):
+        self._iterates = [ops.stop_gradient(ops.copy(variable)) for variable in self._model_variables]
+        for variable, average in zip(self._model_variables, self._averages, strict=True):
             _copy(average, variable)
-        self._averages_put_in_at.assign(ops.add(self._iterations, 1))
+        self._averages_put_in_at.assign(ops.add(steps_made(self), 1))
 
     def use_iterates(self) -> None:
         """Puts the raw iterate back in the model. Does nothing if it is there already.
@@ -292,7 +284,7 @@ class NTASGD(keras.optimizers.Optimizer):
             return
         self._warn_if_averages_were_trained()
         if self._iterates:
-            for variable, iterate in zip(self._trainable_variables, self._iterates, strict=True):
+            for variable, iterate in zip(self._model_variables, self._iterates, strict=True):
                 variable.assign(iterate)  # whose buffer is the variable's alone from here on
         else:
             warnings.warn(
@@ -308,7 +300,7 @@ class NTASGD(keras.optimizers.Optimizer):
         """Called by Keras at the end of `fit`."""
         super().finalize_variable_values(var_list)
         # On JAX, Keras has taken the values out of the variables if it's a step that raised.
-        if getattr(self._averages_put_in_at, "_value", True) is not None and self.averages_in_model:
+        if has_value(self._averages_put_in_at) and self.averages_in_model:
             self._warn_if_averages_were_trained()
 
     def save_own_variables(self, store):
@@ -345,7 +337,7 @@ class NTASGD(keras.optimizers.Optimizer):
 
     def _warn_if_averages_were_trained(self):
         put_in_at = ops.convert_to_numpy(self._averages_put_in_at)
-        if int(ops.convert_to_numpy(self._iterations)) + 1 != int(put_in_at):
+        if int(ops.convert_to_numpy(steps_made(self))) + 1 != int(put_in_at):
             warnings.warn(
                 "The model was trained while it held averaged weights, so that this training "
                 "didn't go on from the raw iterate and isn't averaged. Train with the callback "

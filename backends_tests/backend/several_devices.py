@@ -296,11 +296,12 @@ def split(path):
             found[name]["dropped_gradients"] = [g.tolist() for g in dropped_gradients(slice(None))]
             own = 8 // distribution.num_model_replicas
         # Each device's alone, with the masks that it draws.
+        own_seed = devices.own_seed
         alone = []
         for number in range(8 // own):
             devices.own_seed = lambda seed, number=number: jax.random.fold_in(seed, number)
             alone.append(dropped_gradients(slice(number * own, (number + 1) * own)))
-        devices.own_seed = devices.framework.own_seed
+        devices.own_seed = own_seed
         found[name]["gradients_alone"] = [np.array(g).tolist() for g in zip(*alone, strict=True)]
     Path(path).write_text(json.dumps(found), encoding="utf-8")
 
@@ -315,10 +316,12 @@ def main(command, *arguments):
         run, found = arguments
         resume(run, "all" if BACKEND != "torch" else DEVICES[BACKEND], found)
         if BACKEND == "torch":
+            from awd_keras.backend.devices import torch as engine
+
             # Each number in turn, as processes take long to start.
             drawn = []
             for number in range(DEVICES[BACKEND]):
-                devices.framework.process = devices.process = lambda number=number: (number, DEVICES[BACKEND])
+                engine.process = devices.process = lambda number=number: (number, DEVICES[BACKEND])
                 drawn.append(draw())
             drawn = np.concatenate(drawn)
         else:

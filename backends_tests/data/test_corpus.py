@@ -112,7 +112,7 @@ def test_one_file(directory):
 
 @pytest.mark.parametrize("piece", [2, 2**20])
 def test_counts(directory, monkeypatch, piece):
-    monkeypatch.setattr("awd_keras.data.corpus._PIECE", piece)
+    monkeypatch.setattr("awd_keras.data.corpus_cache._PIECE", piece)
     corpus = Corpus.from_directory(directory)
     assert corpus.unknown_tokens == {"train": 0, "valid": 0, "test": 0}
     # "sat", "dog" and "bird"

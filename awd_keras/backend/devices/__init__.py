@@ -1,23 +1,18 @@
-"""Several devices, by each framework's own engine: all that differs, under the same few names in each file."""
+"""Several devices, by each framework's own engine."""
 
-import importlib
+from awd_keras.backend.of_framework import of_framework
 
-import keras
+_framework = of_framework(__name__)
 
-_name = keras.config.backend()
-framework = importlib.import_module(
-    f"awd_keras.backend.devices.{_name if _name in ('jax', 'tensorflow', 'torch') else 'generic'}"
-)
-
-add_gradients = framework.add_gradients
-average_values = framework.average_values
-count_devices = framework.count_devices
-own_rows = framework.own_rows
-own_seed = framework.own_seed
-process = framework.process
-replicate = framework.replicate
-run_on = framework.run_on
-splits_variables = framework.splits_variables
+add_gradients = _framework.add_gradients
+average_values = _framework.average_values
+count_devices = _framework.count_devices
+own_rows = _framework.own_rows
+own_seed = _framework.own_seed
+process = _framework.process
+replicate = _framework.replicate
+run_on = _framework.run_on
+splits_variables = _framework.splits_variables
 
 __all__ = [
     "add_gradients",

@@ -1,4 +1,7 @@
-"""JAX: `keras.distribution`. One program, whose arrays are spread over the devices."""
+"""JAX: `keras.distribution`. One program, whose arrays are spread over the devices, and even over processes.
+
+XLA adds the gradients. Masks of rows are drawn once, of which each device has its own.
+"""
 
 import jax
 import keras
@@ -17,7 +20,6 @@ class _Rows(keras.distribution.DataParallel):
 
 
 def count_devices(devices):
-    """As `generic.count_devices`."""
     available = len(keras.distribution.list_devices())
     if devices == "all":
         return available
@@ -27,7 +29,6 @@ def count_devices(devices):
 
 
 def run_on(devices, function, *arguments):
-    """As `generic.run_on`."""
     if count_devices(devices) == 1:
         return function(*arguments)
     with _Rows(devices=keras.distribution.list_devices()[:devices]).scope():
@@ -35,32 +36,11 @@ def run_on(devices, function, *arguments):
 
 
 def process():
-    """As `generic.process`."""
     return jax.process_index(), jax.process_count()
 
 
-def replicate(model):
-    """As `generic.replicate`: the program is one over all processes, and XLA adds the gradients."""
-
-
-def average_values(variables):
-    """As `generic.average_values`: all processes have the same."""
-
-
-def add_gradients(gradients):
-    """As `generic.add_gradients`: XLA has done it."""
-    return generic.add_gradients(gradients)
-
-
-def own_seed(seed):
-    """As `generic.own_seed`: the program is one, and masks of rows are drawn once, of which each device has its own."""
-    return generic.own_seed(seed)
-
-
 def own_rows(function, batch, shared, seeds):
-    """As `generic.own_rows`.
-
-    Left to itself, XLA splits what it can, and a loop over time isn't among it: every device would get all rows, and
+    """Left to itself, XLA splits what it can, and a loop over time isn't among it: every device would get all rows, and
     compute all of them. And it would draw one mask of the weights for all devices.
     """
     distribution = keras.distribution.distribution()
@@ -85,5 +65,4 @@ def own_rows(function, batch, shared, seeds):
 
 
 def splits_variables():
-    """As `generic.splits_variables`."""
     return True

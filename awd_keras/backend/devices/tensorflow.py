@@ -1,17 +1,17 @@
-"""TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable."""
+"""TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable, and never sees others' rows.
+
+TensorFlow splits what is given to several hosts by itself, and to read a metric is to add what all devices have.
+"""
 
 import functools
 
 import tensorflow as tf
-
-from awd_keras.backend.devices import generic
 
 # Far apart: seeds of neighbouring devices mustn't be those of neighbouring layers or steps.
 _STRIDE = 1640531527
 
 
 def count_devices(devices):
-    """As `generic.count_devices`."""
     available = len(_devices())
     if devices == "all":
         return available
@@ -21,7 +21,6 @@ def count_devices(devices):
 
 
 def run_on(devices, function, *arguments):
-    """As `generic.run_on`."""
     if count_devices(devices) == 1:
         return function(*arguments)
     with tf.distribute.MirroredStrategy(_devices()[:devices]).scope():
@@ -33,13 +32,8 @@ def _devices():
     return [device.name for device in devices]
 
 
-def process():
-    """As `generic.process`: TensorFlow splits what is given to several hosts by itself."""
-    return 0, 1
-
-
 def replicate(model):
-    """As `generic.replicate`: the variables are copies from the beginning, and the optimizer adds the gradients.
+    """The variables are copies from the beginning, and the optimizer adds the gradients.
 
     Raises:
         ValueError: if the optimizer accumulates gradients on several devices: what Keras does then fails in TensorFlow.
@@ -67,12 +61,8 @@ def replicate(model):
     object.__setattr__(model, "compute_metrics", computed)
 
 
-def average_values(variables):
-    """As `generic.average_values`: to read a metric is to add what all devices have."""
-
-
 def add_gradients(gradients):
-    """As `generic.add_gradients`; Keras's optimizers do it too late, after they have clipped."""
+    """Keras's optimizers do it too late, after they have clipped."""
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return gradients
@@ -81,19 +71,8 @@ def add_gradients(gradients):
 
 
 def own_seed(seed):
-    """As `generic.own_seed`."""
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return seed
     number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
     return seed + tf.stack([number * _STRIDE, tf.zeros_like(number)])
-
-
-def own_rows(function, batch, shared, seeds):
-    """As `generic.own_rows`: a device never sees the others'."""
-    return generic.own_rows(function, batch, shared, seeds)
-
-
-def splits_variables():
-    """As `generic.splits_variables`: Keras takes a distribution, and does nothing with it."""
-    return False

@@ -14,11 +14,9 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from awd_keras.backend.devices import generic
-
 
 def count_devices(devices):
-    """As `generic.count_devices`. A processor is one device, and can be shared by as many processes as one likes."""
+    """A processor is one device, and can be shared by as many processes as one likes."""
     if not torch.cuda.is_available():
         return 1 if devices == "all" else devices
     available = torch.cuda.device_count()
@@ -30,7 +28,7 @@ def count_devices(devices):
 
 
 def run_on(devices, function, *arguments):
-    """As `generic.run_on`, by what `torchrun` runs."""
+    """By what `torchrun` runs."""
     if count_devices(devices) == 1:
         return function(*arguments)
     # Only here, as it takes longer to import than a small model to build.
@@ -110,7 +108,6 @@ def _reason(rank, failure, devices):
 
 
 def process():
-    """As `generic.process`."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
@@ -124,7 +121,7 @@ class _Forward(torch.nn.Module):
 
 
 def replicate(model):
-    """As `generic.replicate`.
+    """By `DistributedDataParallel`, which adds the gradients.
 
     Keras's training step calls the model itself, not what `DistributedDataParallel` makes of it. So what the model's
     own call calls is replaced.
@@ -143,7 +140,6 @@ def replicate(model):
 
 @torch.no_grad()
 def average_values(variables):
-    """As `generic.average_values`."""
     count = process()[1]
     if count > 1:
         for variable in variables:
@@ -151,26 +147,10 @@ def average_values(variables):
             variable.value.div_(count)
 
 
-def add_gradients(gradients):
-    """As `generic.add_gradients`: `replicate` has seen to it."""
-    return gradients
-
-
 def own_seed(seed):
-    """As `generic.own_seed`."""
     rank = process()[0]
     if rank == 0 or seed.device.type == "meta":
         return seed
     first, count = seed.tolist()
     first = np.random.SeedSequence([first & 0xFFFFFFFF, rank]).generate_state(1)[0] >> 1
     return torch.tensor([int(first), count], dtype=seed.dtype, device=seed.device)
-
-
-def own_rows(function, batch, shared, seeds):
-    """As `generic.own_rows`: a device never sees the others'."""
-    return generic.own_rows(function, batch, shared, seeds)
-
-
-def splits_variables():
-    """As `generic.splits_variables`."""
-    return False

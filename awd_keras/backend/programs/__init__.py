@@ -1,15 +1,10 @@
-"""What is compiled with a model's variables: all that differs between frameworks, under the same names in each file."""
+"""What is compiled with a model's variables."""
 
-import importlib
+from awd_keras.backend.of_framework import of_framework
 
-import keras
+_framework = of_framework(__name__)
 
-_name = keras.config.backend()
-framework = importlib.import_module(
-    f"awd_keras.backend.programs.{_name if _name in ('jax', 'tensorflow', 'torch') else 'generic'}"
-)
-
-gradients = framework.gradients
-program = framework.program
+gradients = _framework.gradients
+program = _framework.program
 
 __all__ = ["gradients", "program"]

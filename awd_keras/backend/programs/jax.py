@@ -5,7 +5,7 @@ import keras
 
 
 def program(function, model):
-    """As `generic.program`: what the variables hold goes in, and what has been assigned to them comes out."""
+    """What the variables hold goes in, and what has been assigned to them comes out."""
 
     @jax.jit
     def compiled(values, arguments):
@@ -28,7 +28,6 @@ def program(function, model):
 
 
 def gradients(loss, model):
-    """As `generic.gradients`."""
     trainable = model.trainable_variables
     places = {id(variable) for variable in trainable}
     others = [variable for variable in model.variables if id(variable) not in places]

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def program(function, model):
-    """As `generic.program`: a graph, which serves all lengths from the second one on."""
+    """A graph, which serves all lengths from the second one on."""
 
     def run(*arguments):
         return function(model, *arguments)
@@ -14,7 +14,6 @@ def program(function, model):
 
 
 def gradients(loss, model):
-    """As `generic.gradients`."""
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         value = loss()

@@ -4,8 +4,6 @@ import torch
 
 
 def program(function, model):
-    """As `generic.program`: nothing is compiled."""
-
     def run(*arguments):
         with torch.no_grad():
             return function(model, *arguments)
@@ -14,7 +12,6 @@ def program(function, model):
 
 
 def gradients(loss, model):
-    """As `generic.gradients`."""
     variables = [variable.value for variable in model.trainable_variables]
     with torch.enable_grad():
         value = loss()

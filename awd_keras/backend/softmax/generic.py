@@ -3,7 +3,7 @@
 from keras import ops
 
 from awd_keras.backend.generic import affine, cross_entropy
-from awd_keras.backend.sum_dtype import sum_dtype
+from awd_keras.backend.precision import sum_dtype
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):

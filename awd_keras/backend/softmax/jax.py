@@ -5,11 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from awd_keras.backend.sum_dtype import sum_dtype
+from awd_keras.backend.precision import sum_dtype
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """As `generic.linear_cross_entropy`."""
     # Even parts, of which the last is filled up.
     length = len(rows)
     parts = max(-(-length // chunk), 1)
@@ -92,5 +91,4 @@ def _with_gradients_tangents(size, primals, tangents):
 
 
 def register_structure(cls):
-    """As `generic.register_structure`."""
     jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))

@@ -2,13 +2,12 @@
 
 import tensorflow as tf
 
-from awd_keras.backend.sum_dtype import sum_dtype
+from awd_keras.backend.precision import sum_dtype
 from awd_keras.backend.tensorflow import affine
 from awd_keras.backend.tensorflow_products import widened
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """As `generic.linear_cross_entropy`."""
     dtype = sum_dtype(rows.dtype)
     count = tf.shape(rows)[0] if count is None else count
 
@@ -52,7 +51,3 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     # Tensors, as a function with its own gradient takes no variables.
     total, losses = by_parts(tf.cast(weights, dtype), rows, tf.identity(table), tf.identity(bias))
     return total, tf.stop_gradient(losses)
-
-
-def register_structure(cls):
-    """As `generic.register_structure`; what goes through a graph are tensors alone."""

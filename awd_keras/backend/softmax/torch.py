@@ -7,7 +7,6 @@ from awd_keras.backend.torch_transforms import transformed
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """As `generic.linear_cross_entropy`."""
     if transformed():
         return generic.linear_cross_entropy(ids, weights, rows, table, bias, chunk, count)
     count = rows.shape[0] if count is None else int(count)
@@ -65,7 +64,3 @@ class _LinearCrossEntropy(torch.autograd.Function):
             taken = (losses, *gradients)
             scaled = [(d_total * gradient).to(x.dtype) for gradient, x in zip(taken, inputs, strict=True)]
         return None, *scaled, None, None
-
-
-def register_structure(cls):
-    """As `generic.register_structure`; PyTorch's autograd looks at tensors alone."""

@@ -2,12 +2,12 @@
 
 from keras import ops
 
-from awd_keras.backend.generic import weighted_sums
+from awd_keras.backend.recurrence.generic import weighted_sums
 
 
 @ops.custom_gradient
 def differentiable_sums(forget, addends, initial):
-    """As `generic.weighted_sums`; its gradient is two more such sums, on JAX much faster than a derived one."""
+    """As `weighted_sums`; its gradient is two more such sums, on JAX much faster than a derived one."""
 
     def gradient(*upstream, **named):
         # PyTorch's comes by name, behind the arguments.

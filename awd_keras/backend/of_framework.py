@@ -1,0 +1,28 @@
+"""Which file of a package is asked: that of the framework that Keras runs on, and `generic` for what it lacks."""
+
+import importlib
+import types
+
+import keras
+
+FRAMEWORKS = ("jax", "tensorflow", "torch")
+
+
+def of_framework(package: str) -> types.SimpleNamespace:
+    """The public functions of a package's `generic.py`, each replaced by the framework's own where there is one.
+
+    A framework's file defines what is better there, under the same names with the same signatures, and nothing else.
+
+    Args:
+        package: the name of the package, with the file `generic.py` and one for each framework.
+    """
+    generic = importlib.import_module(f"{package}.generic")
+    name = keras.config.backend()
+    own = importlib.import_module(f"{package}.{name}") if name in FRAMEWORKS else generic
+    return types.SimpleNamespace(
+        **{
+            name: getattr(own, name, default)
+            for name, default in vars(generic).items()
+            if not name.startswith("_") and getattr(default, "__module__", None) == generic.__name__
+        }
+    )

@@ -1,0 +1,44 @@
+"""Loops over time: the LSTM over a whole sequence, and the sum that forgets."""
+
+from keras import activations, ops
+
+from awd_keras.backend.of_framework import of_framework
+from awd_keras.backend.recurrence.generic import generic_lstm
+
+_framework = of_framework(__name__)
+
+fast_lstm = _framework.fast_lstm
+keep_by_columns = _framework.keep_by_columns
+lstm_supports_jit = _framework.lstm_supports_jit
+weighted_sums = _framework.weighted_sums
+
+__all__ = ["fast_lstm", "generic_lstm", "keep_by_columns", "lstm", "lstm_supports_jit", "weighted_sums"]
+
+
+def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):
+    """As `generic_lstm`, by the framework's own LSTM where that computes what is asked for."""
+    if _is_plain(**options):
+        ordered = ops.flip(sequences, axis=1) if go_backwards else sequences
+        results = fast_lstm(ordered, initial_state, kernel, recurrent_kernel, bias)
+        if results is not None:
+            return results
+    return generic_lstm(sequences, initial_state, kernel, recurrent_kernel, bias, go_backwards=go_backwards, **options)
+
+
+def _is_plain(
+    *,
+    activation,
+    recurrent_activation,
+    mask=None,
+    recurrent_mask=None,
+    unroll=False,
+    zero_output_for_mask=False,  # of which there is nothing to see without a mask
+):
+    """Whether the options of `generic_lstm` ask for what `fast_lstm` computes."""
+    return (
+        activation is activations.tanh
+        and recurrent_activation is activations.sigmoid
+        and mask is None
+        and recurrent_mask is None
+        and not unroll
+    )

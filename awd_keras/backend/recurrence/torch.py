@@ -1,0 +1,46 @@
+"""Loops over time on PyTorch: its own LSTM, whose gates have Keras's order (cuDNN on a GPU)."""
+
+import torch
+
+from awd_keras.backend import keras_private
+from awd_keras.backend.recurrence import generic
+from awd_keras.backend.recurrence.differentiable_sums import differentiable_sums
+from awd_keras.backend.torch_transforms import transformed, without_kernels
+
+
+def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
+    """`torch.lstm`, or for one time step `torch.lstm_cell`."""
+    if without_kernels():
+        return None
+    # PyTorch has two bias vectors; Keras's one is their sum.
+    biases = [] if bias is None else [bias, torch.zeros_like(bias)]
+    if sequences.shape[1] == 1:
+        # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
+        h, c = torch.lstm_cell(sequences[:, 0], state, kernel.T, recurrent_kernel.T, *biases)
+        return h.unsqueeze(1), [h, c], "torch.lstm"
+    # No copies where `keep_by_columns` has been. Others made here, as `torch.lstm` would copy once for the forward pass
+    # and once for the backward one.
+    weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *biases]
+    outputs, h, c = torch.lstm(
+        sequences,
+        tuple(part.unsqueeze(0) for part in state),
+        weights,
+        has_biases=bias is not None,
+        num_layers=1,
+        dropout=0.0,
+        train=torch.is_grad_enabled(),
+        bidirectional=False,
+        batch_first=True,
+    )
+    return outputs, [h.squeeze(0), c.squeeze(0)], "torch.lstm"
+
+
+def weighted_sums(forget, addends, initial):
+    """A gradient of its own, where there is no transform that it would have no rule for."""
+    run = generic.weighted_sums if transformed() else differentiable_sums
+    return run(forget, addends, initial)
+
+
+def keep_by_columns(variable):
+    """A transposed view of it is what `torch.lstm` wants, and needs no copy."""
+    keras_private.replace_value(variable, lambda tensor: tensor.T.contiguous().T)
