@@ -50,6 +50,13 @@ def frameworks_imported_by(module: str, path: Path) -> list[str]:
     return run.stdout.rpartition("FOUND")[2].split()
 
 
+def in_new_process(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def forbidden_imports(source: str) -> list[str]:
     names = []
     for node in ast.walk(ast.parse(source)):
@@ -127,6 +134,41 @@ def test_an_import_of_another_framework_is_noticed(tmp_path):
         f"try:\n    from {other} import nn\nexcept ImportError:\n    pass\n", encoding="utf-8"
     )
     assert frameworks_imported_by("offender", tmp_path) == [other]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import awd_keras; import keras",
+        "import keras; import awd_keras",
+        "from awd_keras.layers import LockedDropout",
+        "import awd_keras.checks",
+        "from awd_keras import cli; import keras",
+    ],
+)
+def test_every_class_is_registered_whatever_is_imported_first(first):
+    found = in_new_process(f"{first}\nimport keras\nprint(*sorted(keras.saving.get_custom_objects()))")
+    registered = {
+        name for name, cls in keras.saving.get_custom_objects().items() if cls.__module__.startswith("awd_keras.")
+    }
+    assert set(found.split()) == registered
+    assert len(registered) > 12
+
+
+def test_keras_is_found_as_it_was():
+    found = in_new_process("import awd_keras, keras, keras.src\nprint(keras.__spec__.loader, keras.__loader__)")
+    assert found.count("SourceFileLoader") == 2
+
+
+def test_the_package_alone_imports_no_keras():
+    assert in_new_process("import awd_keras, awd_keras.cli, sys\nprint('keras' in sys.modules)") == "False\n"
+    assert in_new_process("import awd_keras\nprint(awd_keras.layers.LockedDropout.__name__)") == "LockedDropout\n"
+
+
+def test_nothing_asks_how_the_process_was_started():
+    asking = [path for path in PACKAGE.rglob("*.py") if "argv" in path.read_text(encoding="utf-8")]
+    # Which only says what its default is.
+    assert [str(path.relative_to(PACKAGE)) for path in asking] == ["cli/main.py"]
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(PACKAGE)))

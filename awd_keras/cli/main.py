@@ -3,7 +3,7 @@
 import os
 import sys
 
-from awd_keras import __version__
+from awd_keras._version import __version__
 from awd_keras.choose_backend import BACKENDS, choose_backend
 from awd_keras.cli import analyse, evaluate, finetune, generate, train, verify
 from awd_keras.cli.parser import Parser

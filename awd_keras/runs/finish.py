@@ -7,7 +7,8 @@ import sys
 
 import keras
 
-from awd_keras import __version__, backend, callbacks, evaluation
+from awd_keras import backend, callbacks, evaluation
+from awd_keras._version import __version__
 from awd_keras.backend import devices
 from awd_keras.data import UNK, BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS

@@ -1,0 +1,64 @@
+"""When the namespaces are imported: with Keras, or with the first module of the package that imports it."""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+# What runs before Keras is imported.
+_WITHOUT_KERAS = ("__main__", "_version", "choose_backend", "cli", "console")
+
+
+def import_with_keras(namespaces: Sequence[str]) -> None:
+    """Imports the namespaces of the package, or if Keras isn't imported yet sees to it that they come with it.
+
+    Args:
+        namespaces: their names, within the package.
+    """
+    if "keras" in sys.modules:
+        _import(namespaces)
+    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(namespaces))
+
+
+def _import(namespaces):
+    for name in namespaces:
+        importlib.import_module(f"{__package__}.{name}")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Waits for the first import of Keras, or of what imports it, and has the namespaces imported behind it.
+
+    Behind, and not within: what is half imported can't be imported from.
+    """
+
+    def __init__(self, namespaces):
+        self.namespaces = namespaces
+
+    def find_spec(self, name, path=None, target=None):
+        package, _, module = name.partition(".")
+        if name != "keras" and (package != __package__ or module.partition(".")[0] in _WITHOUT_KERAS):
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec, self.namespaces)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """Loads a module as its own loader does, and then the namespaces."""
+
+    def __init__(self, spec, namespaces):
+        self.spec = spec
+        self.loader = spec.loader
+        self.namespaces = namespaces
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        self.spec.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        _import(self.namespaces)
