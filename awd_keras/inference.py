@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras.backend import keras_private
-from awd_keras.backend.programs import program
+from awd_keras.backend.devices import program
 
 # The attribute of a model that holds its programs. They refer to the model as it does to them: both go together.
 _ATTRIBUTE = "_awd_keras_programs"

@@ -6,7 +6,7 @@ from cache_text import draw
 
 from awd_keras import callbacks, data, models, optimizers
 from awd_keras.evaluation.cache import cache_loss
-from awd_keras.evaluation.reading import Window
+from awd_keras.evaluation.perplexity import Window
 from awd_keras.generation import generate
 
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from awd_keras.cross_entropy import cross_entropy
-from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.layers import AdaptiveSoftmax, EmbeddingDropout
+from awd_keras.losses.deferred_logits import DeferredLogits
+from awd_keras.losses.token_cross_entropy import cross_entropy
 
 
 def targets(shape):

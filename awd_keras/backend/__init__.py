@@ -4,11 +4,12 @@ A function's default is in `generic.py`, in this folder and in each one below, w
 framework has what is better there, and nothing else.
 """
 
+from awd_keras.backend.generic import linear_cross_entropy as generic_linear_cross_entropy
+from awd_keras.backend.generic import rows_at_a_time
 from awd_keras.backend.keras_private import get_keras_mask, reduce_weighted_values, rnn, set_keras_mask
 from awd_keras.backend.of_framework import of_framework
 from awd_keras.backend.precision import add_bias, sum_dtype
-from awd_keras.backend.recurrence import generic_lstm, keep_by_columns, lstm, lstm_supports_jit, weighted_sums
-from awd_keras.backend.softmax import generic_linear_cross_entropy, linear_cross_entropy, register_structure
+from awd_keras.backend.recurrence import generic_lstm, lstm, lstm_supports_jit, weighted_sums
 
 _framework = of_framework(__name__)
 
@@ -23,12 +24,15 @@ drop = _framework.drop
 exporting = _framework.exporting
 global_norm = _framework.global_norm
 jit_compile = _framework.jit_compile
+keep_by_columns = _framework.keep_by_columns
 keep_losses = _framework.keep_losses
 keep_mask = _framework.keep_mask
 kept_losses = _framework.kept_losses
+linear_cross_entropy = _framework.linear_cross_entropy
 locked_dropout = _framework.locked_dropout
 map_flat = _framework.map_flat
 product = _framework.product
+register_structure = _framework.register_structure
 rematerialize = _framework.rematerialize
 runs_again = _framework.runs_again
 untransformed = _framework.untransformed
@@ -63,6 +67,7 @@ __all__ = [
     "register_structure",
     "rematerialize",
     "rnn",
+    "rows_at_a_time",
     "runs_again",
     "set_keras_mask",
     "sum_dtype",

@@ -8,6 +8,11 @@ from keras import ops
 from awd_keras.backend.keras_private import DrawnSeed
 from awd_keras.backend.precision import add_bias, sum_dtype
 
+# Logits that are there at once: 128 MiB in float32, or those of 256 tokens. Parts that are smaller add to the table's
+# gradient so often that it takes longer.
+_CHUNK = 2**25
+_ROWS = 256
+
 
 def cross_entropy(ids, rows):
     """The cross-entropy of each token, in nats.
@@ -19,6 +24,54 @@ def cross_entropy(ids, rows):
     # Not Keras's, which on JAX makes a vector over the vocabulary of each id: 2 times slower.
     targets = ops.take_along_axis(rows, ops.expand_dims(ids, -1), axis=-1)
     return ops.subtract(ops.logsumexp(rows, axis=-1), ops.squeeze(targets, -1))
+
+
+def rows_at_a_time(words):
+    """The tokens that are taken at a time, where each has the logits of so many words."""
+    return max(_CHUNK // words, _ROWS)
+
+
+def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
+    """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, which are never there at once.
+
+    They are made of a few rows at a time. Where gradients are asked for, these are taken at once too, of
+    `sum(weights * losses)`, so that no logits need be kept or made again: the product of that sum's own gradient with
+    what has been taken is all that is left for later. The softmax is taken in float32 at least, and so are the sums
+    over the parts.
+
+    Args:
+        ids: int32 (tokens,).
+        weights: (tokens,), of float32 or float64.
+        rows: (tokens, inputs).
+        table: (vocabulary, inputs), of the same dtype.
+        bias: (vocabulary,), too.
+        chunk: positive integer, the most rows that are taken at a time.
+        count: int32 scalar tensor, the number of the first rows that count, or None for all of them. The losses of
+            others are zero, and cost nothing.
+
+    Returns:
+        The scalar `sum(weights * losses)`, and the losses (tokens,), whose gradients are zero.
+    """
+    dtype = sum_dtype(rows.dtype)
+    size = rows.shape[0]
+    parts = []
+    for start in range(0, max(size, 1), chunk):
+        part = slice(start, min(start + chunk, size))
+        logits = ops.cast(affine(rows[part], ops.transpose(table), bias), dtype)
+        parts.append(cross_entropy(ids[part], logits))
+    losses = ops.concatenate(parts)
+    if count is not None:
+        losses = ops.where(ops.less(ops.arange(size, dtype="int32"), count), losses, 0)
+    return ops.sum(ops.multiply(ops.cast(weights, dtype), losses)), ops.stop_gradient(losses)
+
+
+def register_structure(cls):
+    """Lets an object of this class go through the framework's transformations of functions.
+
+    Args:
+        cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors, and are made again by the
+            class method `from_parts(parts)`.
+    """
 
 
 def keep_losses(targets, logits, losses):
@@ -36,6 +89,11 @@ def keep_losses(targets, logits, losses):
 def kept_losses(targets, logits):
     """What `keep_losses` was given for these very tensors, without gradients, or None."""
     return
+
+
+def widened(operand):
+    """What a product of an operand is computed of, where the framework's own of its dtype isn't right."""
+    return operand
 
 
 def product(rows, kernel):
@@ -58,6 +116,14 @@ def affine(rows, kernel, bias):
         bias: (outputs,), too.
     """
     return add_bias(rows @ kernel, bias)
+
+
+def keep_by_columns(variable):
+    """Has a matrix lie in memory column by column, if that's how the framework's LSTM reads its kernels.
+
+    Args:
+        variable: `keras.Variable`, whose values and shape stay as they are.
+    """
 
 
 def exporting(variables):
@@ -99,6 +165,11 @@ def locked_dropout(inputs, rate, seed):
         seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
     """
     return keras.random.dropout(inputs, rate, noise_shape=(None, 1, None), seed=DrawnSeed(seed))
+
+
+def transformed():
+    """Whether a transform of functions (`jvp`, `vmap`) runs under which a gradient that is written by hand fails."""
+    return False
 
 
 def untransformed():

@@ -1,11 +1,14 @@
 """What is better on JAX, where XLA makes one pass of what `generic` does in several."""
 
+import functools
 import math
 
 import jax
+import jax.numpy as jnp
 
 from awd_keras.backend.generic import mask_bits
 from awd_keras.backend.keras_private import in_stateless_scope
+from awd_keras.backend.precision import sum_dtype
 
 
 def device_name() -> str:
@@ -28,3 +31,89 @@ def can_assign(values):
 
 def compiles_each_length(jit_compile):
     return True
+
+
+def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
+    # Even parts, of which the last is filled up.
+    length = len(rows)
+    parts = max(-(-length // chunk), 1)
+    size = max(-(-length // parts), 1)
+    count = length if count is None else count
+    ids, weights, rows = (
+        jnp.pad(x, ((0, parts * size - length), *[(0, 0)] * (x.ndim - 1))) for x in (ids, weights, rows)
+    )
+    total, losses = _linear_cross_entropy(size, count, ids, weights, rows, table, bias)
+    return total, jax.lax.stop_gradient(losses)[:length]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _linear_cross_entropy(size, count, ids, weights, rows, table, bias):
+    return _by_parts(size, count, ids, weights, rows, table, bias, differentiated=False)[0]
+
+
+def _by_parts(size, count, ids, weights, rows, table, bias, *, differentiated, whole=False):
+    dtype = sum_dtype(rows.dtype)
+    weights = weights.astype(dtype)
+
+    def step(part, sums):
+        start = part * size
+        h, targets, weight = (jax.lax.dynamic_slice_in_dim(x, start, size) for x in (rows, ids, weights))
+        valid = (start + jnp.arange(size)) < count
+        logits = (h @ table.T + bias).astype(dtype)
+        target_logits = jnp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        largest = logits.max(1)
+        powers = jnp.exp(logits - largest[:, None])
+        sums_of_powers = powers.sum(1)
+        part_losses = jnp.where(valid, jnp.log(sums_of_powers) - (target_logits - largest), 0)
+        losses, *gradients = sums
+        losses = jax.lax.dynamic_update_slice_in_dim(losses, part_losses, start, 0)
+        if not differentiated:
+            return (losses,)
+        d_rows, d_table, d_bias = gradients
+        weight = jnp.where(valid, weight, 0)
+        is_target = targets[:, None] == jnp.arange(len(table))
+        d_logits = powers * (weight / sums_of_powers)[:, None] - jnp.where(is_target, weight[:, None], 0)
+        # As a product: for a sum by columns, XLA computes the gradient anew, column by column, as long as the products.
+        d_bias += jnp.matmul(jnp.ones(size, dtype), d_logits, precision="highest")
+        d_logits = d_logits.astype(rows.dtype)
+        d_rows = jax.lax.dynamic_update_slice_in_dim(d_rows, (d_logits @ table).astype(dtype), start, 0)
+        d_table += d_logits.T @ h
+        return losses, d_rows, d_table, d_bias
+
+    sums = [jnp.zeros(len(rows), dtype)]
+    if differentiated:
+        sums += [jnp.zeros(x.shape, dtype) for x in (rows, table, bias)]
+    # JAX differentiates a loop of a fixed length alone; rows that don't count add nothing.
+    losses, *gradients = jax.lax.fori_loop(0, -(-(len(rows) if whole else count) // size), step, tuple(sums))
+    return (weights @ losses, losses), gradients
+
+
+@_linear_cross_entropy.defjvp
+def _linear_cross_entropy_tangents(size, primals, tangents):
+    count, ids, *arrays = primals
+    (total, losses), gradients = _with_gradients(size, count, ids, *arrays)
+    d_total = sum(
+        jnp.vdot(gradient, tangent.astype(losses.dtype))
+        for gradient, tangent in zip((losses, *gradients), tangents[2:], strict=True)
+    )
+    return (total, losses), (d_total, jnp.zeros_like(losses))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _with_gradients(size, count, ids, weights, rows, table, bias):
+    return _by_parts(size, count, ids, weights, rows, table, bias, differentiated=True)
+
+
+@_with_gradients.defjvp
+def _with_gradients_tangents(size, primals, tangents):
+    """For gradients of gradients."""
+    count, ids, *arrays = primals
+
+    def whole(*arrays):
+        return _by_parts(size, count, ids, *arrays, differentiated=True, whole=True)
+
+    return jax.jvp(whole, arrays, list(tangents[2:]))
+
+
+def register_structure(cls):
+    jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))

@@ -1,5 +1,7 @@
 """Every private name of Keras that is used anywhere, with the reason."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import activations, ops
@@ -17,15 +19,14 @@ from keras.src.losses.loss import reduce_weighted_values
 # What Keras's savers call for what has variables of its own.
 from keras.src.saving.keras_saveable import KerasSaveable
 
-# What `fit` reads a dataset by: one that is an adapter already is read as it is, see `in_order.py`.
+# What `fit` reads a dataset by: one that is an adapter already is read as it is.
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 __all__ = [
-    "DataAdapter",
     "DrawnSeed",
+    "InOrder",
     "OneStep",
-    "PyDatasetAdapter",
     "SavedSeedGenerator",
     "SymbolicallyBuilt",
     "compile_config",
@@ -239,3 +240,48 @@ class SymbolicallyBuilt(keras.Model):
             data_batch = keras.tree.map_structure(lambda x: parts(x)[0], next(batches))
             iterator = None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+
+class InOrder(DataAdapter):
+    """Mixin for a `keras.utils.PyDataset` of windows (batch, length), read in their order whatever `fit` says.
+
+    `fit(shuffle=True)` is Keras's default, and it shuffles the items of a `PyDataset`. Items that
+    carry state from one to the next would silently lose their meaning. Keras wraps a `PyDataset`
+    in an adapter that shuffles, but takes an object that is a `DataAdapter` already as it is: so
+    this one is, and hands each request on to an adapter that doesn't shuffle.
+    """
+
+    # In Keras's adapters this is a read-only property; datasets have it as an attribute.
+    batch_size: Any = None
+
+    def get_numpy_iterator(self):
+        return PyDatasetAdapter(self).get_numpy_iterator()
+
+    def get_jax_iterator(self):
+        return PyDatasetAdapter(self).get_jax_iterator()
+
+    def get_tf_dataset(self):
+        import tensorflow as tf  # only here, as only TensorFlow asks for this
+
+        # Keras's adapter would take the length of the windows from the first two, and raise at the first other one if
+        # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
+        signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])
+        windows = tf.data.Dataset.from_generator(self._items, output_signature=signature)
+        # There is nothing to tune, and each epoch's end would wait for TensorFlow's tuner, which sleeps 10 ms, then
+        # twice as long each time, at last a minute, and isn't woken.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        windows = windows.prefetch(1).with_options(options)
+        strategy = tf.distribute.get_strategy()
+        replicas = strategy.num_replicas_in_sync
+        if signature[0].shape[0] % replicas == 0:
+            return windows
+        # Rows that can't be split evenly, of a validation: some device might have none. Every one gets all of them.
+        windows = windows.flat_map(lambda *window: tf.data.Dataset.from_tensors(window).repeat(replicas))
+        return strategy.distribute_datasets_from_function(lambda _: windows)
+
+    def _items(self):
+        return (self[index] for index in range(len(self)))
+
+    def get_torch_dataloader(self):
+        return PyDatasetAdapter(self).get_torch_dataloader()

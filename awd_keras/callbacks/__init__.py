@@ -1,12 +1,9 @@
 """Callbacks, to be passed to `fit` (some to `evaluate` and `predict` too)."""
 
-from awd_keras.callbacks.awd_lstm import awd_lstm
 from awd_keras.callbacks.catch_non_finite import CatchNonFinite
-from awd_keras.callbacks.non_monotonic_trigger import NonMonotonicTrigger
-from awd_keras.callbacks.reset_states import ResetStates
-from awd_keras.callbacks.scale_learning_rate import ScaleLearningRate
-from awd_keras.callbacks.swap_averaged_weights import SwapAveragedWeights
-from awd_keras.callbacks.synchronize_replicas import SynchronizeReplicas
+from awd_keras.callbacks.paper import SynchronizeReplicas, awd_lstm
+from awd_keras.callbacks.passes import ResetStates, ScaleLearningRate
+from awd_keras.callbacks.trigger_and_swap import NonMonotonicTrigger, SwapAveragedWeights
 
 __all__ = [
     "CatchNonFinite",

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from awd_keras.backend.keras_private import flatten_layers
-from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
 from awd_keras.callbacks.passes import Passes
+from awd_keras.callbacks.trigger_and_swap import averaging_optimizer
 from awd_keras.checks import check_boolean
 
 

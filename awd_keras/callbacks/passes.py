@@ -1,6 +1,15 @@
-"""Where in a dataset each epoch of `fit` begins."""
+"""What depends on where in the text an epoch of `fit` is: the carried state, and the learning rate."""
 
 import math
+import warnings
+import weakref
+from collections.abc import Sized
+
+import keras
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.backend.keras_private import flatten_layers
 
 
 class Passes:
@@ -24,3 +33,191 @@ class Passes:
         window = self._epochs % self.epochs_per_pass * self._steps
         self._epochs += 1
         return window
+
+
+class ResetStates(keras.callbacks.Callback):
+    """Zeroes the state that layers carry from window to window, where a text begins anew.
+
+    At each epoch's beginning, the training state: `reset_training_state()` of every layer of the
+    model that has such a method, layers in layers included. At the beginning of `evaluate`, of
+    validation in `fit` and of `predict`, the inference state: `reset_inference_state()`. As the two
+    are separate, validation doesn't touch training.
+
+    With `fit(steps_per_epoch=k)`, an epoch of `fit` may begin in the middle of the text, where the last one stopped. A
+    callback that knows the dataset keeps the training state there, and zeroes it where a pass over the text begins.
+
+    Source: section 4.1, where the state goes from one window of a stream to the next.
+
+    Args:
+        dataset: the `BPTTDataset` that is passed to `fit`, or anything else with a length; None if each epoch of
+            `fit` begins a text.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import ResetStates
+    >>> from awd_keras.layers import WeightDropLSTM
+    >>> layer = WeightDropLSTM(3, stateful=True)
+    >>> model = keras.Sequential([keras.Input((4, 2), batch_size=1), layer])
+    >>> x = np.ones((1, 4, 2), "float32")
+    >>> carried = [model.predict(x, verbose=0).tolist() for _ in range(2)]
+    >>> carried[0] == carried[1]
+    False
+    >>> reset = [model.predict(x, verbose=0, callbacks=[ResetStates()]).tolist() for _ in range(2)]
+    >>> reset[0] == reset[1] == carried[0]
+    True
+    """
+
+    def __init__(self, dataset: Sized | None = None):
+        super().__init__()
+        self.dataset = dataset
+        self._passes: Passes | None = None
+
+    def on_train_begin(self, logs=None):
+        self._passes = None if self.dataset is None else Passes(len(self.dataset), self.params["steps"])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._passes is None or self._passes.next_epoch() == 0:
+            self._reset("reset_training_state")
+
+    def on_test_begin(self, logs=None):
+        self._reset("reset_inference_state")
+
+    def on_predict_begin(self, logs=None):
+        self._reset("reset_inference_state")
+
+    def _reset(self, method):
+        for layer in flatten_layers(self.model):
+            if hasattr(layer, method):
+                getattr(layer, method)()
+
+
+# An epoch of more lengths, each of which is compiled for, is one that somebody waits for without knowing why.
+_MANY_LENGTHS = 12
+
+# Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
+# step raises, the next `fit`, likely with a new callback, has to put the rate back.
+_scaled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+class ScaleLearningRate(keras.callbacks.Callback):
+    """Multiplies the learning rate of each step by the window's length over the usual one.
+
+        learning_rate * length / dataset.bptt
+
+    As the loss is a mean over the window's tokens, a short window would otherwise weigh as much as
+    a long one. The optimizer has the scaled rate during the step alone: schedulers, logs and
+    checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
+    is told the epoch, which decides its window lengths.
+
+    With `fit(steps_per_epoch=k)`, an epoch of `fit` takes k windows and the next one goes on behind them. The dataset
+    is then told the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, and keeps to the lengths of a
+    pass until it is over. Each `fit` begins with the first window of a pass, also if its `initial_epoch` is in the
+    middle of one.
+
+    With gradient accumulation, an update uses the rate of its last window.
+
+    Source: section 4.1, "Variable length backpropagation sequences".
+
+    Args:
+        dataset: the `BPTTDataset` that is passed to `fit`, or an object with its `bptt`, `in_epoch`,
+            `set_epoch(epoch)` and `window_lengths()`.
+
+    Raises:
+        ValueError: if `dataset` isn't like that.
+        ValueError: when training starts, if the model is compiled with `steps_per_execution` above
+            1 or with a learning rate that can't be set, or if `fit` reads another dataset.
+
+    Warns:
+        UserWarning: when training starts, if the model is one that is compiled for each length, and the lengths are
+            many: the dataset's `length_multiple` makes them few.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import ScaleLearningRate
+    >>> from awd_keras.data import BPTTDataset
+    >>> dataset = BPTTDataset(np.arange(101) % 9, batch_size=2, bptt=20, variable=False)
+    >>> model = keras.Sequential([keras.layers.Embedding(9, 9), keras.layers.Softmax()])
+    >>> model.compile(keras.optimizers.SGD(0.5), loss="sparse_categorical_crossentropy")
+    >>> rates = []
+    >>> note = lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    >>> look = keras.callbacks.LambdaCallback(on_train_batch_begin=note)
+    >>> history = model.fit(dataset, callbacks=[ScaleLearningRate(dataset), look], verbose=0)
+    >>> sorted(dataset.window_lengths().tolist())
+    [10, 20, 20]
+    >>> rates == [0.5 * length / 20 for length in dataset.window_lengths()]
+    True
+    """
+
+    def __init__(self, dataset: keras.utils.PyDataset):
+        super().__init__()
+        for name in ("bptt", "in_epoch", "set_epoch", "window_lengths"):
+            if not hasattr(dataset, name):
+                raise ValueError(
+                    "Argument `dataset` must be an `awd_keras.data.BPTTDataset` or have its "
+                    f"`bptt`, `in_epoch`, `set_epoch` and `window_lengths`. Without one, take the "
+                    "callbacks that you need, NonMonotonicTrigger(monitor) and SwapAveragedWeights() for NT-ASGD. "
+                    f"Received: {type(dataset).__name__}"
+                )
+        self.dataset = dataset
+        self._passes = Passes(1, 1)
+        self._pass = 0
+        self._lengths = ()
+
+    def on_train_begin(self, logs=None):
+        model = self.model
+        if model.steps_per_execution > 1:
+            raise ValueError(
+                "Callback `ScaleLearningRate` sets the learning rate before each step, so "
+                "`steps_per_execution` must be 1 in `compile`. "
+                f"Received: steps_per_execution={model.steps_per_execution}"
+            )
+        if not isinstance(model.optimizer.learning_rate, keras.Variable):
+            raise ValueError(
+                "Callback `ScaleLearningRate` sets the learning rate before each step, so the "
+                "optimizer's `learning_rate` must be a float; use a callback like "
+                "`keras.callbacks.LearningRateScheduler` to change it. Received: an optimizer with "
+                "a schedule"
+            )
+        lengths = self.dataset.window_lengths()
+        different = len(set(lengths))
+        if different > _MANY_LENGTHS and backend.compiles_each_length(model.jit_compile):
+            warnings.warn(
+                f"The model is compiled for each length of window, and an epoch has {different}, which takes long. "
+                f"`BPTTDataset(..., length_multiple=AWDLSTM.length_multiple(bptt))` leaves five; for a model of your "
+                "own, pass a tenth of `bptt`.",
+                stacklevel=2,
+            )
+        self._passes = Passes(len(lengths), self.params["steps"])
+        self._put_back()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        window = self._passes.next_epoch()
+        if window == 0:
+            self._pass = epoch // self._passes.epochs_per_pass
+        # Also in the middle of a pass: as TensorFlow reads ahead, the dataset may have counted it already.
+        self.dataset.set_epoch(self._pass)
+        self._lengths = self.dataset.window_lengths()[window:]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # The dataset was told the epoch since, so that only this `fit` can have begun to read it.
+        if batch == 0 and not self.dataset.in_epoch:
+            raise ValueError(
+                "Callback `ScaleLearningRate` must be given the dataset that is passed to `fit`. Received: "
+                f"dataset={self.dataset!r}, which `fit` doesn't read"
+            )
+        optimizer = self.model.optimizer
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        optimizer.learning_rate = rate * float(self._lengths[batch]) / self.dataset.bptt
+        _scaled[optimizer] = rate, float(ops.convert_to_numpy(optimizer.learning_rate))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._put_back()
+
+    def _put_back(self):
+        optimizer = self.model.optimizer
+        rate, scaled = _scaled.pop(optimizer, (None, None))
+        # A rate that somebody has set meanwhile stays.
+        if rate is not None and float(ops.convert_to_numpy(optimizer.learning_rate)) == scaled:
+            optimizer.learning_rate = rate

@@ -1,13 +1,25 @@
 """The program `awd-keras`."""
 
+import argparse
 import os
 import sys
 
 from awd_keras._version import __version__
-from awd_keras.choose_backend import BACKENDS, choose_backend
-from awd_keras.cli import analyse, evaluate, finetune, generate, train, verify
-from awd_keras.cli.parser import Parser
+from awd_keras.cli.choose_backend import BACKENDS, choose_backend
+from awd_keras.cli.evaluate_command import add_evaluate
+from awd_keras.cli.model_commands import add_analyse, add_generate, add_verify
+from awd_keras.cli.train_commands import add_finetune, add_train
 from awd_keras.console import replacing
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells of bad input in one line, and takes no option for another that begins alike."""
+
+    def __init__(self, **arguments):
+        super().__init__(allow_abbrev=False, **arguments)
+
+    def error(self, message):
+        self.exit(2, f"awd-keras: error: {message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +68,6 @@ def _parser():
         help=f"{', '.join(BACKENDS)}, or for evaluate, generate and analyse numpy; without it, KERAS_BACKEND or the "
         "first that is installed",
     )
-    for command in (train, finetune, evaluate, generate, analyse, verify):
-        command.add(commands, common)
+    for add in (add_train, add_finetune, add_evaluate, add_generate, add_analyse, add_verify):
+        add(commands, common)
     return parser

@@ -2,7 +2,6 @@
 
 from awd_keras.data.bptt import BPTTDataset
 from awd_keras.data.corpus import Corpus, encode_file
-from awd_keras.data.vocabulary import Vocabulary
-from awd_keras.data.words import EOS, UNK
+from awd_keras.data.vocabulary import EOS, UNK, Vocabulary
 
 __all__ = ["EOS", "UNK", "BPTTDataset", "Corpus", "Vocabulary", "encode_file"]

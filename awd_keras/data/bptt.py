@@ -5,7 +5,7 @@ import copy
 import keras
 import numpy as np
 
-from awd_keras.backend.in_order import InOrder
+from awd_keras.backend.keras_private import InOrder
 from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.data.window_lengths import AnyLengths, FewLengths, FixedLengths
 

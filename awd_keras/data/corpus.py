@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from awd_keras.data.corpus_cache import CorpusCache, pieces
-from awd_keras.data.first_ids import FirstIds
 from awd_keras.data.vocabulary import Vocabulary
+from awd_keras.data.word_ids import CorpusCache, FirstIds, pieces
 
 SPLITS = ("train", "valid", "test")
 

@@ -1,11 +1,9 @@
 """Scores of a trained model."""
 
-from awd_keras.evaluation.cache import cache_perplexity
-from awd_keras.evaluation.dynamic import dynamic_perplexity, gradient_rms
-from awd_keras.evaluation.perplexity import Score, perplexity
-from awd_keras.evaluation.surprisal import surprisal
-from awd_keras.evaluation.surprisal_table import SurprisalTable, WordCost, WordSurprisal
-from awd_keras.evaluation.tuning import Trial, tune_cache, tune_dynamic
+from awd_keras.evaluation.cache import cache_perplexity, tune_cache
+from awd_keras.evaluation.dynamic import dynamic_perplexity, gradient_rms, tune_dynamic
+from awd_keras.evaluation.perplexity import Score, Trial, perplexity
+from awd_keras.evaluation.surprisal import SurprisalTable, WordCost, WordSurprisal, surprisal
 
 __all__ = [
     "Score",

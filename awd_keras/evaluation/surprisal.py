@@ -1,14 +1,192 @@
-"""How much each word of a text surprises a model."""
+"""How much each word of a text surprises a model, and the table to look at."""
 
+import collections
+import html
+import itertools
 import math
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from awd_keras.data import EOS, BPTTDataset, Vocabulary
-from awd_keras.data.words import split_words
-from awd_keras.evaluation.reading import check_tokens, read_nats
-from awd_keras.evaluation.surprisal_table import SurprisalTable
+from awd_keras.checks import check_positive_integer
+from awd_keras.console import replacing
+from awd_keras.data import EOS, UNK, BPTTDataset, Vocabulary
+from awd_keras.data.vocabulary import split_words
+from awd_keras.evaluation.perplexity import check_tokens, read_nats
+
+# The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
+# veils over the page's own background, so that a dark page stays dark. A terminal has no veils: background and letters
+# are both set, as its own can't be known. The last is underlined too, for whom the colours look alike.
+_VEIL = "background-color: rgba(245, 80, 0, {})"
+_HTML = ("", *map(_VEIL.format, (0.14, 0.28, 0.41)), f"{_VEIL.format(0.55)}; text-decoration: underline")
+_ANSI = ("", "48;5;223;38;5;16", "48;5;216;38;5;16", "48;5;209;38;5;16", "48;5;160;38;5;231;4")
+
+
+class WordSurprisal(NamedTuple):
+    """A word where it stands in a text, and how little the model expected it there.
+
+    Attributes:
+        word: the word, as the vocabulary has it.
+        bits: `-log2 p(word)`, the probability given all words before.
+    """
+
+    word: str
+    bits: float
+
+
+class WordCost(NamedTuple):
+    """A word of a text, with the surprisal of all of its places.
+
+    Attributes:
+        word: the word, as the vocabulary has it.
+        occurrences: how often the text has it.
+        total_bits: the sum of its surprisals.
+        mean_bits: `total_bits / occurrences`.
+    """
+
+    word: str
+    occurrences: int
+    total_bits: float
+    mean_bits: float
+
+
+class SurprisalTable:
+    """The words of a text in their order, and the surprisal of each.
+
+    It has a length and is iterated over as a list of `WordSurprisal`. `print` writes it as a table. `show` and `html`
+    write the text itself, each word on a colour that says how its surprisal compares to an even guess, the bits of a
+    model to which all words of the vocabulary are equally likely: none below a quarter of that, then ever stronger, and
+    an even guess or worse is underlined. A notebook shows the HTML by itself.
+
+    Args:
+        words: iterable of strings.
+        bits: iterable of floats, the surprisal of each word.
+        even_guess: float, `log2` of the number of words in the vocabulary.
+
+    Raises:
+        ValueError: if there aren't as many words as bits.
+
+    Example:
+
+    >>> from awd_keras.evaluation import SurprisalTable
+    >>> table = SurprisalTable(["the", "cat", "the"], [1.0, 8.5, 3.0], even_guess=10.0)
+    >>> table.bits_per_word
+    4.166666666666667
+    >>> [word for word, bits in table if bits > 2]
+    ['cat', 'the']
+    >>> table.worst(2)[1]
+    WordCost(word='the', occurrences=2, total_bits=4.0, mean_bits=2.0)
+    """
+
+    def __init__(self, words: Iterable[str], bits: Iterable[float], even_guess: float):
+        self.words = tuple(words)
+        self.bits = np.array(bits, dtype="float64")
+        self.even_guess = float(even_guess)
+        if self.bits.shape != (len(self.words),):
+            raise ValueError(
+                f"Argument `bits` must hold a number for each of the {len(self.words)} words. "
+                f"Received: an array of shape {self.bits.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __iter__(self) -> Iterator[WordSurprisal]:
+        return map(WordSurprisal, self.words, self.bits.tolist())
+
+    def __str__(self) -> str:
+        return "\n".join(["   bits  word", *(f"{bits:7.2f}  {word}" for word, bits in self)])
+
+    def __repr__(self) -> str:
+        return f"SurprisalTable({len(self)} words, {self.total_bits:.2f} bits)"
+
+    @property
+    def total_bits(self) -> float:
+        """The sum of all surprisals: the bits of the text."""
+        return float(self.bits.sum())
+
+    @property
+    def unknown_tokens(self) -> int:
+        """The number of words that are `<unk>`."""
+        return self.words.count(UNK)
+
+    @property
+    def bits_per_word(self) -> float:
+        """The mean of all surprisals; two to its power is the perplexity."""
+        return float(self.bits.mean())
+
+    def worst(self, count: int) -> list[WordCost]:
+        """The words that cost most, all places of a word taken together, beginning with the most expensive one.
+
+        Args:
+            count: positive integer, the number of words; there may be fewer.
+
+        Raises:
+            ValueError: if `count` isn't a positive integer.
+        """
+        check_positive_integer("count", count)
+        places = collections.defaultdict(list)
+        for word, bits in self:
+            places[word].append(bits)
+        costs = [WordCost(word, len(bits), sum(bits), sum(bits) / len(bits)) for word, bits in places.items()]
+        return sorted(costs, key=lambda cost: -cost.total_bits)[:count]
+
+    def show(self) -> None:
+        """Writes the coloured text to the standard output, or the table where that has no colours.
+
+        It has them if it is a terminal and `NO_COLOR` isn't set (https://no-color.org).
+        """
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        with replacing():
+            print(self.ansi() if coloured else self)
+
+    def ansi(self) -> str:
+        """The text in the colours of a terminal, a legend above it."""
+        legend = "  ".join(_ansi(text, level) for level, text in enumerate(self._legend()))
+        lines = (" ".join(_ansi(word, self._level(bits)) for word, bits in line) for line in self._lines())
+        return "\n".join([legend, "", *lines])
+
+    def html(self) -> str:
+        """The text as HTML, a legend above it: an element for a page to hold. A word's bits are its tooltip."""
+        legend = " ".join(_html(text, level) for level, text in enumerate(self._legend()))
+        lines = (
+            " ".join(_html(word, self._level(bits), f' title="{bits:.2f} bits"') for word, bits in line)
+            for line in self._lines()
+        )
+        return f'<div style="line-height: 1.7"><p>{legend}</p><p>{"<br>".join(lines)}</p></div>'
+
+    # The name that notebooks ask for.
+    _repr_html_ = html
+
+    def _level(self, bits):
+        # What isn't a number is as bad as can be.
+        return int(4 * bits / self.even_guess) if bits < self.even_guess else 4
+
+    def _legend(self):
+        edges = [f"{quarter / 4 * self.even_guess:.1f}" for quarter in range(5)]
+        steps = [f"{low} to {high} bits" for low, high in itertools.pairwise(edges)]
+        return [*steps, f"{edges[-1]} or more: no better than an even guess"]
+
+    def _lines(self):
+        lines: list[list[WordSurprisal]] = [[]]
+        for row in self:
+            lines[-1].append(row)
+            if row.word == EOS:
+                lines.append([])
+        return lines
+
+
+def _ansi(text, level):
+    return f"\x1b[{_ANSI[level]}m{text}\x1b[0m" if level else text
+
+
+def _html(text, level, attributes=""):
+    style = f' style="{_HTML[level]}"' if level else ""
+    return f"<span{attributes}{style}>{html.escape(text)}</span>"
 
 
 def surprisal(

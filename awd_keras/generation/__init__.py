@@ -1,6 +1,5 @@
 """Text from a trained model."""
 
-from awd_keras.generation.generate import generate
-from awd_keras.generation.stream import stream
+from awd_keras.generation.generate import generate, stream
 
 __all__ = ["generate", "stream"]

@@ -9,8 +9,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_integers, check_positive_integer, check_shape
-from awd_keras.deferred_logits import rows_at_a_time
-from awd_keras.layers.reversible import Reversible
+from awd_keras.layers.embedding_dropout import Reversible
 
 # Tokens of a cluster after the first that are taken at a time. Where programs have fixed shapes, as on JAX, so many are
 # computed for any part of that, and products of fewer rows are slow.
@@ -230,7 +229,7 @@ class AdaptiveSoftmax(Reversible):
 
     def _cross_entropy(self, index, ids, weights, rows, count=None):
         table, bias = self._weights(index)
-        chunk = rows_at_a_time(table.shape[0])
+        chunk = backend.rows_at_a_time(table.shape[0])
         return backend.linear_cross_entropy(
             ids, weights, rows, table, bias, min(chunk, ROWS) if index else chunk, count
         )

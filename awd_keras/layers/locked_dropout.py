@@ -7,8 +7,7 @@ import keras
 from awd_keras import backend
 from awd_keras.backend import keras_private
 from awd_keras.checks import check_floats, check_rate, check_seed
-from awd_keras.layers.rematerialized import Rematerialized
-from awd_keras.layers.seed_state import load_seed_state, next_seed
+from awd_keras.layers.rematerialized import Rematerialized, load_seed_state, next_seed
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")

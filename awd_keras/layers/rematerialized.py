@@ -1,9 +1,10 @@
-"""Layers that change variables in a call, under `keras.RematScope`."""
+"""Layers that draw masks or carry a state in a call, and may be run once more for the gradients."""
 
 import keras
 from keras import ops
 
 from awd_keras import backend
+from awd_keras.backend import devices
 from awd_keras.backend.keras_private import rematerializes_activations
 
 
@@ -72,3 +73,23 @@ def _run(layer, call, args, kwargs):
 
 def _is_float_tensor(leaf):
     return ops.is_tensor(leaf) and "float" in keras.backend.standardize_dtype(leaf.dtype)
+
+
+# Among the layer's own variables.
+_NAME = "seed_state"
+
+
+def next_seed(layer):
+    """A seed that this layer hasn't drawn with yet, of this device's own."""
+    check_first_run(layer)
+    with backend.untransformed():
+        return devices.own_seed(layer.seed_generator.next())
+
+
+def load_seed_state(layer, store):
+    """Takes the state, if it is there, and returns what else `load_own_variables` was given."""
+    generator = getattr(layer, "seed_generator", None)
+    if generator is not None and _NAME in store:
+        generator.load(store[_NAME])
+    names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+    return {name: store[name] for name in names if name != _NAME}

@@ -10,8 +10,7 @@ from awd_keras import backend
 from awd_keras.backend import devices, keras_private
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.carried_state import CarriesState
-from awd_keras.layers.rematerialized import Rematerialized
-from awd_keras.layers.seed_state import load_seed_state, next_seed
+from awd_keras.layers.rematerialized import Rematerialized, load_seed_state, next_seed
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")

@@ -1,7 +1,5 @@
 """What language models are measured by."""
 
-from awd_keras.metrics.bits_per_character import BitsPerCharacter
-from awd_keras.metrics.mean_cross_entropy import MeanCrossEntropy
-from awd_keras.metrics.perplexity import Perplexity
+from awd_keras.metrics.mean_cross_entropy import BitsPerCharacter, MeanCrossEntropy, Perplexity
 
 __all__ = ["BitsPerCharacter", "MeanCrossEntropy", "Perplexity"]

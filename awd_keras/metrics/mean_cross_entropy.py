@@ -1,5 +1,6 @@
-"""The mean cross-entropy, and what the other metrics of language models have in common."""
+"""The mean cross-entropy of language models, and what is computed from it."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend.keras_private import lower_is_better
-from awd_keras.cross_entropy import check_targets, cross_entropy
+from awd_keras.losses.token_cross_entropy import check_targets, cross_entropy
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -61,3 +62,70 @@ class MeanCrossEntropy(keras.metrics.Mean):
         if sample_weight is not None:
             sample_weight = ops.reshape(ops.broadcast_to(sample_weight, ops.shape(losses)), (-1,))
         super().update_state(ops.reshape(losses, (-1,)), sample_weight=sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class Perplexity(MeanCrossEntropy):
+    """`exp` of the mean cross-entropy, in nats a token, of integer targets under the logits.
+
+    Every token counts the same, whatever the length of its window. Penalties (AR, TAR, weight regularizers), which
+    Keras's `loss` and `val_loss` contain, are left out.
+
+    Source: section 5.
+
+    Args:
+        name: string, the name in the logs.
+        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: integer ids of shape (batch, time).
+        y_pred: logits of shape (batch, time, vocabulary).
+        sample_weight: weights of shape (batch, time), or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.metrics import Perplexity
+    >>> metric = Perplexity()
+    >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(metric.result()), 3)
+    4.0
+    """
+
+    def __init__(self, name: str = "perplexity", dtype: keras.DTypePolicy | str | None = None):
+        super().__init__(name=name, dtype=dtype)
+
+    def result(self) -> Any:
+        return ops.exp(super().result())
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class BitsPerCharacter(MeanCrossEntropy):
+    """The mean cross-entropy, in bits a token, of integer targets under the logits.
+
+    The usual measure of a model over characters. Penalties are left out, as in `Perplexity`.
+
+    Args:
+        name: string, the name in the logs.
+        dtype: dtype of the computation. Defaults to `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: integer ids of shape (batch, time).
+        y_pred: logits of shape (batch, time, vocabulary).
+        sample_weight: weights of shape (batch, time), or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.metrics import BitsPerCharacter
+    >>> metric = BitsPerCharacter()
+    >>> metric.update_state(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(metric.result()), 3)
+    2.0
+    """
+
+    def __init__(self, name: str = "bits_per_character", dtype: keras.DTypePolicy | str | None = None):
+        super().__init__(name=name, dtype=dtype)
+
+    def result(self) -> Any:
+        return super().result() / math.log(2)

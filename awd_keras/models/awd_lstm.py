@@ -10,15 +10,10 @@ import numpy as np
 from awd_keras import backend
 from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate, check_seed
 from awd_keras.data.window_lengths import few_lengths_multiple
-from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
-from awd_keras.losses import TokenCrossEntropy
-from awd_keras.metrics import Perplexity
-from awd_keras.models.built_for_ids import BuiltForIds
-from awd_keras.models.checks_ids import ChecksIds
-from awd_keras.models.defers_logits import DefersLogits
+from awd_keras.losses.deferred_logits import DeferredLogits
 from awd_keras.models.presets import PRESETS
-from awd_keras.optimizers import NTASGD
+from awd_keras.models.token_model import TokenModel
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 
 
@@ -30,7 +25,7 @@ def _seeds(seed):
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
+class AWDLSTM(TokenModel):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
     `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
@@ -227,48 +222,6 @@ class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
         logits = self.embedding(x, reverse=True)
         return [logits, x] if return_hidden_states else logits
 
-    def compile(
-        self,
-        optimizer: Any = None,
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        jit_compile: bool | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
-
-        Args:
-            optimizer: defaults to `NTASGD()`.
-            loss: defaults to `TokenCrossEntropy()`.
-            loss_weights: as in Keras.
-            metrics: defaults to `[Perplexity()]`.
-            jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
-            **kwargs: what else `keras.Model.compile` takes.
-        """
-        self._default_jit_compile = jit_compile is None
-        super().compile(
-            optimizer=NTASGD() if optimizer is None else optimizer,
-            loss=TokenCrossEntropy() if loss is None else loss,
-            loss_weights=loss_weights,
-            metrics=[Perplexity()] if metrics is None else metrics,
-            jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,
-            **kwargs,
-        )
-
-    def get_compile_config(self):
-        """What a saved model keeps of `compile`; a default of one backend isn't kept for another."""
-        config = super().get_compile_config()
-        if config and self._default_jit_compile:
-            config["jit_compile"] = None
-        return config
-
-    def compile_from_config(self, config):
-        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
     def length_multiple(self, bptt: int = 70) -> int:
         """What to give `BPTTDataset` as `length_multiple` for this model, compiled as it is.
 
@@ -294,24 +247,10 @@ class AWDLSTM(ChecksIds, BuiltForIds, DefersLogits):
         with backend.exporting(self.variables):
             return super().export(*args, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`, from a zero state."""
-        self._reset_inference_states()
-        return super().evaluate(x, y, *args, **kwargs)
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
-        self._reset_inference_states()
-        return super().predict(x, *args, **kwargs)
-
     def reset_states(self) -> None:
         """Zeroes the state that training carries, and the one that evaluation and prediction carry."""
         for lstm in self.lstms:
             lstm.reset_state()
-
-    def _reset_inference_states(self):
-        for lstm in self.lstms:
-            lstm.reset_inference_state()
 
     def get_config(self) -> dict:
         return {

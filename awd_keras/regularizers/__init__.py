@@ -1,6 +1,5 @@
 """The penalties on activations."""
 
-from awd_keras.regularizers.activation_regularizer import ActivationRegularizer
-from awd_keras.regularizers.temporal_activation_regularizer import TemporalActivationRegularizer
+from awd_keras.regularizers.activation import ActivationRegularizer, TemporalActivationRegularizer
 
 __all__ = ["ActivationRegularizer", "TemporalActivationRegularizer"]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from awd_keras.callbacks.averaging_optimizer import averaging_optimizer
+from awd_keras.callbacks.trigger_and_swap import averaging_optimizer
 from awd_keras.data import BPTTDataset
 from awd_keras.runs.curve import draw_curve
 from awd_keras.runs.run import Run

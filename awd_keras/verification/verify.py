@@ -1,10 +1,8 @@
 """Whether the regularization is really on, on this machine."""
 
-from awd_keras.verification.averaging import averaging_checks
-from awd_keras.verification.carried_state import carried_state_checks
 from awd_keras.verification.check import Check
-from awd_keras.verification.dropout import dropout_checks
-from awd_keras.verification.weight_drop import weight_drop_checks
+from awd_keras.verification.masks import dropout_checks, weight_drop_checks
+from awd_keras.verification.state_and_averages import averaging_checks, carried_state_checks
 
 
 def verify() -> list[Check]:

@@ -9,7 +9,7 @@ from keras import ops
 from awd_keras.analysis import gate_activations, memory_weights
 from backends_tests.analysis.small_lstm import BATCH, KINDS, TIME, UNITS, arrays, built
 
-MODULE = importlib.import_module("awd_keras.analysis.memory_weights")
+MODULE = importlib.import_module("awd_keras.analysis.memory")
 
 
 def by_hand(gates):

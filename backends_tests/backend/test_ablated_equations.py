@@ -5,17 +5,17 @@ import pytest
 from keras import ops
 from keras.src import activations
 
-from awd_keras.layers import ablated_equations
+from awd_keras.layers import ablated_lstm
 from backends_tests import oracle
 from backends_tests.backend.differentiated import differentiated
 
 BATCH, TIME, FEATURES, UNITS = 3, 5, 3, 4
 # The function, and the widths of kernel, recurrent kernel and bias in units.
 VARIANTS = {
-    "-srnn": (ablated_equations.gates_of_hidden, (4, 3, 3)),
-    "-srnn-out": (ablated_equations.gates_of_hidden, (3, 2, 2)),
-    "-srnn-hidden": (ablated_equations.gates_of_inputs, (4, 0, 3)),
-    "-gates": (ablated_equations.simple_rnn, (1, 1, 1)),
+    "-srnn": (ablated_lstm.gates_of_hidden, (4, 3, 3)),
+    "-srnn-out": (ablated_lstm.gates_of_hidden, (3, 2, 2)),
+    "-srnn-hidden": (ablated_lstm.gates_of_inputs, (4, 0, 3)),
+    "-gates": (ablated_lstm.simple_rnn, (1, 1, 1)),
 }
 # Of the last sequence no step counts: its state stays what it was.
 MASK = np.array([[1, 0, 1, 1, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)

@@ -244,10 +244,8 @@ def classes():
             "torch",
             "jax",
             "tensorflow",
-            "jax_linear",
-            "torch_transforms",
         )
-        if of_other or name in ("__main__", "tensorflow_products", "keras_private"):
+        if of_other or name in ("__main__", "keras_private"):
             continue
         for cls in vars(importlib.import_module(module.name)).values():
             if isinstance(cls, type) and cls.__module__ == module.name:

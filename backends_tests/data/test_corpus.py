@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, first_ids
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, word_ids
 
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
 
@@ -53,7 +53,7 @@ def test_lines_end_in_eos_blank_ones_too(directory):
     ],
 )
 def test_what_ends_a_line(directory, monkeypatch, text, expected, piece):
-    monkeypatch.setattr(first_ids, "_PIECE", piece)
+    monkeypatch.setattr(word_ids, "_BLOCK", piece)
     (directory / "valid.txt").write_bytes(text.encode())
     assert decoded(Corpus.from_directory(directory), "valid") == expected
 
@@ -112,7 +112,7 @@ def test_one_file(directory):
 
 @pytest.mark.parametrize("piece", [2, 2**20])
 def test_counts(directory, monkeypatch, piece):
-    monkeypatch.setattr("awd_keras.data.corpus_cache._PIECE", piece)
+    monkeypatch.setattr("awd_keras.data.word_ids._PIECE", piece)
     corpus = Corpus.from_directory(directory)
     assert corpus.unknown_tokens == {"train": 0, "valid": 0, "test": 0}
     # "sat", "dog" and "bird"
@@ -144,7 +144,7 @@ def test_empty_file(directory, split):
 @pytest.mark.parametrize("piece", [2, 2**20])
 @pytest.mark.parametrize(("mark", "place"), [(b"", 5), (b"\xef\xbb\xbf", 8)])
 def test_not_utf8(directory, monkeypatch, piece, mark, place):
-    monkeypatch.setattr(first_ids, "_PIECE", piece)
+    monkeypatch.setattr(word_ids, "_BLOCK", piece)
     (directory / "valid.txt").write_bytes(mark + "so naïve".encode("latin-1"))
     with pytest.raises(ValueError, match=rf"valid.txt isn't UTF-8: .* at byte {place}"):
         Corpus.from_directory(directory)

@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, corpus_cache, first_ids
+from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, word_ids
 
 SPLITS = ("train", "valid", "test")
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
@@ -28,12 +28,12 @@ def reads(monkeypatch):
     """The texts that are read from now on."""
     names = []
 
-    class Watched(first_ids.FirstIds):
+    class Watched(word_ids.FirstIds):
         def read(self, file, name):
             names.append(name)
             return super().read(file, name)
 
-    monkeypatch.setattr(corpus_cache, "FirstIds", Watched)
+    monkeypatch.setattr(word_ids, "FirstIds", Watched)
     return names
 
 
@@ -49,8 +49,8 @@ def assert_same(corpus, expected):
 @pytest.mark.parametrize("piece", [1, 3, 2**20])
 def test_the_same_corpus_as_in_memory(directory, cache, monkeypatch, piece):
     expected = Corpus.from_directory(directory, min_count=2)
-    monkeypatch.setattr(corpus_cache, "_PIECE", piece)
-    monkeypatch.setattr(first_ids, "_PIECE", piece)
+    monkeypatch.setattr(word_ids, "_PIECE", piece)
+    monkeypatch.setattr(word_ids, "_BLOCK", piece)
     corpus = Corpus.from_directory(directory, min_count=2, cache=cache)
     assert_same(corpus, expected)
     assert corpus.source == {**expected.source, "cache": str(cache)}
@@ -90,7 +90,7 @@ def test_a_text_is_read_once(directory, cache, reads):
 
 def test_ids_that_were_read_in_another_way_are_not_used(directory, cache, reads, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(corpus_cache, "_READING", 1)
+        patch.setattr(word_ids, "_READING", 1)
         Corpus.from_directory(directory, cache=cache)
     Corpus.from_directory(directory, cache=cache)
     assert len(reads) == 2 * 3
@@ -117,9 +117,9 @@ def test_an_interrupted_writing_is_begun_again(directory, cache, monkeypatch, fi
             raise KeyboardInterrupt
         return write(path, writer)
 
-    write = corpus_cache.write_whole
+    write = word_ids.write_whole
     with monkeypatch.context() as patch:
-        patch.setattr(corpus_cache, "write_whole", fail)
+        patch.setattr(word_ids, "write_whole", fail)
         patch.setattr("awd_keras.data.vocabulary.write_whole", fail)
         with pytest.raises(KeyboardInterrupt):
             Corpus.from_directory(directory, cache=cache)
@@ -131,15 +131,15 @@ def test_an_interrupted_writing_is_begun_again(directory, cache, monkeypatch, fi
 
 def test_two_processes_at_once(directory, cache, monkeypatch):
     def write(*arguments):
-        monkeypatch.setattr(corpus_cache, "_write", original)
+        monkeypatch.setattr(word_ids, "_write", original)
         # The other one, which ends first.
         with monkeypatch.context() as patch:
             patch.setattr("os.getpid", lambda: 1)
             Corpus.from_directory(directory, cache=cache)
         original(*arguments)
 
-    original = corpus_cache._write
-    monkeypatch.setattr(corpus_cache, "_write", write)
+    original = word_ids._write
+    monkeypatch.setattr(word_ids, "_write", write)
     assert_same(Corpus.from_directory(directory, cache=cache), Corpus.from_directory(directory))
     assert len(list(cache.iterdir())) == 1
 
@@ -151,8 +151,8 @@ def test_where_nothing_can_be_written(directory, tmp_path):
 
 
 def test_memory_is_bounded(directory, cache, monkeypatch):
-    monkeypatch.setattr(corpus_cache, "_PIECE", 2**12)
-    monkeypatch.setattr(first_ids, "_PIECE", 2**12)
+    monkeypatch.setattr(word_ids, "_PIECE", 2**12)
+    monkeypatch.setattr(word_ids, "_BLOCK", 2**12)
     (directory / "train.txt").write_text("a few words of a long text\n" * 100_000)
     tracemalloc.start()
     try:

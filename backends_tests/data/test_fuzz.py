@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary, first_ids
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, word_ids
 
 SPLITS = ("train", "valid", "test")
 # Few letters, so that words occur again, and all that ends a line or a word, somewhere or here.
@@ -40,7 +40,7 @@ def words(content):
 def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count, piece):
     with pytest.MonkeyPatch.context() as patch:
         # However a text is cut in pieces to be read.
-        patch.setattr(first_ids, "_PIECE", piece)
+        patch.setattr(word_ids, "_BLOCK", piece)
         check(directory, contents, min_count)
 
 

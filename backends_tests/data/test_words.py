@@ -1,4 +1,4 @@
-from awd_keras.data.words import split_words
+from awd_keras.data.vocabulary import split_words
 
 
 def test_the_end_of_a_line_is_a_word():

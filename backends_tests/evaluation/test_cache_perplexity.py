@@ -6,7 +6,7 @@ import pytest
 
 from awd_keras.evaluation import cache_perplexity, perplexity
 from awd_keras.evaluation.cache import ContinuousCache
-from awd_keras.evaluation.reading import Window
+from awd_keras.evaluation.perplexity import Window
 from backends_tests import oracle
 from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model, make_text, values
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from awd_keras.evaluation import Score, Trial, cache_perplexity, dynamic_perplexity, tune_cache, tune_dynamic
-from awd_keras.evaluation.tuning import best_first
+from awd_keras.evaluation.perplexity import best_first
 from backends_tests.evaluation.small_model import make_model, make_text, values
 
 GRID = {"windows": (10, 40), "interpolations": (0.0, 0.2, 0.5), "thetas": (0.5,)}

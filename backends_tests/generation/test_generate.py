@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from awd_keras import inference
-from awd_keras.backend.programs import program
+from awd_keras.backend.devices import program
 from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.losses import TokenCrossEntropy
+from awd_keras.losses.deferred_logits import DeferredLogits
 from backends_tests import oracle
 
 

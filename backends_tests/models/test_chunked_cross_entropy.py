@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from keras import ops
 
-from awd_keras import backend, deferred_logits
+from awd_keras import backend
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
-from awd_keras.deferred_logits import DeferredLogits
 from awd_keras.evaluation import gradient_rms, perplexity
 from awd_keras.losses import TokenCrossEntropy
+from awd_keras.losses.deferred_logits import DeferredLogits
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.models import AWDLSTM
-from awd_keras.models.defers_logits import LARGE_VOCABULARY
+from awd_keras.models.token_model import LARGE_VOCABULARY
 from awd_keras.optimizers import NTASGD
 from backends_tests import oracle
 
@@ -25,7 +25,7 @@ TEXT = np.random.default_rng(0).integers(0, WORDS, BATCH * 4 * TIME + 1)
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Parts of 7 tokens, of which a window has three, the last one smaller."""
-    monkeypatch.setattr(deferred_logits, "rows_at_a_time", lambda words: 7)
+    monkeypatch.setattr(backend, "rows_at_a_time", lambda words: 7)
 
 
 def small(chunked=True, words=WORDS, **kwargs):

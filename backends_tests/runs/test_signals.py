@@ -100,7 +100,7 @@ def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
     def read(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(cli.train, "read_corpus", read)
+    monkeypatch.setattr("awd_keras.cli.train_commands.read_corpus", read)
     assert train(tmp_path) == 130
     assert capsys.readouterr().err == "awd-keras: stopped by SIGINT\n"
 

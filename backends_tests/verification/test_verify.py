@@ -4,7 +4,7 @@ from keras import ops
 
 from awd_keras import layers
 from awd_keras.optimizers import NTASGD
-from awd_keras.verification import averaging, carried_state, dropout, verify, weight_drop
+from awd_keras.verification import masks, state_and_averages, verify
 
 
 def failed(checks):
@@ -22,7 +22,7 @@ def test_all_pass():
 
 def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
     monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate, seed: tensor)
-    assert failed(weight_drop.weight_drop_checks()) == {
+    assert failed(masks.weight_drop_checks()) == {
         "weight drop changes the training output",
         "the gradient is masked as the forward pass is",
         "weight drop is on, off, and on again: train, evaluate, train",
@@ -32,7 +32,7 @@ def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
 def test_weight_drop_at_inference_is_found(monkeypatch):
     run = layers.WeightDropLSTM._run
     monkeypatch.setattr(layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True))
-    assert failed([weight_drop._off_at_inference()]) == {"weight drop is off at inference"}
+    assert failed([masks._off_at_inference()]) == {"weight drop is off at inference"}
 
 
 def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
@@ -43,13 +43,13 @@ def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
         return tensor + ops.stop_gradient(drop(self, tensor, rate, seed) - tensor)
 
     monkeypatch.setattr(layers.WeightDropLSTM, "_drop", straight_through)
-    found = failed([weight_drop._gradient_matches()])
+    found = failed([masks._gradient_matches()])
     assert found == {"the gradient is masked as the forward pass is"}
 
 
 def test_unlocked_dropout_is_found(monkeypatch):
-    monkeypatch.setattr(dropout, "LockedDropout", keras.layers.Dropout)
-    assert failed(dropout.dropout_checks()) == {"locked dropout keeps its mask over time"}
+    monkeypatch.setattr(masks, "LockedDropout", keras.layers.Dropout)
+    assert failed(masks.dropout_checks()) == {"locked dropout keeps its mask over time"}
 
 
 def test_embedding_dropout_of_single_places_is_found(monkeypatch):
@@ -58,13 +58,13 @@ def test_embedding_dropout_of_single_places_is_found(monkeypatch):
             embedded = super().call(inputs)
             return keras.random.dropout(embedded, self.rate, noise_shape=(*inputs.shape, 1))
 
-    monkeypatch.setattr(dropout, "EmbeddingDropout", Torn)
-    assert failed(dropout.dropout_checks()) == {"embedding dropout drops whole words"}
+    monkeypatch.setattr(masks, "EmbeddingDropout", Torn)
+    assert failed(masks.dropout_checks()) == {"embedding dropout drops whole words"}
 
 
 def test_state_that_is_not_carried_is_found(monkeypatch):
     monkeypatch.setattr(layers.WeightDropLSTM, "write_state", lambda *args: None)
-    checks = [carried_state._carried(training) for training in (True, False)]
+    checks = [state_and_averages._carried(training) for training in (True, False)]
     assert failed(checks) == {"state is carried in training", "state is carried in inference"}
 
 
@@ -78,7 +78,7 @@ def test_state_that_leaks_and_stays_is_found(monkeypatch):
     monkeypatch.setattr(layers.WeightDropLSTM, "build", one_state_for_both)
     monkeypatch.setattr(layers.WeightDropLSTM, "reset_training_state", lambda self: None)
     monkeypatch.setattr(layers.WeightDropLSTM, "reset_inference_state", lambda self: None)
-    assert failed(carried_state._in_fit()) == {
+    assert failed(state_and_averages._in_fit()) == {
         "validation leaves the training state as it is",
         "state is zero at an epoch's start",
     }
@@ -88,7 +88,7 @@ def test_state_that_leaks_and_stays_is_found(monkeypatch):
 def test_averaging_that_does_nothing_is_found(monkeypatch, method):
     monkeypatch.setattr(NTASGD, method, lambda self: None)
     if method == "start_averaging":
-        assert failed([averaging._trigger()])
+        assert failed([state_and_averages._trigger()])
     else:
         with pytest.warns(UserWarning, match="the raw iterate in the model, and the average unused"):
-            assert failed([averaging._averages()])
+            assert failed([state_and_averages._averages()])

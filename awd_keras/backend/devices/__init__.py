@@ -1,4 +1,4 @@
-"""Several devices, by each framework's own engine."""
+"""How and where a model's functions run: in compiled programs, on several devices, by each framework's own engine."""
 
 from awd_keras.backend.of_framework import of_framework
 
@@ -7,9 +7,11 @@ _framework = of_framework(__name__)
 add_gradients = _framework.add_gradients
 average_values = _framework.average_values
 count_devices = _framework.count_devices
+gradients = _framework.gradients
 own_rows = _framework.own_rows
 own_seed = _framework.own_seed
 process = _framework.process
+program = _framework.program
 replicate = _framework.replicate
 run_on = _framework.run_on
 splits_variables = _framework.splits_variables
@@ -18,9 +20,11 @@ __all__ = [
     "add_gradients",
     "average_values",
     "count_devices",
+    "gradients",
     "own_rows",
     "own_seed",
     "process",
+    "program",
     "replicate",
     "run_on",
     "splits_variables",

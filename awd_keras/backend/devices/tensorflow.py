@@ -6,6 +6,7 @@ TensorFlow splits what is given to several hosts by itself, and to read a metric
 import functools
 
 import tensorflow as tf
+from keras import ops
 
 # Far apart: seeds of neighbouring devices mustn't be those of neighbouring layers or steps.
 _STRIDE = 1640531527
@@ -76,3 +77,21 @@ def own_seed(seed):
         return seed
     number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
     return seed + tf.stack([number * _STRIDE, tf.zeros_like(number)])
+
+
+def program(function, model):
+    """A graph, which serves all lengths from the second one on."""
+
+    def run(*arguments):
+        return function(model, *arguments)
+
+    return tf.function(run, autograph=False, reduce_retracing=True)
+
+
+def gradients(loss, model):
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        value = loss()
+    found = tape.gradient(value, [variable.value for variable in variables], unconnected_gradients="zero")
+    # An embedding's is a list of rows, in which a word that occurs twice has two.
+    return value, [ops.reshape(gradient, variable.shape) for gradient, variable in zip(found, variables, strict=True)]

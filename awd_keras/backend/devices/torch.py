@@ -154,3 +154,19 @@ def own_seed(seed):
     first, count = seed.tolist()
     first = np.random.SeedSequence([first & 0xFFFFFFFF, rank]).generate_state(1)[0] >> 1
     return torch.tensor([int(first), count], dtype=seed.dtype, device=seed.device)
+
+
+def program(function, model):
+    def run(*arguments):
+        with torch.no_grad():
+            return function(model, *arguments)
+
+    return run
+
+
+def gradients(loss, model):
+    variables = [variable.value for variable in model.trainable_variables]
+    with torch.enable_grad():
+        value = loss()
+        found = torch.autograd.grad(value, variables, allow_unused=True, materialize_grads=True)
+    return value.detach(), list(found)

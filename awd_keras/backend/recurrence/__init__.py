@@ -8,11 +8,10 @@ from awd_keras.backend.recurrence.generic import generic_lstm
 _framework = of_framework(__name__)
 
 fast_lstm = _framework.fast_lstm
-keep_by_columns = _framework.keep_by_columns
 lstm_supports_jit = _framework.lstm_supports_jit
 weighted_sums = _framework.weighted_sums
 
-__all__ = ["fast_lstm", "generic_lstm", "keep_by_columns", "lstm", "lstm_supports_jit", "weighted_sums"]
+__all__ = ["fast_lstm", "generic_lstm", "lstm", "lstm_supports_jit", "weighted_sums"]
 
 
 def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):

@@ -140,14 +140,6 @@ def weighted_sums(forget, addends, initial):
     return ops.reshape(ops.stack(whole, axis=2), (batch_size, blocks * steps, units))[:, :time]
 
 
-def keep_by_columns(variable):
-    """Has a matrix lie in memory column by column, if that's how the framework's LSTM reads its kernels.
-
-    Args:
-        variable: `keras.Variable`, whose values and shape stay as they are.
-    """
-
-
 def lstm_supports_jit() -> bool:
     """Whether XLA can compile what `lstm` runs."""
     return True

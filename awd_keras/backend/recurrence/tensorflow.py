@@ -4,8 +4,7 @@ import tensorflow as tf
 
 from awd_keras.backend import keras_private
 from awd_keras.backend.recurrence.differentiable_sums import differentiable_sums
-from awd_keras.backend.tensorflow import affine, product
-from awd_keras.backend.tensorflow_products import widened
+from awd_keras.backend.tensorflow import affine, product, widened
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):

@@ -1,16 +1,16 @@
 """Loops over time on PyTorch: its own LSTM, whose gates have Keras's order (cuDNN on a GPU)."""
 
 import torch
+from torch.autograd import forward_ad
 
-from awd_keras.backend import keras_private
 from awd_keras.backend.recurrence import generic
 from awd_keras.backend.recurrence.differentiable_sums import differentiable_sums
-from awd_keras.backend.torch_transforms import transformed, without_kernels
+from awd_keras.backend.torch import transformed
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
     """`torch.lstm`, or for one time step `torch.lstm_cell`."""
-    if without_kernels():
+    if _without_kernels():
         return None
     # PyTorch has two bias vectors; Keras's one is their sum.
     biases = [] if bias is None else [bias, torch.zeros_like(bias)]
@@ -41,6 +41,8 @@ def weighted_sums(forget, addends, initial):
     return run(forget, addends, initial)
 
 
-def keep_by_columns(variable):
-    """A transposed view of it is what `torch.lstm` wants, and needs no copy."""
-    keras_private.replace_value(variable, lambda tensor: tensor.T.contiguous().T)
+def _without_kernels():
+    """Whether a transform runs that PyTorch's LSTM kernels have no rule for: all but gradients."""
+    functorch = torch._C._functorch
+    transforms = functorch.get_interpreter_stack() or ()
+    return forward_ad._current_level >= 0 or any(each.key() != functorch.TransformType.Grad for each in transforms)

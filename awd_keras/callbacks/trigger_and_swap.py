@@ -1,0 +1,262 @@
+"""What `NTASGD` needs of `fit`: the trigger's measures, and the averages where they are looked at."""
+
+import warnings
+from typing import Any
+
+import keras
+from keras import ops
+
+from awd_keras.callbacks.passes import ResetStates
+from awd_keras.checks import check_boolean, check_positive_integer
+
+
+def averaging_optimizer(callback):
+    """The `NTASGD` of the callback's model, also when Keras has wrapped it for loss scaling.
+
+    Raises:
+        ValueError: if the model has another optimizer, or none.
+    """
+    optimizer = getattr(callback.model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not hasattr(optimizer, "use_averages"):
+        raise ValueError(
+            f"Callback `{type(callback).__name__}` needs a model compiled with "
+            "`awd_keras.optimizers.NTASGD`. With another optimizer, give `fit` those of `awd_lstm(dataset)` that work "
+            f"with any: `ScaleLearningRate(dataset)` and `ResetStates(dataset)`. Received: optimizer={optimizer}"
+        )
+    return optimizer
+
+
+class NonMonotonicTrigger(keras.callbacks.Callback):
+    """Gives validation measures to `NTASGD`, which starts averaging by them.
+
+    Usually once an epoch, out of what `fit` has measured on its `validation_data`. With
+    `frequency=L`, it evaluates `validation_data` of its own every L steps, counted from the
+    optimizer's first one; the metrics shown during training aren't disturbed.
+
+    It starts averaging, and no more: `SwapAveragedWeights` has the average evaluated and saved. A warning tells of a
+    training that ends with an average that isn't in the model.
+
+    With `stop_training=True`, such a measure ends training if averaging is on already. That makes the paper's
+    fine-tuning phase, if the optimizer is a new one whose `start_averaging()` has been called.
+
+    Source: section 3, algorithm 1, where L, the logging interval, is an epoch's number of steps; section 5 for
+    fine-tuning.
+
+    Args:
+        monitor: string, a key of the logs. Lower must be better. Take a metric of the cross-entropy
+            alone: `val_loss` has the penalties in it.
+        frequency: `"epoch"`, or a positive integer L, in training steps.
+        validation_data: what `fit` takes by that name, for an integer `frequency` alone.
+        stop_training: boolean, whether training stops when a measure would start averaging that is on already.
+
+    Raises:
+        ValueError: if `frequency` is neither, or doesn't go with `validation_data`, or `stop_training` isn't a boolean;
+            when training starts, if the model isn't compiled with `NTASGD`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import NonMonotonicTrigger
+    >>> from awd_keras.optimizers import NTASGD
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(NTASGD(learning_rate=0.0, non_monotone_interval=1), loss="mse")
+    >>> x = np.ones((8, 1), "float32")
+    >>> trigger = NonMonotonicTrigger(monitor="val_loss")
+    >>> history = model.fit(x, x, validation_data=(x, x), callbacks=[trigger], verbose=0)
+    >>> model.optimizer.averaging
+    False
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_perplexity",
+        frequency: int | str = "epoch",
+        validation_data: Any = None,
+        stop_training: bool = False,
+    ):
+        super().__init__()
+        check_boolean("stop_training", stop_training)
+        if frequency != "epoch":
+            if isinstance(frequency, str):
+                raise ValueError(
+                    f"Argument `frequency` must be 'epoch' or a positive integer. Received: frequency={frequency!r}"
+                )
+            check_positive_integer("frequency", frequency)
+        if (frequency == "epoch") != (validation_data is None):
+            raise ValueError(
+                "Argument `validation_data` must be given if `frequency` is an integer, and only "
+                "then: an epoch's validation is what `fit` does. Received: "
+                f"frequency={frequency!r}, validation_data={validation_data!r}"
+            )
+        self.monitor = monitor
+        self.frequency: Any = frequency
+        self.validation_data = validation_data
+        self.stop_training = stop_training
+        self._step: Any = None
+        self._steps_before_epoch = 0
+        self._settled = False
+        self._missing: tuple[str, str] | None = None
+
+    def on_train_begin(self, logs=None):
+        self._settled, self._missing = False, None
+        averaging_optimizer(self)
+        self._step = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._step is None:
+            # From the optimizer, so that another `fit` goes on counting. Not sooner: `BackupAndRestore` may come after
+            # this callback, and restores when training begins.
+            optimizer = averaging_optimizer(self)
+            iterations = int(ops.convert_to_numpy(optimizer.iterations))
+            self._step = iterations * (optimizer.gradient_accumulation_steps or 1)
+        self._steps_before_epoch = self._step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.frequency == "epoch":
+            return
+        # With `steps_per_execution`, several steps at once.
+        step = self._steps_before_epoch + batch + 1
+        is_due = step // self.frequency > self._step // self.frequency
+        self._step = step
+        if is_due:
+            self._update(self._evaluate(), self.monitor.removeprefix("val_"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.frequency == "epoch":
+            self._update(logs or {}, self.monitor)
+
+    def on_train_end(self, logs=None):
+        # With `validation_freq`, an epoch may have no measure without fault.
+        if self._missing and not self._settled:
+            self._warn(*self._missing)
+        optimizer = averaging_optimizer(self)
+        # `SwapAveragedWeights` has put the average in by now, wherever it is in the list.
+        if self._step is not None and optimizer.averaging and not optimizer.averages_in_model:
+            warnings.warn(
+                "Training has ended with the raw iterate in the model, and the average unused. Pass the callback "
+                "`SwapAveragedWeights` too, or call `optimizer.use_averages()`.",
+                stacklevel=2,
+            )
+
+    def _update(self, logs, monitor):
+        if monitor in logs:
+            self._settled = True
+            optimizer = averaging_optimizer(self)
+            was_averaging = optimizer.averaging
+            is_worse = optimizer.update_trigger(logs[monitor])
+            if self.stop_training and was_averaging and is_worse:
+                self.model.stop_training = True
+            return
+        self._missing = monitor, ",".join(logs)
+        validated = self.frequency != "epoch" or any(name.startswith("val_") for name in logs)
+        if validated and not self._settled:
+            self._settled = True  # It is said once, and now, not after a long training that never averages.
+            self._warn(*self._missing)
+
+    def _warn(self, monitor, available):
+        warnings.warn(
+            f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available, so that averaging won't "
+            f"begin. Pass another `monitor`. Available metrics are: {available}",
+            stacklevel=3,
+        )
+
+    def _evaluate(self):
+        model = self.model
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self.validation_data)
+        # Evaluation starts with resetting the metrics, and on PyTorch, where a model is a module,
+        # leaves it in evaluation mode.
+        metrics = [(v, ops.convert_to_numpy(v)) for v in model.metrics_variables]
+        is_training = getattr(model, "training", None)
+        logs = model.evaluate(
+            x,
+            y,
+            sample_weight=sample_weight,
+            callbacks=[SwapAveragedWeights(), ResetStates()],
+            return_dict=True,
+            verbose=0,
+        )
+        for variable, value in metrics:
+            variable.assign(value)
+        if getattr(model, "training", None) != is_training:
+            model.train(is_training)
+        return logs
+
+
+class SwapAveragedWeights(keras.callbacks.Callback):
+    """Shows the averaged weights of `NTASGD` to all but training.
+
+    In `fit`, once averaging has started, the averages are put in the model when validation begins
+    (or, without validation, at the epoch's end) and stay until the next epoch begins: whatever
+    is evaluated or saved in between has the averages, by a `ModelCheckpoint` anywhere in the list
+    if there is validation, else after this callback. They are in the model when `fit` ends.
+    Training always goes on from the raw iterate, also in the next `fit`, also with a model saved
+    and loaded in between, or after an exception. What is saved in the middle of an epoch has the
+    raw iterate.
+
+    In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was
+    there before is put back at the end.
+
+    It never starts averaging, which is for `NonMonotonicTrigger`, or for `start_averaging` or `update_trigger` of the
+    optimizer. Until then it does nothing.
+
+    Source: section 3, algorithm 1, which returns the average.
+
+    Raises:
+        ValueError: when it starts, if the model isn't compiled with `NTASGD`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from awd_keras.callbacks import SwapAveragedWeights
+    >>> from awd_keras.optimizers import NTASGD
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(NTASGD(learning_rate=0.1), loss="mse")
+    >>> model.optimizer.build(model.trainable_variables)
+    >>> model.optimizer.start_averaging()
+    >>> x = np.ones((8, 1), "float32")
+    >>> history = model.fit(x, x, callbacks=[SwapAveragedWeights()], verbose=0)
+    >>> model.optimizer.averages_in_model
+    True
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._in_fit = False
+        self._found_averages = False
+
+    def set_params(self, params):
+        # Keras calls this once for each `fit`, `evaluate` or `predict`, not for validation in
+        # `fit`: a `fit` that an exception has ended is forgotten here.
+        super().set_params(params)
+        self._in_fit = False
+
+    def on_train_begin(self, logs=None):
+        averaging_optimizer(self).use_iterates()
+        self._in_fit = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Once more: a callback may have loaded weights since.
+        averaging_optimizer(self).use_iterates()
+
+    def on_epoch_end(self, epoch, logs=None):
+        averaging_optimizer(self).use_averages()
+
+    def on_train_end(self, logs=None):
+        averaging_optimizer(self).use_averages()
+        self._in_fit = False
+
+    def on_test_begin(self, logs=None):
+        optimizer = averaging_optimizer(self)
+        self._found_averages = optimizer.averages_in_model
+        optimizer.use_averages()
+
+    def on_test_end(self, logs=None):
+        if not self._in_fit and not self._found_averages:
+            averaging_optimizer(self).use_iterates()
+
+    def on_predict_begin(self, logs=None):
+        self.on_test_begin()
+
+    def on_predict_end(self, logs=None):
+        self.on_test_end()

@@ -1,0 +1,182 @@
+"""`awd-keras evaluate`, also with what makes use of the text just read: a continuous cache, dynamic evaluation."""
+
+import functools
+import inspect
+import sys
+
+from awd_keras.cli.options import add_data, read_splits
+
+
+def score_line(name, score, batch_size):
+    """One line of a `Score`."""
+    return (
+        f"{name:5} perplexity {score.perplexity:.2f}  loss {score.loss:.4f}  "
+        f"bits/token {score.bits_per_token:.4f}  tokens {score.tokens}  "
+        f"<unk> {score.unknown_tokens} ({score.unknown_tokens / score.tokens:.1%})  "
+        f"batch size {batch_size}  seconds {score.seconds:.1f}"
+    )
+
+
+def add_evaluate(commands, common):
+    """Declares the command."""
+    evaluate = commands.add_parser(
+        "evaluate",
+        parents=[common],
+        help="perplexity of a run's model on a text",
+        description="Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. It also "
+        "tells how many of the tokens are <unk>, which is what the model reads where it doesn't know a word: with many "
+        "of them a perplexity is low and says nothing.",
+    )
+    evaluate.set_defaults(command=run_evaluate, trains=False)
+    evaluate.add_argument("run", metavar="RUN", help="directory of the run")
+    text = evaluate.add_mutually_exclusive_group()
+    text.add_argument("--text", metavar="FILE", help="a text of which to have the perplexity, instead of those two")
+    add_data(text, "the text that the run is trained on")
+    add_adaptive(evaluate)
+    evaluate.add_argument(
+        "--worst", type=int, metavar="N", help="list the N words that cost most in the first of the texts too"
+    )
+
+
+def run_evaluate(options):
+    """Prints perplexities."""
+    from awd_keras import evaluation, models, runs
+    from awd_keras.checks import check_positive_integer
+    from awd_keras.data import encode_file
+
+    if options.worst is not None:
+        check_positive_integer("worst", options.worst)
+    check_adaptive(options)
+    run = runs.Run.open(options.run)
+    preset = models.PRESETS[run.setting("preset")]
+    vocabulary = run.vocabulary()
+    wanted = [*["train"] * options.trains, *["valid"] * options.tune]
+    if options.text is None:
+        splits = read_splits(run, options.data, wanted)
+        texts = {name: splits[name] for name in ("valid", "test") if name in splits}
+    else:
+        texts = {"text": encode_file(options.text, vocabulary)}
+        # What else there is to read is the run's own.
+        splits = read_splits(run, None, wanted) if wanted else {}
+    model = run.model()
+    bptt = run.setting("bptt")
+    rows = {name: preset.valid_batch_size if name == "valid" else preset.test_batch_size for name in texts}
+    # Behind all that may be bad input, of which one line is to tell.
+    if not run.path("result.json").is_file():
+        print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
+    for name, tokens in texts.items():
+        score = evaluation.perplexity(model, tokens, batch_size=rows[name], bptt=bptt, vocabulary=vocabulary)
+        print(score_line(name, score, rows[name]))
+    report_adaptive(options, model, texts, splits, run)
+    if options.worst is not None:
+        name = next(iter(texts))
+        table = evaluation.surprisal(model, vocabulary, texts[name], batch_size=rows[name], bptt=bptt)
+        print("\n  total bits  occurrences  mean bits  word")
+        for cost in table.worst(options.worst):
+            print(f"{cost.total_bits:12.1f}  {cost.occurrences:11}  {cost.mean_bits:9.2f}  {cost.word}")
+    return 0
+
+
+# The setting in Python, and the argument of its search.
+_CACHE = {"window": "windows", "interpolation": "interpolations", "theta": "thetas"}
+_DYNAMIC = {"learning_rate": "learning_rates", "decay": "decays"}
+# What `--cache` without a number says.
+_BY_DEFAULT = object()
+# The best of a search that are shown.
+_SHOWN = 10
+
+
+def add_adaptive(parser):
+    """Declares the options."""
+    adaptive = parser.add_argument_group("with what makes use of the text just read")
+    adaptive.add_argument(
+        "--cache",
+        dest="window",
+        type=int,
+        nargs="?",
+        const=_BY_DEFAULT,
+        metavar="WORDS",
+        help="also with a continuous cache of so many words (default: 500)",
+    )
+    adaptive.add_argument("--interpolation", type=float, metavar="X", help="share of the cache (default: 0.1)")
+    adaptive.add_argument("--theta", type=float, metavar="X", help="how much like states count (default: 1)")
+    adaptive.add_argument(
+        "--dynamic",
+        dest="trains",  # as other commands do
+        action="store_true",
+        help="also with dynamic evaluation: the model learns from the text while it reads on",
+    )
+    adaptive.add_argument("--learning-rate", type=float, metavar="X", help="of dynamic evaluation (default: 5e-5)")
+    adaptive.add_argument("--decay", type=float, metavar="X", help="of dynamic evaluation (default: 0.002)")
+    adaptive.add_argument(
+        "--tune",
+        action="store_true",
+        help="first search the settings above that aren't given, on valid.txt: minutes for a cache, for dynamic "
+        "evaluation a whole one each",
+    )
+
+
+def check_adaptive(options):
+    """Raises ValueError where an option is bad or isn't used, before anything is scored."""
+    from awd_keras.checks import check_not_negative, check_positive_integer, check_rate
+
+    used = {"--cache": options.window is not None, "--dynamic": options.trains}
+    for name, needed, check in (
+        ("window", "--cache", check_positive_integer),
+        ("interpolation", "--cache", check_rate),
+        ("theta", "--cache", check_not_negative),
+        ("learning_rate", "--dynamic", check_not_negative),
+        ("decay", "--dynamic", check_not_negative),
+    ):
+        for value in _given(options, [name]).values():
+            check(name, value)
+            if not used[needed]:
+                raise ValueError(f"Option --{name.replace('_', '-')} needs {needed}.")
+    if options.tune and not any(used.values()):
+        raise ValueError("Option --tune needs --cache or --dynamic.")
+
+
+def report_adaptive(options, model, texts, splits, run):
+    """Prints the scores that are asked for, of the `texts`; the gradients and the search are of the `splits`."""
+    from awd_keras import evaluation
+
+    vocabulary = run.vocabulary()
+    if options.window is not None:
+        bptt = run.setting("bptt")
+        score = functools.partial(evaluation.cache_perplexity, model, bptt=bptt, vocabulary=vocabulary)
+        tune = functools.partial(evaluation.tune_cache, model, bptt=bptt, verbose=1, vocabulary=vocabulary)
+        _report("with a cache", _CACHE, options, texts, splits, score, tune)
+    if options.trains:
+        print("gradients on the training set:")
+        rms = evaluation.gradient_rms(model, splits["train"], batch_size=run.setting("batch_size"), verbose=1)
+        score = functools.partial(evaluation.dynamic_perplexity, model, rms=rms, vocabulary=vocabulary)
+        tune = functools.partial(evaluation.tune_dynamic, model, rms=rms, verbose=1, vocabulary=vocabulary)
+        _report("with dynamic evaluation", _DYNAMIC, options, texts, splits, score, tune)
+
+
+def _report(title, names, options, texts, splits, score, tune):
+    given = _given(options, names)
+    known = {}
+    if options.tune:
+        trials = tune(splits["valid"], **{names[name]: [value] for name, value in given.items()})
+        _print_table(trials)
+        settings, known["valid"] = trials[0]
+    else:
+        parameters = inspect.signature(score).parameters
+        settings = {name: given.get(name, parameters[name].default) for name in names}
+    print(", ".join([title, *(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())]))
+    for name, tokens in texts.items():
+        print(score_line(name, known.get(name) or score(tokens, **settings), batch_size=1))
+
+
+def _given(options, names):
+    return {name: getattr(options, name) for name in names if getattr(options, name) not in (None, _BY_DEFAULT)}
+
+
+def _print_table(trials):
+    names = list(trials[0].settings)
+    print("  ".join(f"{name:>13}" for name in [*names, "perplexity"]))
+    for settings, score in trials[:_SHOWN]:
+        print("  ".join([*(f"{settings[name]:13g}" for name in names), f"{score.perplexity:13.2f}"]))
+    if len(trials) > _SHOWN:
+        print(f"... and {len(trials) - _SHOWN} more, up to {trials[-1].score.perplexity:.2f}")

@@ -1,0 +1,242 @@
+"""`awd-keras train` and `awd-keras finetune`."""
+
+import pathlib
+import sys
+
+from awd_keras.cli.options import add_data, add_devices, read_corpus, read_corpus_again
+
+
+def report(directory, run):
+    """Calls `run`, which trains in `directory`, and prints what came of it; the exit status."""
+    from awd_keras import runs
+
+    try:
+        result = run()
+    except runs.Interrupted as stop:
+        print()  # Keras's progress bar has left its line open.
+        checkpoints = runs.Checkpoints(directory).paths()
+        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
+        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
+        return 128 + stop.number
+    except FloatingPointError:
+        print()
+        raise
+    start = result.get("finetuned_from")
+    print(f"backend           {result['backend']}")
+    if start:
+        print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
+        print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
+    else:
+        print(f"averaging         {_averaging(result['triggered_epoch'])}")
+    print(f"skipped steps     {result['skipped_steps']}")
+    if "unknown_tokens" in result:  # which runs of before don't have
+        print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
+    print(f"tokens a second   {result['tokens_per_second']:.0f}")
+    print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
+    print(f"test perplexity   {_figure(result['test_perplexity'])}")
+    print(f"run directory     {directory}")
+    return 0
+
+
+def verbosity():
+    """Keras's progress bar in a terminal; elsewhere, in a log for example, a line an epoch."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def _averaging(epoch):
+    return "not begun" if epoch is None else f"since the end of epoch {epoch}"
+
+
+def _why_so_many(result):
+    return "as many as it might have" if result["stopped_epoch"] is None else "until validation stopped improving"
+
+
+def _figure(value):
+    return "not finite: the training diverged" if value is None else f"{value:.2f}"
+
+
+# Option, type, metavar, help; each overrides the preset's argument of that name.
+_MODEL_OPTIONS = (
+    ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
+    ("hidden-units", int, "N", "units of the other layers"),
+    ("num-layers", int, "N", "number of LSTM layers"),
+    ("cell", str, "NAME", "lstm (the default), or it without a part: --cell=-srnn, -srnn-out, -srnn-hidden or -gates"),
+    ("input-dropout", float, "P", "locked dropout after the embedding"),
+    ("hidden-dropout", float, "P", "locked dropout between the layers"),
+    ("output-dropout", float, "P", "locked dropout after the last layer"),
+    ("embedding-dropout", float, "P", "rate at which words are dropped from the embedding"),
+    ("weight-drop", float, "P", "rate at which recurrent weights are dropped"),
+    ("alpha", float, "X", "factor of the activation regularization (AR)"),
+    ("beta", float, "X", "factor of the temporal activation regularization (TAR)"),
+)
+_OPTIMIZER_OPTIONS = (
+    ("learning-rate", float, "X", "learning rate of a window of the mean length"),
+    ("weight-decay", float, "X", "weight decay"),
+    ("clip", float, "X", "largest global norm of the gradients"),
+    (
+        "non-monotone-interval",
+        int,
+        "N",
+        "averaging begins when validation is worse than the best of all earlier epochs but the last N",
+    ),
+)
+# What may be said of a run that is resumed.
+_OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite", "devices")
+
+
+def add_train(commands, common):
+    """Declares the command."""
+    train = commands.add_parser("train", parents=[common], help="train a model")
+    train.set_defaults(command=run_train, trains=True)
+    add_data(train)
+    directory = train.add_mutually_exclusive_group(required=True)
+    directory.add_argument("--output", metavar="RUN", help="directory of a new run")
+    directory.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="directory of an interrupted run, which goes on with its own settings; --epochs can give it more epochs, "
+        "--data the place that its text has been moved to",
+    )
+    train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    train.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
+        "memory",
+    )
+    train.add_argument("--preset", metavar="NAME", help="tiny, ptb-small, ptb or wikitext-2 (default: tiny)")
+    train.add_argument(
+        "--min-count",
+        type=int,
+        metavar="N",
+        help="words that are seen less often become <unk> (default: 1; 3 without --data)",
+    )
+    train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
+    train.add_argument(
+        "--length-multiple",
+        type=int,
+        metavar="N",
+        help="windows are multiples of this many tokens, so that fewer programs are compiled "
+        "(default: about 10 on jax, else 1)",
+    )
+    train.add_argument(
+        "--skip-nonfinite",
+        action="store_true",
+        help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
+    )
+    add_devices(train, "1")
+    own = train.add_argument_group("in place of the preset's own")
+    own.add_argument("--epochs", type=int, metavar="N")
+    own.add_argument("--batch-size", type=int, metavar="N", help="rows of the training tokens")
+    own.add_argument("--bptt", type=int, metavar="N", help="mean window, in tokens")
+    for option, kind, metavar, text in (*_MODEL_OPTIONS, *_OPTIMIZER_OPTIONS):
+        own.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
+
+
+def run_train(options):
+    """Trains, and prints what came of it."""
+    if options.resume is not None:
+        return report(options.resume, lambda: _resume(options))
+    return report(options.output, lambda: _start(options))
+
+
+def _start(options):
+    from awd_keras import runs
+
+    if options.cache is not None and options.data is None:
+        raise ValueError("--cache needs --data: Python's documentation is read each time.")
+    model = _given(options, _MODEL_OPTIONS)
+    optimizer = _given(options, _OPTIMIZER_OPTIONS)
+    if "clip" in optimizer:
+        optimizer["global_clipnorm"] = optimizer.pop("clip")
+    return runs.train(
+        options.output,
+        read_corpus(options.data, options.min_count, options.cache),
+        "tiny" if options.preset is None else options.preset,
+        model=model,
+        optimizer=optimizer,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        bptt=options.bptt,
+        length_multiple=options.length_multiple,
+        seed=options.seed or 0,
+        skip_nonfinite=options.skip_nonfinite,
+        devices=1 if options.devices is None else options.devices,
+        overwrite=options.overwrite,
+        verbose=verbosity(),
+    )
+
+
+def _resume(options):
+    from awd_keras import runs
+
+    given = [name for name, value in vars(options).items() if value is not None and value is not False]
+    own = [name for name in given if name not in _OF_RESUME]
+    if own:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
+        raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
+    corpus = read_corpus_again(options.data, options.resume)
+    before = runs.Run(options.resume).result
+    result = runs.resume(
+        options.resume,
+        corpus,
+        epochs=options.epochs,
+        skip_nonfinite=options.skip_nonfinite,
+        devices=options.devices,
+        verbose=verbosity(),
+    )
+    if result == before:
+        more = "" if result.get("stopped_epoch") else "; --epochs gives it more"
+        print(f"The run is finished after epoch {result['epochs']}, so there is nothing to do{more}")
+    return result
+
+
+def _given(options, table):
+    names = [option.replace("-", "_") for option, *_ in table]
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def add_finetune(commands, common):
+    """Declares the command."""
+    finetune = commands.add_parser(
+        "finetune",
+        parents=[common],
+        help="train a finished run's model on, averaging from the first step, until validation stops improving",
+    )
+    finetune.set_defaults(command=run_finetune, trains=True)
+    finetune.add_argument("run", metavar="RUN", help="directory of the finished run")
+    add_data(finetune, "where the run had its text from")
+    finetune.add_argument(
+        "--output",
+        metavar="DIR",
+        help="directory of the new run, with which train --resume goes on (default: RUN-finetuned)",
+    )
+    finetune.add_argument("--overwrite", action="store_true", help="replace the run in --output")
+    add_devices(finetune, "the run's")
+    finetune.add_argument("--epochs", type=int, metavar="N", help="the most epochs (default: the preset's)")
+
+
+def run_finetune(options):
+    """Trains, and prints what came of it."""
+    from awd_keras import runs
+
+    output = _beside(options.run) if options.output is None else options.output
+    return report(
+        output,
+        lambda: runs.finetune(
+            options.run,
+            output,
+            epochs=options.epochs,
+            corpus=read_corpus_again(options.data, options.run),
+            devices=options.devices,
+            overwrite=options.overwrite,
+            verbose=verbosity(),
+        ),
+    )
+
+
+def _beside(run):
+    directory = pathlib.Path(run)
+    if directory.name in ("", ".."):
+        directory = directory.resolve()
+    return directory.with_name(f"{directory.name}-finetuned")

@@ -1,0 +1,226 @@
+"""The ids of a text's words, in memory or in files, for texts larger than memory."""
+
+import codecs
+import functools
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import keras
+import numpy as np
+
+from awd_keras.data.vocabulary import EOS, UNK, WITH_UNK, Vocabulary, split_piece
+from awd_keras.write_whole import write_whole
+
+# Bytes of text in a piece. While it is split, its words take some ten times as much.
+_BLOCK = 2**21
+
+
+class FirstIds(dict):
+    """Words and their ids, in the order in which the words first came. A word that is looked up gets one.
+
+    A text is read a piece at a time, so that its size doesn't matter. Its last line ends in `<eos>` too.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._counts = np.zeros(0, "int64")
+
+    def __missing__(self, word: str) -> int:
+        self[word] = new = len(self)
+        return new
+
+    def read(self, file: BinaryIO, name: str) -> Iterator[np.ndarray]:
+        """The ids of a text's words, int32, a piece at a time.
+
+        Args:
+            file: the text, in UTF-8.
+            name: what an error calls it.
+
+        Raises:
+            ValueError: if the text is empty or isn't UTF-8.
+        """
+        head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        # An empty text has no bytes to count either.
+        start, rest, last = 0 if head else len(codecs.BOM_UTF8), b"", b""
+        for block in itertools.chain([head], iter(functools.partial(file.read, _BLOCK), b"")):
+            block = rest + block
+            # A piece ends where a word ends, and so no character is cut, nor a CR from the LF that may follow.
+            end = max(block.rfind(b" "), block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
+            piece, rest = block[:end], block[end:]
+            if piece:
+                yield self._ids(_decode(piece, start, name))
+                start, last = start + end, piece[-1:]
+        if rest:
+            yield self._ids(_decode(rest, start, name) + "\n")
+        elif not last:
+            raise ValueError(f"{name} is empty: a text must hold at least one line")
+        elif last != b"\n":
+            yield self._ids("\n")
+
+    def vocabulary(self, min_count: int) -> Vocabulary:
+        """The vocabulary of all that has been read; see `Vocabulary.from_words`."""
+        return Vocabulary.from_counts(dict(zip(self, self._counts.tolist(), strict=True)), min_count)
+
+    def encoded(self, vocabulary: Vocabulary, paths: Iterable[Path]) -> np.ndarray:
+        """The ids that a vocabulary gives these words, int32, in the order of their first ids.
+
+        Args:
+            vocabulary: `Vocabulary`.
+            paths: the files that have been read.
+
+        Raises:
+            ValueError: if a word is unknown to the vocabulary, which has no `<unk>`.
+        """
+        lacking = next((word for word in self if word not in vocabulary), None)
+        if lacking is None or UNK in vocabulary:
+            return vocabulary.encode(self)
+        place = next((place for path in paths for place in _places(path, lacking)), "a text that has changed")
+        raise ValueError(
+            f"Argument `vocabulary` must have all words of the text, as it has no {UNK!r} for others. Received: "
+            f"{lacking!r} in {place}. {WITH_UNK}"
+        )
+
+    def _ids(self, text):
+        words = split_piece(text)
+        ids = np.fromiter(map(self.__getitem__, words), "int32", len(words))
+        counts = np.bincount(ids, minlength=len(self))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+        return ids
+
+
+def _decode(piece, start, name):
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} isn't UTF-8: {error.reason} at byte {start + error.start}") from None
+
+
+def _places(path, word):
+    """Where a text has a word, file and line; it is read anew, as lines aren't counted where nothing is amiss."""
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if word in (*split_piece(line), EOS):  # which ends a last line without a newline too
+                yield f"{path}, line {number}"
+
+
+# Ids that are worked on in one go.
+_PIECE = 2**20
+# Changes with the way in which a text is read, so that no older ids are taken: 2 knows byte-order marks and CR.
+_READING = 2
+
+
+class CorpusCache:
+    """A directory with the ids of texts; what has been encoded once is taken from there.
+
+    Each set of texts, by their sizes and SHA-256, together with what its vocabulary is made by, has a directory of its
+    own: `vocabulary.json`, and each text's ids in `0.ids`, `1.ids`, ... (little-endian int32). It gets its name when
+    all is written, so that an interrupted process leaves nothing that another one takes for whole.
+
+    Args:
+        directory: is made where it doesn't exist.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+
+    def encode(
+        self, paths: Sequence[Path], min_count: int, vocabulary: Vocabulary | None = None, verbose: int = 1
+    ) -> tuple[list[np.ndarray], Vocabulary]:
+        """The ids of each text, 1-D int32, read-only, and the vocabulary that they're written in.
+
+        Args:
+            paths: the texts' files.
+            min_count: as in `Vocabulary.from_words`, for the words of all texts.
+            vocabulary: `Vocabulary`, or None for that of the texts' words.
+            verbose: 1 for Keras's progress bar where texts have to be read, 0 for silence.
+
+        Raises:
+            ValueError: if a text is empty or isn't UTF-8, or a word is unknown to a `vocabulary` without `<unk>`.
+            OSError: if the files can't be written.
+        """
+        folder = self.directory / _name(paths, min_count, vocabulary)
+        if not folder.is_dir():
+            # One for each process, as those of a distributed training all come at once.
+            beside = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
+            beside.mkdir(parents=True)
+            try:
+                _write(beside, paths, min_count, vocabulary, verbose)
+                _rename(beside, folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+        files = [folder / f"{place}.ids" for place in range(len(paths))]
+        return [_map(file) for file in files], Vocabulary.load(folder / "vocabulary.json")
+
+
+def _name(paths, min_count, vocabulary):
+    """What tells these texts and this vocabulary from others."""
+    made_by = min_count if vocabulary is None else vocabulary.words
+    key = [[_fingerprint(path) for path in paths], made_by, _READING]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+
+
+def _fingerprint(path):
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(folder, paths, min_count, vocabulary, verbose):
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    bar = keras.utils.Progbar(megabytes, unit_name="MB", verbose=verbose)
+    first = FirstIds()
+    read = [_keep(_watched(first, path, bar), folder) for path in paths]
+    if vocabulary is None:
+        vocabulary = first.vocabulary(min_count)
+    vocabulary.save(folder / "vocabulary.json")
+    final = first.encoded(vocabulary, paths)
+    for place, ids in enumerate(read):
+        write_whole(folder / f"{place}.ids", functools.partial(_write_ids, final=final, ids=ids))
+
+
+def _watched(first, path, bar) -> Iterator[np.ndarray]:
+    """The ids of a file's words, while a bar shows how much has been read."""
+    before = 0
+    with path.open("rb") as file:
+        for ids in first.read(file, str(path)):
+            yield ids
+            bar.add((file.tell() - before) / 1e6)
+            before = file.tell()
+
+
+def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
+    """An array of ids, which may be larger than memory, piece by piece."""
+    return (ids[start : start + _PIECE] for start in range(0, len(ids), _PIECE))
+
+
+def _keep(read, folder):
+    """All pieces one after the other, in a file without a name, which is gone when the array is."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for ids in read:
+            ids.tofile(file)
+        return np.memmap(file, "int32", mode="r")
+
+
+def _write_ids(path, *, final, ids):
+    with path.open("wb") as file:
+        for piece in pieces(ids):
+            final[piece].astype("<i4").tofile(file)
+
+
+def _rename(beside, folder):
+    try:
+        beside.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was first, with the same
+            raise
+
+
+def _map(file):
+    return np.asarray(np.memmap(file, "<i4", mode="r"))

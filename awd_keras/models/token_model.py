@@ -1,0 +1,220 @@
+"""A model of ids, whatever it is made of."""
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from awd_keras import backend
+from awd_keras.backend.keras_private import SymbolicallyBuilt, has_strategy
+from awd_keras.checks import check_integers
+from awd_keras.inference import begin_text, most_rows
+from awd_keras.losses import TokenCrossEntropy
+from awd_keras.losses.deferred_logits import deferring
+from awd_keras.metrics import MeanCrossEntropy, Perplexity
+from awd_keras.optimizers import NTASGD
+
+# From here on it's the default that logits are deferred. Those of the paper's windows, of 80 rows and 70 tokens, then
+# take 700 MiB.
+LARGE_VOCABULARY = 2**15
+
+
+class TokenModel(SymbolicallyBuilt):
+    """A `keras.Model` of ids and targets that are ids of its vocabulary.
+
+    Ids outside of the vocabulary are refused. `evaluate` and `predict` begin at a zero state.
+
+    It is built for the first batch, on several devices for what the first of them has. On TensorFlow, Keras builds a
+    model within the compiled step, where the size of a batch isn't known as soon as two batches differ, the last one
+    for example.
+
+    In its own `fit` and `evaluate`, where these don't want more than the cross-entropy, and where somebody else who
+    doesn't says so by `deferring_logits`, `defers_logits()` says whether it may give `DeferredLogits` for its logits.
+
+    A class of these has the attributes `vocabulary_size`, and `chunked_cross_entropy`, a boolean or None.
+    """
+
+    vocabulary_size: int
+    chunked_cross_entropy: bool | None
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`, but by default with the paper's optimizer, its loss, and perplexity.
+
+        Args:
+            optimizer: defaults to `NTASGD()`.
+            loss: defaults to `TokenCrossEntropy()`.
+            loss_weights: as in Keras.
+            metrics: defaults to `[Perplexity()]`.
+            jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
+            **kwargs: what else `keras.Model.compile` takes.
+        """
+        loss = TokenCrossEntropy() if loss is None else loss
+        metrics = [Perplexity()] if metrics is None else metrics
+        self._only_cross_entropy = self._wants_no_more_than_cross_entropy(loss, metrics, kwargs.get("weighted_metrics"))
+        self._default_jit_compile = jit_compile is None
+        super().compile(
+            optimizer=NTASGD() if optimizer is None else optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            jit_compile=backend.jit_compile() if jit_compile is None else jit_compile,
+            **kwargs,
+        )
+
+    def _wants_no_more_than_cross_entropy(self, loss, metrics, weighted_metrics):
+        """Whether logits that only know their cross-entropy will do."""
+        asking = [
+            one
+            for one in keras.tree.flatten([metrics, weighted_metrics])
+            if one is not None and not isinstance(one, MeanCrossEntropy)
+        ]
+        if not isinstance(loss, TokenCrossEntropy) or loss.reduction in (None, "none"):
+            asking.append(loss)
+        if type(self).compute_loss is not keras.Model.compute_loss:  # whose targets may not be those of the metrics
+            asking.append("compute_loss")
+        if asking and self.chunked_cross_entropy:
+            raise ValueError(
+                "Argument `chunked_cross_entropy` must not be True where `compile` is given another loss than a "
+                "reduced `TokenCrossEntropy`, other metrics than this library's or a `compute_loss` of its own. "
+                f"Received: {asking[0]!r}"
+            )
+        return not asking
+
+    def get_compile_config(self):
+        """What a saved model keeps of `compile`; a default of one backend isn't kept for another."""
+        config = super().get_compile_config()
+        if config and self._default_jit_compile:
+            config["jit_compile"] = None
+        return config
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        self._check_ids(x, y)
+        # Where `fit` splits the rows, a batch may have fewer than there are in all.
+        x = self._build_for(x, batch_size, check=not kwargs.get("validation_split"))
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`, from a zero state."""
+        begin_text(self)
+        self._check_ids(x, y)
+        x = self._build_for(x, batch_size)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
+        begin_text(self)
+        self._check_ids(x)
+        x = self._build_for(x, batch_size)
+        return super().predict(x, batch_size, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_ids(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_ids(x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        self._check_ids(x)
+        return super().predict_on_batch(x)
+
+    def train_step(self, *args):
+        with self._own_step():
+            return super().train_step(*args)
+
+    def test_step(self, *args):
+        with self._own_step():
+            return super().test_step(*args)
+
+    def _own_step(self):
+        return self.deferring_logits() if self._only_cross_entropy else contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def deferring_logits(self):
+        """A context in which the model may give, for its logits, what only knows their cross-entropy."""
+        # Not an attribute of the model: TensorFlow's replicas are threads, each in the middle of its own step.
+        before = deferring.set(self)
+        try:
+            yield
+        finally:
+            deferring.reset(before)
+
+    def defers_logits(self):
+        chunked = self.chunked_cross_entropy
+        large = self.vocabulary_size > LARGE_VOCABULARY
+        return deferring.get() is self and (large if chunked is None else chunked)
+
+    def _check_ids(self, x, y=None):
+        # Compiled code can't raise: JAX would look up NaN, XLA another word.
+        for name, values in (("x", x), ("y", y)):
+            ids = getattr(values, "tokens", values)
+            if not isinstance(ids, np.ndarray) or ids.size == 0:
+                continue
+            check_integers(name, ids)
+            for value in (ids.min(), ids.max()):
+                if not 0 <= value < self.vocabulary_size:
+                    raise ValueError(
+                        f"Argument `{name}` must hold token ids in [0, {self.vocabulary_size}), the vocabulary. "
+                        f"Received: {value}"
+                    )
+
+    def _build_for(self, x, batch_size, check=True):
+        """Builds the model for the data's first batch, if it isn't yet, and returns the data."""
+        if has_strategy(self):
+            return x
+        if getattr(x, "shape", ()):
+            shape = (min(x.shape[0], batch_size or 32), *x.shape[1:])  # 32 is Keras's default
+        elif self.built or hasattr(x, "shape") or not isinstance(x, Iterable):
+            return x
+        else:
+            batch, x = _first_batch(x)
+            ids, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            shape = getattr(ids, "shape", ())
+        if self.built and check:
+            self._check_batch_size(shape[0])
+        elif not self.built and len(shape) == 2:  # Keras refuses others when the model is called.
+            self.build((shape[0], None))
+        return x
+
+    def _check_batch_size(self, rows):
+        # Before the layers do: in TensorFlow's compiled code, no size is known, and the error names none.
+        most = most_rows(self)
+        if most is not None and rows > most:
+            raise ValueError(
+                f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model "
+                f"for its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
+            )
+
+
+def _first_batch(data):
+    """The first batch, and the data as they were: a generator goes on where it is."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data[0], data
+    batches = iter(data)
+    batch = next(batches, None)
+    return batch, _chained(batch, batches) if batches is data else data
+
+
+def _chained(first, others):
+    # Keras wants a generator, not any iterator.
+    yield first
+    yield from others

@@ -1,0 +1,176 @@
+"""The averages of an optimizer's iterates, and their exchange with the iterates themselves."""
+
+import functools
+import warnings
+from typing import Any
+
+import keras
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.backend.keras_private import OneStep, has_value, steps_made
+
+# Too short a mantissa to hold a mean of many iterates.
+_HALF = ("float16", "bfloat16")
+
+# In a file, before the number of a variable, which alone is the name of one of the optimizer's own.
+_ITERATE = "iterate_"
+
+
+class Averaging(OneStep):
+    """An optimizer that holds the averages of its iterates beside the model's variables, and exchanges them.
+
+    A class of these adds the variables of that in its `build`, by `_add_averages`, counts in `_num_skipped` the steps
+    that it doesn't make, and calls `_update_averages` after each step.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._averages: list[keras.Variable] = []
+        # Arrays, only while the averages are in the model. To exchange the two would save this copy, but whoever
+        # then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
+        self._iterates: list[Any] = []
+
+    def _add_averages(self, variables):
+        # The number of iterates in the average, which is 0 until averaging starts.
+        self._num_averaged = self.add_variable((), dtype="int", name="num_averaged")
+        self._num_skipped = self.add_variable((), dtype="int", name="num_skipped")
+        # 0, or 1 + the iteration at which the averages were put in the model.
+        self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
+        for variable in variables:
+            # Laid out in memory as the variable is, so that a pass over both is one in order.
+            zeros = functools.partial(_zeros, variable)
+            if keras.backend.standardize_dtype(variable.dtype) in _HALF:
+                average = self.add_variable(variable.shape, zeros, dtype="float32", name=f"{variable.name}_average")
+            else:
+                average = self.add_variable_from_reference(variable, name="average", initializer=zeros)
+            self._averages.append(average)
+
+    def _update_averages(self, stepped):
+        # After a whole step, so that constraints have been applied and variables without a gradient
+        # count too. A share of 0 rather than a branch: this runs inside of compiled functions,
+        # and no value need go to the host to choose.
+        averages = ops.logical_and(ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0))
+        averages = ops.logical_and(averages, stepped)
+        if self.gradient_accumulation_steps:
+            updated = ops.equal(ops.mod(steps_made(self), self.gradient_accumulation_steps), 0)
+            averages = ops.logical_and(averages, updated)
+        count = ops.add(self._num_averaged, ops.cast(averages, self._num_averaged.dtype))
+        self._num_averaged.assign(count)
+        share = ops.divide(ops.cast(averages, "float32"), ops.cast(ops.maximum(count, 1), "float32"))
+        backend.average(self._averages, self._model_variables, share)
+
+    def start_averaging(self) -> None:
+        """Starts averaging from the current iterate, whatever the measures are.
+
+        Called before any step, this makes the paper's fine-tuning phase (section 5), which ends at
+        the first measure for which `update_trigger` returns True. It does nothing if averaging is
+        on already: to restart from a trained model, compile it with a new optimizer.
+        """
+        self._check_built("start_averaging")
+        if self.averaging:
+            return
+        for variable, average in zip(self._model_variables, self._averages, strict=True):
+            _copy(variable, average)
+        self._num_averaged.assign(1)
+
+    @property
+    def averaging(self) -> bool:
+        """Whether averaging has started."""
+        return self.built and int(ops.convert_to_numpy(self._num_averaged)) > 0
+
+    @property
+    def averages_in_model(self) -> bool:
+        """Whether the model's variables hold the averages now, rather than the raw iterate."""
+        return self.built and int(ops.convert_to_numpy(self._averages_put_in_at)) > 0
+
+    @property
+    def skipped_steps(self) -> int:
+        """The number of steps that weren't made, as their gradients weren't all finite."""
+        return int(ops.convert_to_numpy(self._num_skipped)) if self.built else 0
+
+    def use_averages(self) -> None:
+        """Puts the averages in the model, and the raw iterate aside.
+
+        Does nothing while averaging hasn't started, or if they are there already. Training must go
+        on from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
+        """
+        if not self.averaging or self.averages_in_model:
+            return
+        self._iterates = [ops.stop_gradient(ops.copy(variable)) for variable in self._model_variables]
+        for variable, average in zip(self._model_variables, self._averages, strict=True):
+            _copy(average, variable)
+        self._averages_put_in_at.assign(ops.add(steps_made(self), 1))
+
+    def use_iterates(self) -> None:
+        """Puts the raw iterate back in the model. Does nothing if it is there already.
+
+        Weights that were set in the model meanwhile are lost: training goes on as if uninterrupted.
+        """
+        if not self.averages_in_model:
+            return
+        self._warn_if_averages_were_trained()
+        if self._iterates:
+            for variable, iterate in zip(self._model_variables, self._iterates, strict=True):
+                variable.assign(iterate)  # whose buffer is the variable's alone from here on
+        else:
+            warnings.warn(
+                "The raw iterate is lost: the optimizer's variables were set to those of one whose averages were in "
+                "its model, and the iterate isn't among them. Training goes on from the averages. A `.keras` or "
+                "`.weights.h5` file has the iterate; a `.h5` file doesn't.",
+                stacklevel=2,
+            )
+        self._iterates = []
+        self._averages_put_in_at.assign(0)
+
+    def finalize_variable_values(self, var_list):
+        """Called by Keras at the end of `fit`."""
+        super().finalize_variable_values(var_list)
+        # On JAX, Keras has taken the values out of the variables if it's a step that raised.
+        if has_value(self._averages_put_in_at) and self.averages_in_model:
+            self._warn_if_averages_were_trained()
+
+    def save_own_variables(self, store):
+        """Called by Keras: writes the raw iterate too, where the model has the averages."""
+        super().save_own_variables(store)
+        for i, iterate in enumerate(self._iterates):
+            store[f"{_ITERATE}{i}"] = ops.convert_to_numpy(iterate)
+
+    def load_own_variables(self, store):
+        """Called by Keras: reads what `save_own_variables` wrote."""
+        iterates = [f"{_ITERATE}{i}" for i, _ in enumerate(self._averages)]
+        names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+        variables = {name: store[name] for name in names if name not in iterates}
+        super().load_own_variables(variables)
+        if len(variables) != len(self.variables):
+            return  # and Keras has warned of it.
+        self._iterates = []
+        if self.averages_in_model:
+            self._iterates = [ops.convert_to_tensor(store[name]) for name in iterates]
+
+    def _check_built(self, method):
+        if not self.built:
+            raise ValueError(
+                f"Method `{method}` needs to know the model's variables: call "
+                "`optimizer.build(model.trainable_variables)` first. Received: an optimizer "
+                "that isn't built"
+            )
+
+    def _warn_if_averages_were_trained(self):
+        put_in_at = ops.convert_to_numpy(self._averages_put_in_at)
+        if int(ops.convert_to_numpy(steps_made(self))) + 1 != int(put_in_at):
+            warnings.warn(
+                "The model was trained while it held averaged weights, so that this training "
+                "didn't go on from the raw iterate and isn't averaged. Train with the callback "
+                "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before.",
+                stacklevel=3,
+            )
+
+
+def _zeros(variable, shape, dtype):
+    return ops.zeros_like(variable, dtype=dtype)
+
+
+def _copy(source, target):
+    # On JAX, an assignment alone would make both share one buffer, which can be donated only once.
+    target.assign(ops.copy(source))

@@ -1,0 +1,101 @@
+"""The rules of the house that `docs/design.md` and `CONTRIBUTING.md` give: who imports whom, and how the files are cut.
+
+The table of the one is read here; each check is shown to fail on what breaks the rule.
+"""
+
+import ast
+import collections
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "awd_keras"
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+# What only knows the others' names, or nobody: it comes before Keras is imported.
+DOORS = ("__init__", "__main__", "_version", "_with_keras")
+FRAMEWORKS = ("generic.py", "jax.py", "tensorflow.py", "torch.py")
+
+
+def table(page):
+    """The rows of the table of rooms, in their order."""
+    rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|$", page, re.MULTILINE)
+    return {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+
+
+def room(path):
+    """A folder of the package, or a file beside the folders."""
+    return path.parts[0] if len(path.parts) > 1 else path.stem
+
+
+def imported_rooms(source):
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                paths = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), names=names):
+                paths = [f"{module}.{alias.name}" for alias in names]
+            case _:
+                continue
+        found |= {path.split(".")[1] for path in paths if path.startswith("awd_keras.")}
+    return found
+
+
+def arrows():
+    """What each room imports of others, beside the version."""
+    found = collections.defaultdict(set)
+    for path in FILES:
+        if room(path) not in DOORS:
+            others = imported_rooms((PACKAGE / path).read_text(encoding="utf-8"))
+            found[room(path)] |= others - {room(path), "_version"}
+    return dict(found)
+
+
+def arrows_back(rooms):
+    """Arrows to a room that comes later."""
+    order = list(rooms)
+    return [(one, other) for one in order for other in rooms[one] if order.index(other) >= order.index(one)]
+
+
+ROOMS = table((ROOT / "docs/design.md").read_text(encoding="utf-8"))
+
+
+def test_rooms_import_what_the_table_says():
+    assert arrows() == ROOMS
+
+
+def test_no_arrow_goes_back():
+    assert arrows_back(ROOMS) == []
+
+
+def test_files_are_few_and_none_is_long():
+    lengths = {str(path): len((PACKAGE / path).read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {path: lines for path, lines in lengths.items() if lines > 300} == {}
+
+
+def test_no_two_files_have_one_name():
+    counts = collections.Counter(path.name for path in FILES if path.name not in ("__init__.py", *FRAMEWORKS))
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_a_table_is_read():
+    assert table("| room | what |\n| --- | --- |\n| `a` | |\n| `b` | `a`, `c` |\n") == {"a": set(), "b": {"a", "c"}}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from awd_keras import layers",
+        "import awd_keras.layers.locked_dropout",
+        "def f():\n    from awd_keras.layers import LockedDropout",
+    ],
+)
+def test_an_import_is_seen(source):
+    assert imported_rooms(source) == {"layers"}
+
+
+def test_an_arrow_back_is_seen():
+    assert arrows_back({"a": set(), "b": {"a"}}) == []
+    assert arrows_back({"a": {"b"}, "b": set()}) == [("a", "b")]
