@@ -17,7 +17,7 @@ from statistics import mean
 import keras
 import numpy as np
 
-from awd_keras.runs.finish import versions
+from awd_keras.runs.fitting import versions
 from awd_keras.write_whole import write_whole
 
 

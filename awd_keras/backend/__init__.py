@@ -29,6 +29,7 @@ keep_losses = _framework.keep_losses
 keep_mask = _framework.keep_mask
 kept_losses = _framework.kept_losses
 linear_cross_entropy = _framework.linear_cross_entropy
+keep_programs = _framework.keep_programs
 locked_dropout = _framework.locked_dropout
 map_flat = _framework.map_flat
 product = _framework.product
@@ -56,6 +57,7 @@ __all__ = [
     "keep_by_columns",
     "keep_losses",
     "keep_mask",
+    "keep_programs",
     "kept_losses",
     "linear_cross_entropy",
     "locked_dropout",

@@ -274,3 +274,7 @@ def jit_compile():
 def compiles_each_length(jit_compile):
     """Whether every length of window costs a compilation, if models are compiled with this `jit_compile`."""
     return False
+
+
+def keep_programs():
+    """Has what is compiled from now on kept on the disk, for later processes, if the user hasn't said otherwise."""

@@ -1,7 +1,12 @@
 """What is better on JAX, where XLA makes one pass of what `generic` does in several."""
 
 import functools
+import hashlib
 import math
+import os
+import platform
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -117,3 +122,42 @@ def _with_gradients_tangents(size, primals, tangents):
 
 def register_structure(cls):
     jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))
+
+
+def keep_programs():
+    """In JAX's persistent compilation cache; a directory of the user's own for it stays, as does its switch."""
+    config = jax.config
+    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
+        return
+    try:
+        directory = _user_cache() / "awd_keras" / f"jax-{_processor()}"
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # There may be no home at all.
+        return  # A program that isn't kept is compiled again, and nothing is wrong.
+    if not os.access(directory, os.W_OK):
+        return
+    config.update("jax_compilation_cache_dir", str(directory))
+    # JAX leaves out what took less than a second, which is most of a small model.
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _processor():
+    """What tells the programs of one kind of processor from another's, which may share the user's directory."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = [line for line in file if line.startswith(("flags", "Features"))]
+    except OSError:
+        lines = [platform.processor()]
+    return hashlib.sha256("".join([platform.machine(), *lines[:1]]).encode()).hexdigest()[:12]
+
+
+def _user_cache():
+    """The directory that the user's system has for caches."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    # A relative one is to be ignored, says the XDG Base Directory Specification.
+    return Path(own) if os.path.isabs(own) else Path.home() / ".cache"

@@ -75,9 +75,8 @@ class CatchNonFinite(keras.callbacks.Callback):
         self._good_steps = 0
         if self._passes is not None:
             # Now, as Keras reads ahead, and the dataset may be in its next epoch when the last step is made.
-            lengths = self.dataset.window_lengths()
-            starts = np.cumsum(lengths) - lengths
-            self._windows = list(zip(starts, lengths, strict=True))[self._passes.next_epoch() :]
+            windows = zip(self.dataset.window_starts(), self.dataset.window_lengths(), strict=True)
+            self._windows = list(windows)[self._passes.next_epoch() :]
 
     def on_train_batch_end(self, batch, logs=None):
         skipped = averaging_optimizer(self).skipped_steps

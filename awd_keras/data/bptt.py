@@ -154,6 +154,20 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         check_not_negative_integer("epoch", epoch)
         return self._draw(epoch)[1]
 
+    def window_starts(self, epoch: int | None = None) -> np.ndarray:
+        """The token of each row, from 0, that an epoch's windows begin with.
+
+        Args:
+            epoch: integer of at least 0; the current epoch by default.
+
+        Returns:
+            int64 array of shape (number of windows,).
+        """
+        epoch = self.epoch if epoch is None else epoch
+        check_not_negative_integer("epoch", epoch)
+        first, lengths = self._draw(epoch)
+        return (first + np.cumsum(lengths) - lengths) % np.sum(lengths)
+
     def _draw(self, epoch):
         return self._lengths.draw(np.random.default_rng([self.seed, epoch]))
 

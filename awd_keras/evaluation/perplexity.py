@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.checks import check_carries_state
 from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.inference import begin_text, logits_of, run
@@ -39,7 +40,15 @@ def check_tokens(tokens, model):
 def read_nats(model, dataset):
     """The cross-entropy in nats of each word of a `BPTTDataset`, read from a zero state, float32 (batch, time)."""
     begin_text(model)
-    windows = [run(model, _nats, *dataset[index]) for index in range(len(dataset))]
+    length, compiles_each = dataset.bptt, backend.compiles_each_length(backend.jit_compile())
+    windows = []
+    for index in range(len(dataset)):
+        ids, words = dataset[index]
+        read = ids.shape[1]
+        if compiles_each and index > 0:
+            # What is behind a text's end changes nothing before it, and the last window needs no program of its own.
+            ids, words = (np.pad(array, ((0, 0), (0, length - read))) for array in (ids, words))
+        windows.append(run(model, _nats, ids, words)[:, :read])
     return np.concatenate([ops.convert_to_numpy(nats) for nats in windows], axis=1)
 
 

@@ -188,12 +188,13 @@ class NTASGD(Averaging):
             measure = np.float32(math.inf if math.isnan(measure) else measure)
         last = ops.convert_to_numpy(self._last_measures)
         best = ops.convert_to_numpy(self._best_older_measure)
-        is_worse = bool(measure > best)
+        # The best stands for all before the last n.
+        worse = is_worse([best, *last, measure], self.non_monotone_interval)
         self._best_older_measure.assign(min(float(best), float(last[0])))
         self._last_measures.assign(np.append(last[1:], measure))
-        if is_worse:
+        if worse:
             self.start_averaging()
-        return is_worse
+        return worse
 
     def get_config(self) -> dict:
         config = super().get_config()
@@ -217,3 +218,19 @@ def _by_dtype(steps, scale):
     for group, factor in ((alike, scale), (others, ops.ones_like(scale))):
         if group:
             yield *zip(*group, strict=True), factor
+
+
+def is_worse(measures: Sequence[float], interval: int) -> bool:
+    """Whether the last measure is worse than the best of all before it but the last n.
+
+        len(logs) > n and v > min(logs[:-n])
+
+    Source: section 3, algorithm 1.
+
+    Args:
+        measures: `logs` and then v; lower is better. They are compared in float32, and NaN counts as infinity.
+        interval: n, a positive integer.
+    """
+    with np.errstate(over="ignore"):
+        *earlier, last = (np.float32(math.inf if math.isnan(measure) else measure) for measure in measures)
+    return bool(last > min(earlier[:-interval], default=math.inf))

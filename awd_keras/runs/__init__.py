@@ -1,14 +1,11 @@
 """Training runs: their directory, and the training of one."""
 
 from awd_keras.runs.checkpoints import Checkpoints
-from awd_keras.runs.corpus_of import corpus_of
 from awd_keras.runs.finetune import finetune
-from awd_keras.runs.interrupted import Interrupted
-from awd_keras.runs.resume import resume
+from awd_keras.runs.recording import RunRecorder
 from awd_keras.runs.run import Run
-from awd_keras.runs.run_recorder import RunRecorder
-from awd_keras.runs.stop_on_signal import StopOnSignal
-from awd_keras.runs.train import train
+from awd_keras.runs.signals import Interrupted, StopOnSignal
+from awd_keras.runs.training import corpus_of, resume, train
 
 __all__ = [
     "Checkpoints",

@@ -8,11 +8,11 @@ import keras
 from awd_keras.checks import check_positive_integer
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
-from awd_keras.runs.corpus_of import corpus_of
-from awd_keras.runs.count_devices import count_devices
-from awd_keras.runs.file_digest import file_digest
-from awd_keras.runs.finish import finish, versions
+from awd_keras.runs.config import count_devices
+from awd_keras.runs.fitting import finish, versions
+from awd_keras.runs.loading import file_digest
 from awd_keras.runs.run import Run
+from awd_keras.runs.training import corpus_of
 
 
 def finetune(
@@ -76,9 +76,10 @@ def finetune(
             f"The run in {old.directory} isn't finished: no result.json. To go on with it: awd-keras train --resume "
             f"{old.directory}"
         )
-    epochs = PRESETS[old.setting("preset")].epochs if epochs is None else epochs
+    settings = old.settings
+    epochs = PRESETS[settings.preset].epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
-    devices = count_devices(old.setting("devices") if devices is None else devices, old.setting("batch_size"))
+    devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
     # Whatever can be wrong is found before an old run is deleted.
     Run.check(output, overwrite)
     if pathlib.Path(output).resolve() == old.directory.resolve():

@@ -1,6 +1,5 @@
 """The directory of a training run."""
 
-import json
 import os
 import pathlib
 import sys
@@ -8,13 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from awd_keras.data import Vocabulary
 from awd_keras.runs.checkpoints import Checkpoints
-from awd_keras.runs.load_model import load_model
-from awd_keras.runs.parse_object import parse_object
-from awd_keras.runs.settings import DEFAULTS, check_setting
+from awd_keras.runs.config import RunConfig, format_object, parse_object
+from awd_keras.runs.loading import load_model
 from awd_keras.write_whole import write_whole
 
 _FORMAT = 1
@@ -104,7 +101,7 @@ class Run:
         """
         cls.check(directory, overwrite)
         try:  # What is wrong with it is found before an old run is deleted.
-            _json(config)
+            format_object(config)
         except TypeError as error:
             raise ValueError(f"Argument `config` must be what JSON can hold. Received: {error}") from None
         run = cls(directory)
@@ -152,14 +149,16 @@ class Run:
         Raises:
             ValueError: if `config.json` lacks it, or it isn't what it must be.
         """
-        path, config = self.path("config.json"), {**DEFAULTS, **self.config}
-        if name not in config:
-            raise ValueError(f"{path} has no {name!r}.")
-        try:
-            check_setting(name, config[name])
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        return config[name]
+        return RunConfig.setting(self.config, name, self.path("config.json"))
+
+    @property
+    def settings(self) -> RunConfig:
+        """All the settings that `train` writes, checked.
+
+        Raises:
+            ValueError: if `config.json` lacks one, or it isn't what it must be.
+        """
+        return RunConfig.of(self.config, self.path("config.json"))
 
     @property
     def result(self) -> dict | None:
@@ -225,7 +224,7 @@ class Run:
 
     def write_metrics(self, lines: list[dict]) -> None:
         """Replaces `metrics.jsonl` by these lines, an epoch each."""
-        text = "".join(_json(line) + "\n" for line in lines)
+        text = "".join(format_object(line) + "\n" for line in lines)
         self.write("metrics.jsonl", lambda path: _write_text(path, text))
 
     def write_result(self, result: dict) -> dict:
@@ -238,7 +237,7 @@ class Run:
         write_whole(self.path(name), writer)
 
     def _write_json(self, name, value):
-        text = _json(value, indent=2) + "\n"
+        text = format_object(value, indent=2) + "\n"
         self.write(name, lambda path: _write_text(path, text))
 
     def _read_json(self, name):
@@ -250,19 +249,6 @@ class Run:
         if not path.is_file():
             raise FileNotFoundError(f"The run in {self.directory} has no {name}.")
         return path
-
-
-def _json(value, indent=None):
-    # NaN and the infinities of a diverged run are no JSON: null stands for them. Nor are NumPy's numbers.
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(entry) for key, entry in value.items()}
-        value = value.item() if isinstance(value, np.generic) else value
-        if isinstance(value, float) and not abs(value) < float("inf"):
-            return None
-        return value
-
-    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _write_text(path, text):

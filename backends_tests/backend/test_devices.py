@@ -17,7 +17,7 @@ import pytest
 
 from awd_keras import callbacks, cli, data, models, optimizers, runs
 from awd_keras.backend import devices
-from awd_keras.runs.check_saved_model import check_saved_model
+from awd_keras.runs.loading import check_saved_model
 from backends_tests.backend import several_devices
 from backends_tests.backend.several_devices import BACKEND, DEVICES
 

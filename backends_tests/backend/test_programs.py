@@ -1,14 +1,15 @@
 """Models that are compiled: how often, in an epoch of windows of many lengths, and what comes of it."""
 
 import contextlib
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-from awd_keras import backend
+from awd_keras import backend, runs
 from awd_keras.callbacks import awd_lstm
-from awd_keras.data import BPTTDataset
+from awd_keras.data import BPTTDataset, Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
 
@@ -40,6 +41,66 @@ def test_programs_of_a_training():
         assert 3 < model.runs <= 5
     else:
         assert len(set(lengths)) > 12
+
+
+def corpus_of(tokens):
+    """A text of so many tokens, a tenth of them to validate on."""
+    words = np.random.default_rng(tokens).integers(7, size=2 * tokens + 1).astype("int32")
+    splits = words[:tokens], words[tokens : tokens + tokens // 10], words[tokens + tokens // 10 :][: tokens // 7]
+    return Corpus(*splits, Vocabulary(["<eos>", *"abcdef"]))
+
+
+def train(directory, tokens, epochs):
+    model = {"embedding_dim": 3, "hidden_units": 4, "num_layers": 1}
+    return runs.train(directory, corpus_of(tokens), model=model, epochs=epochs, verbose=0)
+
+
+@pytest.mark.parametrize("tokens", [631, 2533])
+def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
+    """Eight at most, however short the text and many the epochs: training, validation, both scores."""
+    called = []
+
+    def counted(name, function):
+        def count(*args, **kwargs):
+            called.append(name)
+            return function(*args, **kwargs)
+
+        return count
+
+    reading = sys.modules["awd_keras.evaluation.perplexity"]  # whose function has its name
+    for owner, name in ((AWDLSTM, "train_step"), (AWDLSTM, "test_step"), (reading, "_nats")):
+        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
+    train(tmp_path / "run", tokens, epochs=9)
+    if backend.compiles_each_length(backend.jit_compile()):
+        assert called.count("train_step") <= 5
+        assert called.count("test_step") == 1
+        assert called.count("_nats") == 2
+    else:
+        assert called.count("train_step") >= 2  # and on PyTorch in each step
+
+
+def test_a_second_run_compiles_nothing(tmp_path):
+    """Nor does one that is resumed; JAX's cache is on in the suite, as `keep_programs` turns it on."""
+    if keras.backend.backend() != "jax":
+        return
+    import jax
+
+    events, tokens = [], 631
+
+    def listen(event, **_):
+        events.append(event)
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        train(tmp_path / "one", tokens, epochs=2)
+        assert "/jax/compilation_cache/compile_requests_use_cache" in events
+        events.clear()
+        train(tmp_path / "other", tokens, epochs=2)
+        runs.resume(tmp_path / "one", corpus_of(tokens), epochs=3, verbose=0)
+        assert "/jax/compilation_cache/cache_hits" in events
+        assert "/jax/compilation_cache/cache_misses" not in events
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
 
 
 def test_how_many_lengths_are_worth_compiling():
@@ -86,3 +147,60 @@ def test_an_evaluation_that_xla_compiles():
     logits = oracle.AWDLSTM(weights, 2).forward(tokens[:-1].reshape(2, 12))[0]
     nats = -np.take_along_axis(oracle.log_softmax(logits), tokens[1:].reshape(2, 12, 1), axis=-1)
     np.testing.assert_allclose(np.log(perplexities), nats.mean(), rtol=1e-5)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Where a user's programs are kept, of whom JAX knows no wishes."""
+    for name in ("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)
+    if keras.backend.backend() != "jax":
+        yield tmp_path
+        return
+    import jax
+
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_enable_compilation_cache",
+        "jax_persistent_cache_min_compile_time_secs",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield tmp_path
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_programs_are_kept_where_the_user_has_caches(cache):
+    backend.keep_programs()
+    found = [path for path in cache.rglob("jax-*") if path.is_dir()]
+    if keras.backend.backend() != "jax":
+        assert found == []
+        return
+    import jax
+
+    assert [str(path) for path in found] == [jax.config.jax_compilation_cache_dir]
+    assert found[0].parent.name == "awd_keras"
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.1
+
+
+@pytest.mark.parametrize("wish", ["off", "elsewhere", "nowhere"])
+def test_what_the_user_says_of_kept_programs_counts(cache, monkeypatch, wish):
+    if keras.backend.backend() != "jax":
+        return
+    import jax
+
+    expected = None
+    if wish == "off":
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif wish == "elsewhere":
+        expected = str(cache / "elsewhere")
+        jax.config.update("jax_compilation_cache_dir", expected)
+    else:
+        (cache / "file").touch()
+        for name in ("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"):
+            monkeypatch.setenv(name, str(cache / "file"))
+    backend.keep_programs()
+    assert jax.config.jax_compilation_cache_dir == expected
+    assert list(cache.rglob("jax-*")) == []

@@ -202,6 +202,18 @@ def test_few_lengths_mean_and_spread():
     assert shares == pytest.approx([0.242, 0.516, 0.242], abs=0.04)
 
 
+@pytest.mark.parametrize("multiple", [1, 7])
+def test_starts_are_those_of_the_windows(multiple):
+    dataset = BPTTDataset(np.arange(3 * 150 + 1), 3, bptt=35, length_multiple=multiple)
+    for epoch in range(20):
+        dataset.set_epoch(epoch)
+        starts = dataset.window_starts()
+        assert starts.tolist() == dataset.window_starts(epoch).tolist()
+        assert starts[0] == 0 or multiple > 1
+        for (x, _), start in zip(dataset, starts, strict=True):
+            assert sorted(x[:, 0].tolist()) == [start, start + 150, start + 300]
+
+
 class LengthLog(keras.callbacks.Callback):
     """What the dataset served in each epoch of a `fit`, and which epoch it thought it was."""
 
@@ -424,7 +436,7 @@ def test_multiples_need_variable_lengths():
 @pytest.mark.parametrize("bad", [-1, 1.5, True])
 def test_epoch_is_checked(bad):
     dataset = BPTTDataset(np.arange(1000), 1)
-    for take in (dataset.set_epoch, dataset.window_lengths):
+    for take in (dataset.set_epoch, dataset.window_lengths, dataset.window_starts):
         with pytest.raises(ValueError, match="`epoch` must be an integer of at least 0"):
             take(bad)
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from awd_keras.runs.curve import draw_curve
+from awd_keras.runs.recording import draw_curve
 
 
 def lines(perplexities, averaging=False):

@@ -11,7 +11,7 @@ from awd_keras import runs
 from awd_keras.data import Corpus
 from awd_keras.evaluation import perplexity
 from awd_keras.models import PRESETS
-from awd_keras.runs.stopped_epoch import stopped_epoch
+from awd_keras.runs.fitting import stopped_epoch
 from backends_tests.runs.numpy_run import SAVED, go_on, optimizer_variables
 from backends_tests.runs.small_run import SETTINGS, arrays, contents, copies_after_each_epoch, differences, make_corpus
 from backends_tests.runs.test_faults import copies

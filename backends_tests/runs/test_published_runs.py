@@ -41,7 +41,7 @@ def test_a_preset_is_the_published_run(preset, tmp_path, monkeypatch):
     # All that training is made of is in config.json by then.
     result = {"backend": "-", "triggered_epoch": None, "skipped_steps": 0, "tokens_per_second": 1.0}
     result |= {"valid_perplexity": 1.0, "test_perplexity": 1.0}
-    monkeypatch.setattr(importlib.import_module("awd_keras.runs.train"), "finish", lambda run, *_, **__: result)
+    monkeypatch.setattr(importlib.import_module("awd_keras.runs.training"), "finish", lambda run, *_, **__: result)
     for split in ("train", "valid", "test"):
         (tmp_path / f"{split}.txt").write_text("the same four words\n" * 40, encoding="utf-8")
     options = ["--preset", preset, "--data", str(tmp_path), "--output", str(tmp_path / "run")]

@@ -60,7 +60,7 @@ def collect(run, name, folder):
         List of the files' paths.
     """
     # Here, as they import Keras, for which others set the backend first.
-    from awd_keras.runs.curve import draw_curve
+    from awd_keras.runs.recording import draw_curve
     from awd_keras.write_whole import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,24 +2,26 @@
 
 import math
 import platform
+import shutil
 import statistics
 import sys
 
 import keras
+import numpy as np
 
 from awd_keras import backend, callbacks, evaluation
 from awd_keras._version import __version__
 from awd_keras.backend import devices
 from awd_keras.data import UNK, BPTTDataset, Corpus
+from awd_keras.metrics import Perplexity
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
-from awd_keras.runs.load_start import load_start
-from awd_keras.runs.reason import reason
+from awd_keras.optimizers.ntasgd import is_worse
+from awd_keras.runs.config import check_metrics, reason
+from awd_keras.runs.loading import file_digest
+from awd_keras.runs.recording import CompilationNotice, RunRecorder
 from awd_keras.runs.run import Run
-from awd_keras.runs.run_recorder import RunRecorder
-from awd_keras.runs.settings import check_metrics
-from awd_keras.runs.stop_on_signal import StopOnSignal
-from awd_keras.runs.stopped_epoch import stopped_epoch
+from awd_keras.runs.signals import StopOnSignal
 
 
 def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
@@ -36,17 +38,20 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         What `result.json` holds.
 
     Raises:
-        ValueError: if the run has lost its checkpoints, or the metrics of their epochs.
+        ValueError: if a setting isn't what it must be, or the run has lost its checkpoints, or the metrics of their
+            epochs.
         FileNotFoundError: if the run has lost its best model.
         OSError: if the run can't be written.
         ChildProcessError: if a process is killed that trains on one of several devices.
         FloatingPointError: if the training diverges.
         Interrupted: after SIGINT or SIGTERM.
     """
+    settings = run.settings
+    backend.keep_programs()
     try:
         with StopOnSignal() as stop:
-            lines, skipped_steps = devices.run_on(run.setting("devices"), _train, run.directory, corpus, verbose, stop)
-            return _score(run, corpus, lines, skipped_steps)
+            lines, skipped_steps = devices.run_on(settings.devices, _train, run.directory, corpus, verbose, stop)
+            return _score(run, settings, corpus, lines, skipped_steps)
     except FileNotFoundError:
         raise  # What is lost doesn't come back by going on.
     except OSError as error:
@@ -55,7 +60,7 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {run.directory}") from error
     except FloatingPointError as error:
         how = f" To leave such steps out: awd-keras train --resume {run.directory} --skip-nonfinite"
-        how = "" if run.setting("skip_nonfinite") else how
+        how = "" if settings.skip_nonfinite else how
         raise FloatingPointError(f"{error} The last good checkpoint is {run.checkpoints.paths()[0]}.{how}") from error
 
 
@@ -83,21 +88,26 @@ def _train(directory, corpus, verbose, stop):
 
 def _fit(run, corpus, verbose, stop):
     number, count = devices.process()
-    preset = PRESETS[run.setting("preset")]
-    batch_size, bptt, seed, epochs = (run.setting(name) for name in ("batch_size", "bptt", "seed", "epochs"))
-    variable, length_multiple = run.setting("variable"), run.setting("length_multiple")
-    train_set = BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)
+    settings = run.settings
+    preset = PRESETS[settings.preset]
+    train_set = BPTTDataset(
+        corpus.train,
+        settings.batch_size,
+        settings.bptt,
+        settings.variable,
+        settings.seed,
+        settings.length_multiple,
+    )
     own_rows = train_set.shard(count, number)
-    valid_set = BPTTDataset(corpus.valid, preset.valid_batch_size, bptt=bptt, variable=False)
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(settings.seed)
     # The carried state is built for the largest batch that it will see.
-    rows = max(batch_size, preset.valid_batch_size, preset.test_batch_size)
-    network, optimizer, lines = _restored(run, rows)
-    start = run.setting("finetuned_from")
+    rows = max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size)
+    network, optimizer, lines = _restored(run, settings, rows)
+    start = settings.finetuned_from
     is_over = start and stopped_epoch(lines, optimizer.non_monotone_interval)
     recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
-    catch = callbacks.CatchNonFinite(own_rows, skip=run.setting("skip_nonfinite"))
-    if len(lines) < epochs and not is_over:
+    catch = callbacks.CatchNonFinite(own_rows, skip=settings.skip_nonfinite)
+    if len(lines) < settings.epochs and not is_over:
         if verbose:
             weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             print(
@@ -106,15 +116,43 @@ def _fit(run, corpus, verbose, stop):
             )
         # What all processes have, one writes.
         recorders = [recorder] if number == 0 else []
-        network.fit(
-            own_rows,
-            epochs=epochs,
-            initial_epoch=len(lines),
-            validation_data=valid_set,
-            callbacks=[*callbacks.awd_lstm(own_rows, stop_training=bool(start)), catch, *recorders, stop],
-            verbose=verbose,
-        )
+        awd_lstm = callbacks.awd_lstm(own_rows, stop_training=bool(start))
+        with CompilationNotice(own_rows) as notice:
+            network.fit(
+                own_rows,
+                epochs=settings.epochs,
+                initial_epoch=len(lines),
+                validation_data=_validation_set(network, corpus.valid, preset.valid_batch_size, settings.bptt),
+                callbacks=[*awd_lstm, catch, *([notice] if verbose else []), *recorders, stop],
+                verbose=verbose,
+            )
     return recorder.lines, optimizer.skipped_steps
+
+
+def _validation_set(model, tokens, rows, bptt):
+    """The windows that `fit` validates on: of one length, where a second one would be compiled for."""
+    if backend.compiles_each_length(model.jit_compile):
+        return _FilledWindows(tokens, rows, bptt)
+    return BPTTDataset(tokens, rows, bptt, variable=False)
+
+
+class _FilledWindows(BPTTDataset):
+    """Windows of one length, with the weight of each target: 0 for what fills up the last one.
+
+    The length is the one of `bptt` and less, to the half of it, that leaves the least to fill up: in the mean over a
+    window, `val_loss`, it counts as well. The perplexity doesn't know of it.
+    """
+
+    def __init__(self, tokens, batch_size, bptt):
+        n = max(1, (len(tokens) - 1) // batch_size)
+        bptt = min(range(min(n, bptt), bptt // 2, -1), key=lambda length: -n % length, default=n)
+        super().__init__(tokens, batch_size, bptt, variable=False)
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        weights = np.ones(x.shape, "float32")
+        fill = ((0, 0), (0, self.bptt - x.shape[1]))
+        return np.pad(x, fill), np.pad(y, fill), np.pad(weights, fill)
 
 
 def _about(corpus):
@@ -132,16 +170,18 @@ def _about(corpus):
     )
 
 
-def _restored(run, batch_size):
+def _restored(run, settings, batch_size):
     """The compiled model where the run goes on, its optimizer, and the metrics of the epochs so far."""
-    start = run.setting("finetuned_from")
+    start = settings.finetuned_from
     lines = run.metrics()
     check_metrics(lines, run.path("metrics.jsonl"))
-    network = _configured(AWDLSTM, run, "model")
+    network = _configured(AWDLSTM, run, "model", settings.model)
     network.build((batch_size, None))
     if start and not lines and not run.checkpoints.paths():
-        load_start(run, network)
-    network.compile(optimizer=_configured(NTASGD, run, "optimizer"))
+        _load_start(run, start, network)
+    # With weights, as validation has tokens that fill up a window, and count for nothing.
+    ntasgd = _configured(NTASGD, run, "optimizer", settings.optimizer)
+    network.compile(optimizer=ntasgd, metrics=[], weighted_metrics=[Perplexity()])
     network.optimizer.build(network.trainable_variables)
     # Under mixed precision Keras wraps the optimizer.
     optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
@@ -161,8 +201,29 @@ def _restored(run, batch_size):
     return network, optimizer, lines[: epoch or 0]
 
 
-def _configured(kind, run, name):
-    config = run.setting(name)
+def _load_start(run, start, network):
+    """Makes the best model of the run that is fine-tuned the best one of `run` so far, and gives `network` its weights.
+
+    Args:
+        run: a fine-tuned `Run` that has no checkpoint yet.
+        start: its setting `finetuned_from`.
+        network: its model, built, and not compiled, as the optimizer must stay a new one.
+
+    Raises:
+        FileNotFoundError: if the old run is gone.
+        ValueError: if its best model is another one now.
+    """
+    own = run.path("model.keras")
+    # Killed before its first checkpoint, it has the model already, and the old run may be gone.
+    if not own.is_file() or file_digest(own) != start["model_digest"]:
+        path = Run.open(start["run"]).path("model.keras")
+        if file_digest(path) != start["model_digest"]:
+            raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
+        run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
+    network.load_weights(own)
+
+
+def _configured(kind, run, name, config):
     try:
         return kind.from_config(config)
     # Whatever comes: Keras wraps what is wrong with an argument in one thing or another.
@@ -171,15 +232,15 @@ def _configured(kind, run, name):
         raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
 
 
-def _score(run, corpus, lines, skipped_steps):
-    preset, bptt = PRESETS[run.setting("preset")], run.setting("bptt")
+def _score(run, settings, corpus, lines, skipped_steps):
+    preset, bptt = PRESETS[settings.preset], settings.bptt
     best = run.model()
     valid = evaluation.perplexity(best, corpus.valid, preset.valid_batch_size, bptt)
     test = evaluation.perplexity(best, corpus.test, preset.test_batch_size, bptt)
     triggered = [line["epoch"] for line in lines if line["averaging"]]
     result = {
         "backend": keras.backend.backend(),
-        "preset": run.setting("preset"),
+        "preset": settings.preset,
         "epochs": len(lines),
         "valid_perplexity": valid.perplexity,
         "test_perplexity": test.perplexity,
@@ -189,8 +250,26 @@ def _score(run, corpus, lines, skipped_steps):
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "versions": versions(),
     }
-    start = run.setting("finetuned_from")
+    start = settings.finetuned_from
     if start:
-        stopped = stopped_epoch(lines, _configured(NTASGD, run, "optimizer").non_monotone_interval)
+        stopped = stopped_epoch(lines, _configured(NTASGD, run, "optimizer", settings.optimizer).non_monotone_interval)
         result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
     return run.write_result(result)
+
+
+def stopped_epoch(lines: list[dict], non_monotone_interval: int) -> int | None:
+    """The epoch of a fine-tuned run after which `awd_keras.callbacks.NonMonotonicTrigger` has stopped it, or `None`.
+
+    Its metrics tell, as a run can be interrupted when its last checkpoint is written and its result isn't.
+
+    Args:
+        lines: the run's metrics, an epoch each.
+        non_monotone_interval: that of its `NTASGD`.
+    """
+    measures: list[float] = []
+    for line in lines:
+        # What wasn't finite is None in JSON.
+        measures.append(math.inf if line["valid_perplexity"] is None else line["valid_perplexity"])
+        if is_worse(measures, non_monotone_interval):
+            return line["epoch"]
+    return None

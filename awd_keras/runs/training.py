@@ -1,5 +1,6 @@
-"""A whole training run."""
+"""Training runs from their beginning, and from where they were interrupted."""
 
+import dataclasses
 import os
 
 import keras
@@ -8,8 +9,8 @@ from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
-from awd_keras.runs.count_devices import count_devices
-from awd_keras.runs.finish import finish, versions
+from awd_keras.runs.config import RunConfig, count_devices
+from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.run import Run
 
 
@@ -113,22 +114,121 @@ def train(
         length_multiple = network.length_multiple(bptt) if variable else 1
     BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # which checks them together
     ntasgd = NTASGD(**{"name": "ntasgd", **settings.optimizer, **(optimizer or {})})
-    config = {
+    config = RunConfig(
+        preset=preset,
+        model=network.get_config(),
+        optimizer=ntasgd.get_config(),
+        epochs=epochs,
+        batch_size=batch_size,
+        bptt=bptt,
+        variable=variable,
+        length_multiple=length_multiple,
+        seed=seed,
+        skip_nonfinite=skip_nonfinite,
+        devices=devices,
+        text=corpus.source,
+    )
+    written = {
         "backend": keras.backend.backend(),
-        "preset": preset,
-        "model": network.get_config(),
-        "optimizer": ntasgd.get_config(),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "bptt": bptt,
-        "variable": variable,
-        "length_multiple": length_multiple,
-        "seed": seed,
-        "skip_nonfinite": skip_nonfinite,
-        "devices": devices,
-        "text": corpus.source,
+        **{name: value for name, value in dataclasses.asdict(config).items() if name != "finetuned_from"},
         "text_digest": corpus.digest,
         "versions": versions(),
     }
-    run = Run.create(output, config, corpus.vocabulary, overwrite)
+    run = Run.create(output, written, corpus.vocabulary, overwrite)
     return finish(run, corpus, verbose)
+
+
+def resume(
+    output: str | os.PathLike,
+    corpus: Corpus | None = None,
+    *,
+    epochs: int | None = None,
+    skip_nonfinite: bool = False,
+    devices: int | str | None = None,
+    verbose: int | str = "auto",
+) -> dict:
+    """Goes on with a run of `train` or `finetune` at its last finished epoch, as if nothing had happened.
+
+    Losses, perplexities, the trigger, weights, averages, masks and window lengths are those of the run without the
+    interruption: on the same backend of the same machine to the last bit, on another backend with masks of its own.
+    All settings are the run's. Of a run that is finished, the result is returned.
+
+    Args:
+        output: the run's directory.
+        corpus: the text that it is trained on. Defaults to where `train` had it from, if that was
+            `Corpus.from_directory` or `Corpus.python_docs`.
+        epochs: number of epochs in all, if it is to be another one than before.
+        skip_nonfinite: True to leave steps out from now on that aren't finite, as `train` has it.
+        devices: number of devices, or `"all"`, if it is to be another one than before. Masks are others then.
+        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+
+    Returns:
+        What `result.json` holds; see `train`.
+
+    Raises:
+        FileNotFoundError: if there is no run, or its text or best model is gone.
+        ValueError: if the run can't be read or has lost its checkpoints or metrics, the text is another one, `epochs`
+            is less than what has been trained already, there are fewer devices, or `skip_nonfinite` isn't a boolean.
+        OSError: if the run can't be written, for example on a full disk.
+        FloatingPointError: if the training diverges; the last checkpoint is from before.
+        Interrupted: after SIGINT or SIGTERM, when the current step is over.
+
+    Example:
+
+    ```python
+    result = awd_keras.runs.resume("runs/first")
+    result["valid_perplexity"]
+    ```
+    """
+    check_boolean("skip_nonfinite", skip_nonfinite)
+    run = Run.open(output)
+    config, settings = run.config, run.settings
+    corpus = corpus_of(run, corpus)
+    if epochs is not None and epochs != settings.epochs:
+        check_positive_integer("epochs", epochs)
+        done = len(run.metrics())
+        if epochs < done:
+            raise ValueError(f"Argument `epochs` must be at least {done}, which have been trained. Received: {epochs=}")
+        # First, so that a result of fewer epochs is never met beside the new settings.
+        run.path("result.json").unlink(missing_ok=True)
+        config = {**config, "epochs": epochs}
+        run.write_config(config)
+    if skip_nonfinite:
+        config = {**config, "skip_nonfinite": True}
+        run.write_config(config)
+    if devices is not None:
+        run.write_config({**config, "devices": count_devices(devices, settings.batch_size)})
+    if run.result is not None:
+        return run.result
+    if not run.path("vocabulary.json").is_file():
+        run.write_vocabulary(corpus.vocabulary)
+    return finish(run, corpus, verbose)
+
+
+def corpus_of(run: Run, corpus: Corpus | None = None) -> Corpus:
+    """The corpus of a run, and no other one.
+
+    Args:
+        run: the `Run`.
+        corpus: what it should be. By default it is read again from where the run had it from.
+
+    Raises:
+        ValueError: if it is another text, or Python code has made it.
+        FileNotFoundError: if it is gone.
+    """
+    corpus = _read_again(run) if corpus is None else corpus
+    if corpus.digest != run.config.get("text_digest"):
+        raise ValueError(f"The run in {run.directory} is trained on another text than this one.")
+    return corpus
+
+
+def _read_again(run):
+    source = run.setting("text")
+    if source is None:
+        raise ValueError(
+            f"The run in {run.directory} is trained on a corpus that Python code has made: pass it as the argument "
+            "`corpus`, or on the command line --data."
+        )
+    if source["directory"] is None:
+        return Corpus.python_docs(source["min_count"])
+    return Corpus.from_directory(source["directory"], source["min_count"], cache=source.get("cache"), verbose=0)

@@ -1,15 +1,39 @@
-"""Whether a `.keras` file is whole, and of this library."""
+"""Reading a saved model, which may be damaged, or made to do harm."""
 
+import hashlib
 import os
 import zipfile
 
 import keras
 
 from awd_keras.models import AWDLSTM
-from awd_keras.runs.parse_object import parse_object
+from awd_keras.runs.config import parse_object, reason
 
 # What Keras puts in the file of a model without assets. Weights in another form, assets and pickles aren't read.
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
+
+
+def load_model(path: str | os.PathLike) -> AWDLSTM:
+    """The `AWDLSTM` in a `.keras` file, not compiled.
+
+    Every byte is held against the file's checksums. No other class than `AWDLSTM` is made of what the file says, and
+    no code in it is run.
+
+    Args:
+        path: the file, as `AWDLSTM.save` wrote it.
+
+    Raises:
+        ValueError: if the file can't be read, is damaged, or holds something else. The message is one line.
+    """
+    try:
+        check_saved_model(path)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if not model.built:
+            raise ValueError("its config.json has no shape to build the model for, so that it has no weights")
+    # Whatever comes: a damaged file makes zipfile, h5py and Keras raise a dozen things, some of many lines.
+    except Exception as error:
+        raise ValueError(f"{os.fspath(path)} is not a whole Keras model of this library: {reason(error)}") from error
+    return model
 
 
 def check_saved_model(path: str | os.PathLike) -> None:
@@ -36,3 +60,9 @@ def check_saved_model(path: str | os.PathLike) -> None:
     names = [config.get("class_name"), config.get("registered_name")]
     if names != ["AWDLSTM", keras.saving.get_registered_name(AWDLSTM)]:
         raise ValueError(f"config.json in it must be an AWDLSTM's. Received: {names}")
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,19 +1,25 @@
-"""The callback that writes a run's files while it trains."""
+"""What a run says and writes while it trains."""
 
 import importlib.util
 import math
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from typing import Self
 
 import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.callbacks.trigger_and_swap import averaging_optimizer
 from awd_keras.data import BPTTDataset
-from awd_keras.runs.curve import draw_curve
 from awd_keras.runs.run import Run
+
+# Seconds: a step of so many is one that compiles, and nobody waits longer without a word.
+_PATIENCE = 2.0
+_SILENCE = 9.0
 
 
 class RunRecorder(keras.callbacks.Callback):
@@ -89,3 +95,96 @@ class RunRecorder(keras.callbacks.Callback):
         if self.draws:
             self.run.write("curve.png", lambda path: draw_curve(self.lines, path))
         self.run.checkpoints.write(epoch + 1, self.model)
+
+
+class CompilationNotice(keras.callbacks.Callback):
+    """Says what is waited for while steps are compiled for windows of new lengths, where each length is.
+
+    To be used in a `with` statement, at whose end it is silent, whatever ended the training.
+
+    Args:
+        dataset: the training `awd_keras.data.BPTTDataset`.
+    """
+
+    def __init__(self, dataset: BPTTDataset):
+        super().__init__()
+        self.dataset = dataset
+        self._lengths: list[int] = []
+        self._known: set[str] = set()
+        self._said = -math.inf
+        self._over = threading.Event()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._lengths = self.dataset.window_lengths().tolist()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._begin(f"windows of {self._lengths[batch]} tokens")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._over.set()
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self._begin("validation")
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._over.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _begin(self, what):
+        if what in self._known or not backend.compiles_each_length(self.model.jit_compile):
+            return
+        self._known.add(what)
+        self._over = threading.Event()
+        # The step that is compiled holds this thread.
+        threading.Thread(target=self._wait, args=(what, self._over), daemon=True).start()
+
+    def _wait(self, what, over):
+        if over.wait(_PATIENCE):
+            return
+        if self._said < 0:
+            self._say(f"compiling for {what}; the first epochs are slow")
+        while not over.wait(max(0.0, self._said + _SILENCE - time.monotonic())):
+            self._say(f"compiling for {what}")
+
+    def _say(self, text):
+        self._said = time.monotonic()
+        # Keras's progress bar may have left its line open.
+        print(f"\n{text}" if sys.stdout.isatty() else text, flush=True)
+
+
+def draw_curve(lines: list[dict], path) -> None:
+    """Draws perplexity by epoch as a PNG file; a dashed line marks the epoch in which averaging began, if one did.
+
+    Args:
+        lines: a run's metrics, an epoch each.
+        path: the file to write.
+    """
+    # Imported here: drawing is an extra, and a Figure needs no display.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+
+    epochs = [line["epoch"] for line in lines]
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    marker = "." if len(lines) < 100 else None
+    for name, label in (("train_perplexity", "training"), ("valid_perplexity", "validation")):
+        axes.plot(epochs, [line[name] for line in lines], marker=marker, label=label)
+    averaged = [line["epoch"] for line in lines if line["averaging"]]
+    if 0 < len(averaged) < len(lines):
+        axes.axvline(averaged[0], color="grey", linestyle="--", label="averaging begins")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("perplexity")
+    axes.set_yscale("log")
+    # Plain numbers, between the powers of ten too.
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,187 @@
+"""The settings of a run, and reading what somebody may have edited."""
+
+import dataclasses
+import json
+import textwrap
+from typing import Any, Self
+
+import numpy as np
+
+from awd_keras.backend import devices as engine
+from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
+from awd_keras.models import PRESETS
+
+_MISSING = object()
+
+_PERPLEXITIES = ("train_perplexity", "valid_perplexity")
+_NUMBERS = ("epoch", *_PERPLEXITIES, "averaging", "tokens_per_second")
+
+
+def _check_preset(name, value):
+    # A list, as what JSON holds may have no hash.
+    if value not in list(PRESETS):
+        raise ValueError(f"Argument `{name}` must be one of {', '.join(map(repr, PRESETS))}. Received: {value!r}")
+
+
+def _check_object(name, value):
+    if not isinstance(value, dict):
+        raise ValueError(f"Argument `{name}` must be an object. Received: {value!r}")
+
+
+def _check_text(name, value):
+    if value is None:
+        return
+    _check_object(name, value)
+    if "directory" not in value or not isinstance(value["directory"], str | None):
+        raise ValueError(f"Argument `{name}` must hold a directory, or null. Received: {value!r}")
+    check_positive_integer("min_count", value.get("min_count"))
+    if not isinstance(value.get("cache"), str | None):
+        raise ValueError(f"Argument `{name}` must hold a cache's directory, or none. Received: {value!r}")
+
+
+def _check_start(name, value):
+    if value is None:
+        return
+    _check_object(name, value)
+    for key, kinds in (("run", str), ("model_digest", str), ("valid_perplexity", int | float | None)):
+        if key not in value or not isinstance(value[key], kinds):
+            raise ValueError(f"Argument `{name}` must hold {key!r}, as `finetune` writes it. Received: {value!r}")
+
+
+_CHECKS = {
+    "preset": _check_preset,
+    "model": _check_object,
+    "optimizer": _check_object,
+    "epochs": check_positive_integer,
+    "batch_size": check_positive_integer,
+    "bptt": check_positive_integer,
+    "variable": check_boolean,
+    "length_multiple": check_positive_integer,
+    "seed": check_not_negative_integer,
+    "skip_nonfinite": check_boolean,
+    "devices": check_positive_integer,
+    "text": _check_text,
+    "finetuned_from": _check_start,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What `config.json` holds of a run that is trained; what has a default, runs of before may lack.
+
+    Args:
+        preset: a name in `awd_keras.models.PRESETS`.
+        model: config of the `AWDLSTM`.
+        optimizer: config of the `NTASGD`.
+        epochs, batch_size, bptt, variable, length_multiple, seed, skip_nonfinite, devices: as `train` has them.
+        text: where the corpus is from, a `Corpus.source`.
+        finetuned_from: what `finetune` says of the run that this one goes on from.
+
+    Raises:
+        ValueError: if a setting isn't what it must be.
+    """
+
+    preset: str
+    model: dict
+    optimizer: dict
+    epochs: int
+    batch_size: int
+    bptt: int
+    variable: bool = True
+    length_multiple: int
+    seed: int
+    skip_nonfinite: bool
+    devices: int = 1
+    text: dict | None
+    finetuned_from: dict | None = None
+
+    def __post_init__(self):
+        for name, check in _CHECKS.items():
+            check(name, getattr(self, name))
+
+    @classmethod
+    def of(cls, config: dict, where) -> Self:
+        """The settings in `config`, read from the file `where`.
+
+        Raises:
+            ValueError: if one is missing, or isn't what it must be. The message names the file.
+        """
+        return cls(**{name: cls.setting(config, name, where) for name in _CHECKS})
+
+    @classmethod
+    def setting(cls, config: dict, name: str, where) -> Any:
+        """One of the settings in `config`, checked as by `of`, for whom one is enough."""
+        # Those that have a default are attributes of the class.
+        value = config[name] if name in config else getattr(cls, name, _MISSING)
+        if value is _MISSING:
+            raise ValueError(f"{where} has no {name!r}.")
+        try:
+            _CHECKS[name](name, value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return value
+
+
+def count_devices(devices: int | str, batch_size: int) -> int:
+    """The number of devices that `devices` are, a positive integer or `"all"`.
+
+    Raises:
+        ValueError: if it is something else, there are fewer, or they can't have as many rows of a batch each.
+    """
+    if devices != "all":
+        check_positive_integer("devices", devices)
+    count = engine.count_devices(devices)
+    if batch_size % count:
+        raise ValueError(
+            f"Argument `devices` must divide the rows of a batch. Received: devices={count} with {batch_size=}"
+        )
+    return count
+
+
+def check_metrics(lines: list[dict], where) -> None:
+    """Raises a `ValueError` unless each line has the figures of an epoch; a perplexity that overflowed is None."""
+    for number, line in enumerate(lines, start=1):
+        for name in _NUMBERS:
+            kinds = int | float | None if name in _PERPLEXITIES else int | float
+            if name not in line or not isinstance(line[name], kinds):
+                raise ValueError(f"{where}, line {number} must hold a number {name!r}. Received: {line.get(name)!r}")
+
+
+def parse_object(text: bytes, where) -> dict:
+    """The JSON object in `text`.
+
+    Args:
+        text: what was read, in UTF-8.
+        where: what it was read from, for the message.
+
+    Raises:
+        ValueError: if `text` is not JSON, or JSON of something else.
+    """
+    try:
+        value = json.loads(text)
+    # Not all of them are JSON errors: a number of 5000 digits is none, nor are 100,000 brackets.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must hold a JSON object. Received: {type(value).__name__}")
+    return value
+
+
+def format_object(value: dict, indent: int | None = None) -> str:
+    """The JSON of `value`, of which `parse_object` makes the same again, save what isn't finite."""
+
+    # NaN and the infinities of a diverged run are no JSON: null stands for them. Nor are NumPy's numbers.
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items()}
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            return None
+        return value
+
+    return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def reason(error: Exception) -> str:
+    """What `error` says, in one line of at most 300 characters; the name of its class if it says nothing."""
+    return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__
