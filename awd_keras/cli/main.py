@@ -41,10 +41,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options):
     try:
         choose_backend(options.backend, options.trains)
-        # Not sooner: Keras is imported here.
-        from awd_keras import backend
-
-        backend.keep_programs()
         return options.command(options)
     except BrokenPipeError:
         # Whoever read has had enough, as `head` has. What is left in the buffer has nowhere to go.

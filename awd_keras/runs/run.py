@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from awd_keras import backend
 from awd_keras.data import Vocabulary
 from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.config import RunConfig, format_object, parse_object
@@ -202,6 +203,7 @@ class Run:
         """
         path = self._existing("model.keras")
         words = len(self.vocabulary())
+        backend.keep_programs()
         model = load_model(path)
         if model.vocabulary_size != words:
             raise ValueError(
