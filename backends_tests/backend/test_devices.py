@@ -260,7 +260,7 @@ if BACKEND == "torch":
         # One of the two, the newest.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
         os.kill(int(children[-1]), signal.SIGKILL)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=900)
         assert process.returncode == 2
         (checkpoint,) = runs.Checkpoints(run).paths()[:1]
         check_saved_model(checkpoint)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from awd_keras.optimizers import NTASGD
+from awd_keras.optimizers.ntasgd import is_worse
 
 SHAPES = [(3, 2), (2,)]
 
@@ -357,6 +358,8 @@ def worse(measures, n):
 def check_trigger(measures, n):
     """The rule is the same whether averaging is on already or not; the first worse measure starts it."""
     expected = worse(measures, n)
+    # Of all measures, as a run that has ended is asked.
+    assert [is_worse(measures[: k + 1], n) for k in range(len(measures))] == expected
     optimizer, averaging = NTASGD(non_monotone_interval=n), NTASGD(non_monotone_interval=n)
     for each in (optimizer, averaging):
         each.build(variables_of([np.ones(2)]))
