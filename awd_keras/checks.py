@@ -48,6 +48,12 @@ def check_positive(name, value):
         raise ValueError(f"Argument `{name}` must be a positive number. Received: {name}={value!r}")
 
 
+def check_number(name, value):
+    """Raises ValueError unless `value` is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"Argument `{name}` must be a finite number. Received: {name}={value!r}")
+
+
 def check_float_dtype(name, value):
     """Returns the name of a dtype of floats, and raises ValueError of anything else."""
     try:

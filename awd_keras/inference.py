@@ -111,6 +111,23 @@ def begin_rows(model: keras.Model, rows: list[int]) -> None:
             variable.assign(ops.where(others, state, ops.zeros_like(state)))
 
 
+def move_rows(model: keras.Model, origin: Any) -> None:
+    """Gives each row of a batch the inference state that another row has, or its own.
+
+    Args:
+        model: the `keras.Model`.
+        origin: int32 tensor (rows,), whose state each of the first rows gets.
+
+    Raises:
+        AttributeError: if a layer carries a state that isn't in its `inference_state`.
+    """
+    rows = ops.shape(origin)[0]  # None in the shape of a graph for any number
+    for layer in _carrying_layers(model):
+        for variable in layer.inference_state or ():
+            state = ops.convert_to_tensor(variable)
+            variable.assign(ops.concatenate([ops.take(state, origin, axis=0), state[rows:]], axis=0))
+
+
 def most_rows(model: keras.Model) -> int | None:
     """The largest batch that the model was built for, or None if it carries no state."""
     states = [getattr(layer, "inference_state", None) for layer in _carrying_layers(model)]

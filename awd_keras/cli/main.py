@@ -7,7 +7,8 @@ import sys
 from awd_keras._version import __version__
 from awd_keras.cli.choose_backend import BACKENDS, choose_backend
 from awd_keras.cli.evaluate_command import add_evaluate
-from awd_keras.cli.model_commands import add_analyse, add_generate, add_verify
+from awd_keras.cli.model_commands import add_analyse, add_verify
+from awd_keras.cli.text_commands import add_generate, add_next, add_score
 from awd_keras.cli.train_commands import add_finetune, add_train
 from awd_keras.console import replacing
 
@@ -65,9 +66,9 @@ def _parser():
     common.add_argument(
         "--backend",
         metavar="NAME",
-        help=f"{', '.join(BACKENDS)}, or for evaluate, generate and analyse numpy; without it, KERAS_BACKEND or the "
+        help=f"{', '.join(BACKENDS)}, or numpy where nothing is trained; without it, KERAS_BACKEND or the "
         "first that is installed",
     )
-    for add in (add_train, add_finetune, add_evaluate, add_generate, add_analyse, add_verify):
+    for add in (add_train, add_finetune, add_evaluate, add_score, add_generate, add_next, add_analyse, add_verify):
         add(commands, common)
     return parser

@@ -1,7 +1,6 @@
-"""Text that a language model writes, word by word, and how it reads what it goes on from."""
+"""Text that a language model writes, word by word."""
 
 import itertools
-import numbers
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -9,149 +8,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from awd_keras.checks import check_carries_state, check_not_negative, check_not_negative_integer, check_positive_integer
+from awd_keras.checks import (
+    check_boolean,
+    check_carries_state,
+    check_not_negative_integer,
+    check_number,
+    check_positive_integer,
+)
 from awd_keras.data import EOS, UNK, Vocabulary
-from awd_keras.data.vocabulary import WITH_UNK, split_words
-from awd_keras.generation.sampling import draw
-from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, most_rows, run
-
-
-def stream(
-    model: keras.Model,
-    vocabulary: Vocabulary,
-    prompt: str | Sequence[str],
-    max_words: int = 50,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int | None = None,
-    stop: str | Sequence[str] = (),
-) -> Iterator[tuple[int, str]]:
-    """What `generate` writes, as it is written.
-
-    Every text begins with its prompt. Then each word comes as soon as it is drawn, with the space or the newline
-    before it: joined, the pieces of a row are the text that `generate` returns.
-
-    The model's inference state is in use until the iterator is exhausted or left: it can't score or write anything
-    else meanwhile.
-
-    Args:
-        model: as for `generate`, and so are all other arguments.
-        vocabulary: the `Vocabulary` of the model.
-        prompt: a prompt, or a list of them.
-        max_words: number of words to write.
-        temperature: a number of at least 0.
-        top_k: a positive integer, or None.
-        top_p: a number in (0, 1], or None.
-        seed: seed of the draws, or None.
-        stop: a word, or a list of them.
-
-    Returns:
-        An iterator of pairs: the place of the prompt in its list (0 for a single one), and the next piece of text.
-
-    Raises:
-        ValueError: as `generate` does.
-
-    Example:
-
-    >>> from awd_keras.data import Vocabulary
-    >>> from awd_keras.generation import stream
-    >>> from awd_keras.models import AWDLSTM
-    >>> vocabulary = Vocabulary.from_words("the cat sat on the mat <eos>".split())
-    >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=8, num_layers=1)
-    >>> pieces = [piece for _, piece in stream(model, vocabulary, "the cat", max_words=5, seed=1)]
-    >>> pieces[0], len(pieces)
-    ('the cat', 6)
-    """
-    check_positive_integer("max_words", max_words)
-    check_not_negative("temperature", temperature)
-    if top_k is not None:
-        check_positive_integer("top_k", top_k)
-    if top_p is not None and (isinstance(top_p, bool) or not isinstance(top_p, numbers.Real) or not 0 < top_p <= 1):
-        raise ValueError(f"Argument `top_p` must be a number in (0, 1]. Received: top_p={top_p!r}")
-    if seed is not None:
-        check_not_negative_integer("seed", seed)
-    stop = [stop] if isinstance(stop, str) else list(stop)
-    unknown = [word for word in stop if word not in vocabulary]
-    if unknown:
-        raise ValueError(f"Argument `stop` must be of words of the vocabulary. Received: {_listed(unknown)}")
-    prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
-    check_carries_state(model)
-    _check_rows(model, prompts)
-    if hasattr(model, "vocabulary_size"):  # else the logits tell, once there are some
-        _check_words(vocabulary, model.vocabulary_size)
-    ids = [_encode(words or [EOS], vocabulary) for words in prompts]
-    # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
-    rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]
-
-    def next_id(row, logits):
-        return draw(logits, rngs[row], temperature, top_k, top_p)
-
-    return _write(model, vocabulary, prompts, ids, next_id, max_words, stop)
-
-
-def _write(model, vocabulary, prompts, ids, next_id, max_words, stop):
-    for row, words in enumerate(prompts):
-        yield row, "".join(_piece(word, before) for before, word in itertools.pairwise([EOS, *words]))
-    if not ids:
-        return
-    inputs = read_prompts(model, ids)
-    last = [(words or [EOS])[-1] for words in prompts]
-    writing = set(range(len(prompts)))
-    # Of (rows, 1) in every call, so that one program serves all: a row that has ended reads its last word again until
-    # all have.
-    for written in itertools.count(1):
-        logits = ops.convert_to_numpy(run(model, next_logits, inputs))
-        _check_words(vocabulary, logits.shape[-1])
-        for row in sorted(writing):
-            inputs[row] = next_id(row, logits[row])
-            word = vocabulary.words[inputs[row, 0]]
-            if word in stop:
-                writing.discard(row)
-                continue
-            yield row, _piece(word, last[row])
-            last[row] = word
-        if not writing or written == max_words:
-            return
-
-
-def _check_words(vocabulary, words):
-    if words != len(vocabulary):
-        raise ValueError(
-            f"Argument `vocabulary` must have as many words as the model has logits, {words}. "
-            f"Received: vocabulary={vocabulary}"
-        )
-
-
-def _check_rows(model, prompts):
-    """Before Keras does, whose message is of a layer that the caller has never seen."""
-    most = most_rows(model)
-    if most is not None and len(prompts) > most:
-        raise ValueError(
-            "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
-            f"{most}. Received: {len(prompts)} prompts"
-        )
-
-
-def _encode(words, vocabulary):
-    unknown = [word for word in words if word not in vocabulary]
-    if unknown and UNK not in vocabulary:
-        raise ValueError(
-            f"Argument `prompt` must be of words of the vocabulary, which has no {UNK} for others. "
-            f"Received: {_listed(unknown)}. {WITH_UNK}"
-        )
-    return vocabulary.encode(words).tolist()
-
-
-def _listed(words):
-    return ", ".join(map(repr, words))
-
-
-def _piece(word, before):
-    if word == EOS:
-        return "\n"
-    return word if before == EOS else f" {word}"
-
+from awd_keras.data.vocabulary import split_words
+from awd_keras.generation.beam_search import beam_search
+from awd_keras.generation.next_words import check_words, encode_prompt, listed, next_logits, read_prompts
+from awd_keras.generation.sampling import Choice
+from awd_keras.inference import most_rows, run
 
 # A text for a prompt, and a list of texts for a list of prompts.
 Prompt = TypeVar("Prompt", str, list[str])
@@ -167,6 +36,13 @@ def generate(
     top_p: float | None = None,
     seed: int | None = None,
     stop: str | Sequence[str] = (),
+    *,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    banned: str | Sequence[str] = (),
+    allow_unknown: bool = False,
+    num_beams: int | None = None,
+    length_penalty: float = 1.0,
 ) -> Prompt:
     """Continues a prompt, or several at once, one word at a time.
 
@@ -174,14 +50,24 @@ def generate(
 
     `p(w) = softmax(logits / temperature)[w]`
 
-    of all words, of the `top_k` likeliest, or of the nucleus: the fewest likeliest words whose probabilities sum to at
-    least `top_p` (of the `top_k`, where both are given). It is read in turn, with the state carried from word to word.
-    Nothing is dropped, and training's state stays as it is.
+    of all words, of the `top_k` likeliest, of the nucleus (the fewest likeliest words whose probabilities sum to at
+    least `top_p`), or of those that are at least `min_p` times as likely as the likeliest; given together, one after
+    another. It is read in turn, with the state carried from word to word. Nothing is dropped, and training's state
+    stays as it is. `<unk>`, which says nothing, isn't written, and the other words share its probability.
+
+    With `num_beams` nothing is drawn: beam search keeps so many texts, and at each word the likeliest of all that
+    follow them. A text that ends by `stop` is set aside, and the search ends with `max_words`, or with `num_beams`
+    texts set aside. Of all, the text is taken that has the highest
+
+    `log p(text) / words ** length_penalty`
+
+    where both count the word that ended it. With one beam that is the text of `temperature=0`.
 
     Where models are compiled, at most four programs serve all prompts of one number, whatever their lengths; they are
     kept with the model. To see each word as soon as it is drawn, iterate over `stream`.
 
-    Source of the nucleus: section 3.1 of Holtzman et al. (2019), arXiv 1904.09751.
+    Sources: the nucleus, section 3.1 of Holtzman et al. (2019), arXiv 1904.09751; `min_p`, section 3 of Nguyen et al.
+    (2024), arXiv 2407.01082; the penalty of repetition, section 4.1 of Keskar et al. (2019), arXiv 1909.05858.
 
     Args:
         model: a model with carried state, from integer ids `(batch, time)` to logits
@@ -201,14 +87,22 @@ def generate(
             Without one, every text is another, also those of equal prompts.
         stop: a word of the vocabulary, such as `"<eos>"`, or a list of them, at which the text
             ends. It is not itself written.
+        min_p: a number in (0, 1], the probability of the words to draw from as a share of the likeliest one's.
+        repetition_penalty: a positive number; above 1, words that the prompt has or that have been written are less
+            likely: their logits are divided by it if they are positive, else multiplied.
+        banned: a word of the vocabulary, or a list of them, never to be written.
+        allow_unknown: whether `<unk>` may be written.
+        num_beams: a positive integer, for beam search; it goes without `temperature`, `top_k`, `top_p`, `min_p` and
+            `seed`. The model must be built for so many rows a prompt.
+        length_penalty: a number, of beam search; the larger, the longer the texts.
 
     Returns:
         The prompt and its continuation; each `<eos>` is a newline. For a list of prompts, a list.
 
     Raises:
-        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` has words that it
-            lacks, another argument is out of its range, or the model's logits aren't finite or of another number than
-            the vocabulary's words.
+        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` or `banned` have
+            words that it lacks, no word is left to write, another argument is out of its range, or the model's logits
+            aren't finite or of another number than the vocabulary's words.
 
     Example:
 
@@ -222,54 +116,186 @@ def generate(
     (True, [7, 5])
     """
     texts = [""] if isinstance(prompt, str) else [""] * len(prompt)
-    for row, piece in stream(model, vocabulary, prompt, max_words, temperature, top_k, top_p, seed, stop):
+    pieces = stream(
+        model,
+        vocabulary,
+        prompt,
+        max_words,
+        temperature,
+        top_k,
+        top_p,
+        seed,
+        stop,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        banned=banned,
+        allow_unknown=allow_unknown,
+        num_beams=num_beams,
+        length_penalty=length_penalty,
+    )
+    for row, piece in pieces:
         texts[row] += piece
     return texts[0] if isinstance(prompt, str) else texts
 
 
-# The words of a prompt that are read at a time: few numbers, as there may be a program for each. The last is the step
-# that writes.
-SIZES = (128, 32, 8, 1)
+def stream(
+    model: keras.Model,
+    vocabulary: Vocabulary,
+    prompt: str | Sequence[str],
+    max_words: int = 50,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    stop: str | Sequence[str] = (),
+    *,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    banned: str | Sequence[str] = (),
+    allow_unknown: bool = False,
+    num_beams: int | None = None,
+    length_penalty: float = 1.0,
+) -> Iterator[tuple[int, str]]:
+    """What `generate` writes, as it is written.
 
+    Every text begins with its prompt. Then each word comes as soon as it is drawn, with the space or the newline
+    before it: joined, the pieces of a row are the text that `generate` returns. Beam search knows no word before it
+    knows all, so with `num_beams` the words come at the end.
 
-def read_prompts(model, ids):
-    """Reads all words of some prompts but the last one of each, from a zero state.
-
-    The prompts end together: a shorter one begins later, and what its row reads before is forgotten there.
+    The model's inference state is in use until the iterator is exhausted or left: it can't score or write anything
+    else meanwhile.
 
     Args:
-        model: the `keras.Model`, which carries its state.
-        ids: a list of lists of ids, none empty.
+        model: as for `generate`, and so are all other arguments.
+        vocabulary: the `Vocabulary` of the model.
+        prompt: a prompt, or a list of them.
+        max_words: number of words to write.
+        temperature: a number of at least 0.
+        top_k: a positive integer, or None.
+        top_p: a number in (0, 1], or None.
+        seed: seed of the draws, or None.
+        stop: a word, or a list of them.
+        min_p: a number in (0, 1], or None.
+        repetition_penalty: a positive number.
+        banned: a word, or a list of them.
+        allow_unknown: whether `<unk>` may be written.
+        num_beams: a positive integer, or None.
+        length_penalty: a number.
 
     Returns:
-        The last ids, int32 (rows, 1).
+        An iterator of pairs: the place of the prompt in its list (0 for a single one), and the next piece of text.
+
+    Raises:
+        ValueError: as `generate` does.
+
+    Example:
+
+    >>> from awd_keras.data import Vocabulary
+    >>> from awd_keras.generation import stream
+    >>> from awd_keras.models import AWDLSTM
+    >>> vocabulary = Vocabulary.from_words("the cat sat on the mat <eos>".split())
+    >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=8, num_layers=1)
+    >>> pieces = [piece for _, piece in stream(model, vocabulary, "the cat", max_words=5, seed=1)]
+    >>> pieces[0], len(pieces)
+    ('the cat', 6)
     """
-    length = max(map(len, ids))
-    begins = [length - len(row) for row in ids]
-    text = np.array([[row[0]] * begin + row for row, begin in zip(ids, begins, strict=True)], dtype="int32")
-    begin_text(model)
-    for start, end in itertools.pairwise(sorted({*begins, length - 1})):
-        for low, high in _windows(start, end):
-            run(model, next_logits if high - low == 1 else _read, text[:, low:high])
-        rows = [row for row, begin in enumerate(begins) if begin == end]
-        if rows:
-            begin_rows(model, rows)
-    return text[:, -1:]
+    check_positive_integer("max_words", max_words)
+    check_boolean("allow_unknown", allow_unknown)
+    if seed is not None:
+        check_not_negative_integer("seed", seed)
+    stop = _ids_of("stop", stop, vocabulary)
+    never = _ids_of("banned", banned, vocabulary)
+    if not allow_unknown and UNK in vocabulary:
+        never = np.union1d(never, [vocabulary[UNK]])
+    if len(np.unique(never)) == len(vocabulary):
+        raise ValueError(f"Argument `banned` must leave a word to write. Received: all {len(never)} words")
+    choice = Choice(temperature, top_k, top_p, min_p, repetition_penalty, never)
+    prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    check_carries_state(model)
+    _check_rows(model, prompts, num_beams or 1)
+    if hasattr(model, "vocabulary_size"):  # else the logits tell, once there are some
+        check_words(vocabulary, model.vocabulary_size)
+    ids = [encode_prompt("prompt", words or [EOS], vocabulary) for words in prompts]
+    if num_beams is not None:
+        _check_beams(num_beams, length_penalty, temperature, (top_k, top_p, min_p, seed))
+        return _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty)
+    if length_penalty != 1:
+        raise ValueError(f"Argument `length_penalty` needs `num_beams`. Received: length_penalty={length_penalty!r}")
+    # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
+    rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]
+    return _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop)
 
 
-def next_logits(model, ids):
-    """The logits (rows, vocabulary) of the words after these ids, (rows, time)."""
-    return first_of(model(ids, training=False))[:, -1]
+def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
+    yield from _begin(prompts)
+    if not ids:
+        return
+    inputs = read_prompts(model, ids)
+    read = [list(row) for row in ids]
+    writing = set(range(len(prompts)))
+    # Of (rows, 1) in every call, so that one program serves all: a row that has ended reads its last word again until
+    # all have.
+    for written in itertools.count(1):
+        logits = ops.convert_to_numpy(run(model, next_logits, inputs))
+        check_words(vocabulary, logits.shape[-1])
+        for row in sorted(writing):
+            inputs[row] = choice.draw(choice.adjust(logits[row], read[row]), rngs[row])
+            if inputs[row, 0] in stop:
+                writing.discard(row)
+                continue
+            yield row, _piece(vocabulary, inputs[row, 0], read[row][-1])
+            read[row].append(inputs[row, 0])
+        if not writing or written == max_words:
+            return
 
 
-def _windows(start, end):
-    for size in SIZES:
-        while end - start >= size:
-            yield start, start + size
-            start += size
+def _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty):
+    yield from _begin(prompts)
+    texts = beam_search(model, ids, num_beams, choice, max_words, stop, length_penalty) if ids else []
+    for row, (prompt, words) in enumerate(zip(ids, texts, strict=True)):
+        for before, word in itertools.pairwise([prompt[-1], *words]):
+            yield row, _piece(vocabulary, word, before)
 
 
-def _read(model, ids):
-    # Of which nothing is wanted but the state.
-    logits_of(model, ids)
-    return ()
+def _begin(prompts):
+    for row, words in enumerate(prompts):
+        yield row, "".join(_spaced(word, before) for before, word in itertools.pairwise([EOS, *words]))
+
+
+def _check_beams(num_beams, length_penalty, temperature, draws):
+    check_positive_integer("num_beams", num_beams)
+    check_number("length_penalty", length_penalty)
+    if temperature != 1 or any(value is not None for value in draws):
+        raise ValueError(
+            "Argument `num_beams` must be None where words are drawn: it looks for the likeliest text. Received: "
+            f"num_beams={num_beams!r} with temperature, top_k, top_p, min_p or seed"
+        )
+
+
+def _ids_of(name, words, vocabulary):
+    words = [words] if isinstance(words, str) else list(words)
+    unknown = [word for word in words if word not in vocabulary]
+    if unknown:
+        raise ValueError(f"Argument `{name}` must be of words of the vocabulary. Received: {listed(unknown)}")
+    return np.array([vocabulary[word] for word in words], "int32")
+
+
+def _check_rows(model, prompts, num_beams):
+    """Before Keras does, whose message is of a layer that the caller has never seen."""
+    most = most_rows(model)
+    if most is not None and len(prompts) * num_beams > most:
+        beams = f" of {num_beams} beams each" if num_beams > 1 else ""
+        raise ValueError(
+            "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
+            f"{most}. Received: {len(prompts)} prompts{beams}"
+        )
+
+
+def _piece(vocabulary, word, before):
+    return _spaced(vocabulary.words[word], vocabulary.words[before])
+
+
+def _spaced(word, before):
+    if word == EOS:
+        return "\n"
+    return word if before == EOS else f" {word}"

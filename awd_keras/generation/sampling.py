@@ -1,63 +1,130 @@
-"""The drawing of a word from the logits of one step.
+"""What decides on the next word: functions of the logits of one step, each of which can follow another.
 
-In NumPy, so that the same logits and the same seed give the same word on every backend.
+They take and give the logits of one text, (vocabulary,) floats; a word that must not come has minus infinity. The names
+are those of the options of Hugging Face's `generate`, and so is the order in which `stream` applies them. All is in
+NumPy, so that the same logits and the same seed give the same word on every backend.
 """
+
+import numbers
 
 import numpy as np
 
+from awd_keras.checks import check_not_negative, check_positive, check_positive_integer
 
-def draw(logits, rng, temperature, top_k, top_p):
-    """Draws a word.
 
-    Args:
-        logits: (vocabulary,) floats.
-        rng: a `numpy.random.Generator`.
-        temperature: number of at least 0; at 0 the likeliest word is taken.
-        top_k: number of words that are drawn from, or None for all.
-        top_p: the probability that these words have together, or None for 1.
+class Choice:
+    """How the next word is chosen; its arguments are those of `generate`, but for the ids of the words to ban."""
 
-    Returns:
-        The word's id.
+    def __init__(self, temperature, top_k, top_p, min_p, repetition_penalty, banned):
+        check_not_negative("temperature", temperature)
+        if top_k is not None:
+            check_positive_integer("top_k", top_k)
+        _check_share("top_p", top_p)
+        _check_share("min_p", min_p)
+        check_positive("repetition_penalty", repetition_penalty)
+        self.temperature = temperature
+        self.repetition_penalty = repetition_penalty
+        self.banned = banned
+        self.kept = [
+            (keep, share)
+            for keep, share in ((keep_top_k, top_k), (keep_top_p, top_p), (keep_min_p, min_p))
+            if share is not None
+        ]
 
-    Raises:
-        ValueError: if the largest of the logits isn't finite.
+    def adjust(self, logits, read):
+        """The logits after a text, whose ids are `read`, with what is penalized and banned."""
+        check_finite(logits)
+        if self.repetition_penalty != 1:
+            logits = penalize_repetition(logits, read, self.repetition_penalty)
+        return ban(logits, self.banned)
+
+    def draw(self, logits, rng):
+        """A word's id, of adjusted logits; the likeliest at a temperature of 0."""
+        if self.temperature == 0:
+            return int(np.argmax(logits))
+        logits = scale(logits, self.temperature)
+        for keep, share in self.kept:
+            logits = keep(logits, share)
+        return draw(logits, rng)
+
+
+def ban(logits, ids):
+    """Without the words `ids`, an integer array: all others share their probability."""
+    logits = logits.copy()
+    logits[ids] = -np.inf
+    return logits
+
+
+def penalize_repetition(logits, ids, penalty):
+    """Words that have been read, the integer array `ids`, are less likely if `penalty` is above 1.
+
+    Their logits are divided by it where they are positive, and multiplied where they are negative. Source: section 4.1
+    of Keskar et al. (2019), arXiv 1909.05858.
     """
-    largest = logits.max()
-    if not np.isfinite(largest):
-        raise ValueError(f"Argument `model` must give finite logits: it may have diverged. Received: {largest}")
-    if temperature == 0:
-        return int(np.argmax(logits))
-    p = probabilities(logits, temperature)
-    if top_k is not None:
-        p = keep_top_k(p, top_k)
-    if top_p is not None:
-        p = keep_top_p(p, top_p)
-    return int(rng.choice(len(p), p=p))
+    logits = logits.copy()
+    read = logits[ids]
+    logits[ids] = np.where(read > 0, read / penalty, read * penalty)
+    return logits
 
 
-def probabilities(logits, temperature):
-    """`softmax(logits / temperature)` in float64."""
-    logits = logits.astype("float64")
+def scale(logits, temperature):
+    """At the temperature, a number above 0."""
     # At a small temperature the quotients overflow, all but the one of the largest, to a probability of 0.
     with np.errstate(over="ignore"):
-        shares = np.exp((logits - logits.max()) / temperature)
-    return shares / shares.sum()
+        return (logits.astype("float64") - logits.max()) / temperature
 
 
-def keep_top_k(p, k):
-    """The `k` largest probabilities, and any as large as the last of them, scaled to a sum of 1; 0 for all others."""
-    least = np.partition(p, -k)[-k] if k < len(p) else 0
-    return _keep(p, least)
+def keep_top_k(logits, k):
+    """The `k` likeliest words alone, and any as likely as the last of them."""
+    return _keep(logits, logits, np.partition(logits, -k)[-k]) if k < len(logits) else logits
 
 
-def keep_top_p(p, share):
-    """As `keep_top_k`, for the fewest probabilities whose sum is at least `share`: the nucleus."""
+def keep_top_p(logits, share):
+    """The nucleus alone: the fewest likeliest words whose probabilities sum to at least `share`, and any as likely as
+    the last of them.
+
+    Source: section 3.1 of Holtzman et al. (2019), arXiv 1904.09751.
+    """
+    p = probabilities(logits)
     descending = np.sort(p)[::-1]
     # A sum of all may be a rounding below 1.
     last = min(np.searchsorted(np.cumsum(descending), share), len(p) - 1)
-    return _keep(p, descending[last])
+    return _keep(logits, p, descending[last])
 
 
-def _keep(p, least):
-    kept = np.where(p >= least, p, 0)
-    return kept / kept.sum()
+def keep_min_p(logits, share):
+    """The words alone that are at least `share` times as likely as the likeliest.
+
+    Source: section 3 of Nguyen et al. (2024), arXiv 2407.01082.
+    """
+    p = probabilities(logits)
+    return _keep(logits, p, share * p.max())
+
+
+def probabilities(logits):
+    """`softmax(logits)` in float64."""
+    shares = np.exp(logits.astype("float64") - logits.max())
+    return shares / shares.sum()
+
+
+def draw(logits, rng):
+    """A word's id, drawn with the words' probabilities by `rng`, a `numpy.random.Generator`."""
+    return int(rng.choice(len(logits), p=probabilities(logits)))
+
+
+def check_finite(logits):
+    """Raises ValueError where the largest of the logits isn't finite."""
+    largest = logits.max()
+    if not np.isfinite(largest):
+        raise ValueError(f"Argument `model` must give finite logits: it may have diverged. Received: {largest}")
+
+
+def _check_share(name, value):
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) <= 1:
+        raise ValueError(f"Argument `{name}` must be a number in (0, 1]. Received: {name}={value!r}")
+
+
+def _keep(logits, figures, least):
+    return np.where(figures >= least, logits, -np.inf)

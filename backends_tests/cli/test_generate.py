@@ -41,9 +41,17 @@ def test_every_option_reaches_the_writing(directory, monkeypatch):
         "top_p": None,
         "seed": None,
         "stop": (),
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "banned": (),
+        "allow_unknown": False,
+        "num_beams": None,
+        "length_penalty": 1.0,
     }
     options = "--words 9 --temperature 0.5 --top-k 3 --top-p 0.8 --seed 7 --stop <eos> --stop cat --prompt a --prompt"
-    assert cli.main(["generate", directory, *options.split(), "b c"]) == 0
+    more = "--min-p 0.2 --repetition-penalty 1.3 --banned sat --banned mat --allow-unknown --num-beams 4"
+    more = f"{more} --length-penalty 0.5"
+    assert cli.main(["generate", directory, *more.split(), *options.split(), "b c"]) == 0
     assert called == {
         "model": AWDLSTM,
         "words": tuple(WORDS),
@@ -54,6 +62,12 @@ def test_every_option_reaches_the_writing(directory, monkeypatch):
         "top_p": 0.8,
         "seed": 7,
         "stop": ["<eos>", "cat"],
+        "min_p": 0.2,
+        "repetition_penalty": 1.3,
+        "banned": ["sat", "mat"],
+        "allow_unknown": True,
+        "num_beams": 4,
+        "length_penalty": 0.5,
     }
 
 
@@ -120,6 +134,8 @@ def test_a_model_that_diverged(directory, tmp_path, capsys):
         (["--top-p", "1.5"], "`top_p`"),
         (["--words", "0"], "`max_words`"),
         (["--stop", "zebra"], "'zebra'"),
+        (["--banned", "zebra"], "`banned`"),
+        (["--num-beams", "2", "--seed", "1"], "`num_beams`"),
         (["--prompt", "the"] * 4, "`prompt` must hold at most as many"),
     ],
 )

@@ -10,7 +10,7 @@ from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
-from backends_tests.evaluation.small_model import make_model
+from backends_tests.evaluation.small_model import make_model, same_logits
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
 PROMPTS = ["a c b", "", "d", "a\nb e e"]
@@ -68,14 +68,6 @@ def test_greedy_text_of_a_saved_model_is_that_of_numpy(backend):
     assert generate(model, Vocabulary(map(str, range(11))), prompts, max_words=15, temperature=0) == expected
 
 
-def same_logits(logits):
-    """A model that gives the same logits after every word, so that each word drawn is a fresh draw."""
-    model = keras.Sequential([keras.layers.Embedding(len(WORDS), len(WORDS))])
-    model.build((1, 1))
-    model.set_weights([np.tile(np.array(logits, "float32"), (len(WORDS), 1))])
-    return model
-
-
 def test_draws_from_the_softmax(vocabulary):
     logits = np.array([0.5, 1.0, -1.0, 0.0, 2.0, -3.0])
     for temperature in (1.0, 0.5):
@@ -95,6 +87,10 @@ def test_draws_from_the_softmax(vocabulary):
         ({"top_p": 0.5}, {"b", "c"}),
         ({"top_k": 3, "top_p": 0.7}, {"b", "c"}),
         ({"top_k": 1}, {"c"}),
+        ({"min_p": 0.5}, {"b", "c"}),
+        ({"min_p": 0.4}, {"b", "c", "d"}),
+        ({"banned": ["b", "<eos>"]}, {"a", "c", "d", "e"}),
+        ({"banned": "c", "top_k": 1}, {"b"}),
     ],
 )
 def test_draws_from_the_likeliest(vocabulary, settings, drawn):
@@ -109,6 +105,26 @@ def test_a_batch_gives_the_texts_of_single_prompts(model, vocabulary, settings):
     assert texts == [generate(model, vocabulary, prompt, max_words=12, **settings) for prompt in PROMPTS]
     assert generate(model, vocabulary, PROMPTS[:1], max_words=12, **settings) == texts[:1]
     assert generate(model, vocabulary, [], **settings) == []
+
+
+def test_no_unknown_word_is_written_unless_it_is_allowed():
+    known = Vocabulary([*WORDS[:-1], "<unk>"])
+    model = same_logits(np.log([1e-9, 0.1, 0.1, 0.1, 0.1, 0.6]))
+    for settings in ({"seed": 1}, {"temperature": 0}, {"num_beams": 1}):
+        assert "<unk>" not in generate(model, known, "a", max_words=60, **settings)
+        assert "<unk>" in generate(model, known, "a", max_words=60, allow_unknown=True, **settings)
+    # The others share its probability.
+    words = words_of(generate(model, known, "a", max_words=800, seed=1))
+    np.testing.assert_allclose([words.count(word) / 800 for word in "abcd"], 0.25, atol=0.06)
+    # It is read all the same.
+    assert generate(model, known, "zzz", max_words=1, seed=1).startswith("zzz ")
+
+
+def test_repetition_is_penalized(vocabulary):
+    # Each word's logit falls from 4 or 3 to a tenth, once it has been read, in the prompt or as it was written.
+    model = same_logits([1.0, 4.0, 3.0, 2.5, -5.0, -5.0])
+    text = generate(model, vocabulary, "a", max_words=4, temperature=0, repetition_penalty=10.0)
+    assert words_of(text) == ["a", "b", "c", "<eos>", "a"]
 
 
 def test_rows_draw_independently(vocabulary):
@@ -272,6 +288,11 @@ def test_unknown_words(model, vocabulary):
         ({"top_p": float("nan")}, "`top_p` must be .*nan"),
         ({"top_p": True}, "`top_p` must be .*True"),
         ({"seed": -1}, "`seed` must be .*-1"),
+        ({"min_p": 0}, r"`min_p` must be a number in \(0, 1\].*0"),
+        ({"repetition_penalty": 0}, "`repetition_penalty` must be a positive number.*0"),
+        ({"allow_unknown": 1}, "`allow_unknown` must be a boolean.*1"),
+        ({"banned": ["a", "zzz"]}, "`banned` must be of words of the vocabulary.*'zzz'"),
+        ({"banned": WORDS}, "`banned` must leave a word to write. Received: all 6 words"),
         ({"stop": ["a", "zzz"]}, "`stop` must be of words of the vocabulary.*'zzz'"),
         ({"stop": "a b"}, "`stop` must be .*'a b'"),
     ],

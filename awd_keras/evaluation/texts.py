@@ -1,0 +1,130 @@
+"""The scores of many short texts."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.checks import check_positive_integer
+from awd_keras.data import EOS, Vocabulary
+from awd_keras.data.vocabulary import split_words
+from awd_keras.evaluation.perplexity import check_tokens, nats_of_words
+from awd_keras.inference import begin_text, most_rows, run
+
+# The words that are read at a time: few numbers, as there may be a program for each. A rest of two or three is read as
+# four.
+SIZES = (64, 16, 4, 1)
+
+
+class TextScore(NamedTuple):
+    """How well a model predicts one text.
+
+    Attributes:
+        log_probability: the natural logarithm of the text's probability, the sum of its words'.
+        perplexity: `exp(-log_probability / words)`; NaN for a text without a word.
+        words: number of predicted words, `<eos>` included.
+        unknown_words: how many of them the vocabulary lacks, or are `<unk>` themselves.
+    """
+
+    log_probability: float
+    perplexity: float
+    words: int
+    unknown_words: int
+
+
+def score_texts(
+    model: keras.Model, vocabulary: Vocabulary, texts: Iterable[str], batch_size: int = 32
+) -> list[TextScore]:
+    """Log-probabilities of texts, each for itself: sentences, or the candidates of a recognizer.
+
+    Each text is read from a zero state and begins on a new line, so that its first word is predicted too:
+
+    `log_probability = sum_t log p(w[t] | <eos>, w[1], ..., w[t - 1])`
+
+    A newline in a text is `<eos>`: one at its end scores that it ends there. Texts of about the same length are read
+    together, at most four lengths of windows are compiled for each number of rows, and the model's weights, optimizer,
+    metrics and training state stay as they are. `surprisal` tells the same of one text word by word.
+
+    Args:
+        model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to several outputs, of
+            which the logits are the first.
+        vocabulary: the `Vocabulary` of the model.
+        texts: strings of words with whitespace between. A word that the vocabulary lacks is `<unk>`.
+        batch_size: how many texts are read together, no more than the model was built for.
+
+    Returns:
+        A `TextScore` for each text, in their order.
+
+    Raises:
+        ValueError: if `texts` is one string, a text has words that the vocabulary lacks and it has no `<unk>`, the
+            vocabulary has no `<eos>`, or has more words than the model.
+
+    Example:
+
+    >>> from awd_keras.data import Vocabulary
+    >>> from awd_keras.evaluation import score_texts
+    >>> from awd_keras.models import AWDLSTM
+    >>> vocabulary = Vocabulary(["<eos>", "<unk>", "the", "cat"])
+    >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=12, num_layers=2)
+    >>> model.build((1, None))
+    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> score = score_texts(model, vocabulary, ["the cat", "the dog sat"])[1]
+    >>> round(score.log_probability / np.log(1 / 4), 3), score.words, score.unknown_words
+    (3.0, 3, 2)
+    """
+    check_positive_integer("batch_size", batch_size)
+    if isinstance(texts, str):
+        raise ValueError(f"Argument `texts` must be strings, not one string. Received: texts={texts[:40]!r}")
+    if EOS not in vocabulary:
+        raise ValueError(f"Argument `vocabulary` must have {EOS}, which comes before each text. Received: {vocabulary}")
+    ids = [vocabulary.encode([EOS, *split_words(text)]) for text in texts]
+    if not ids:
+        return []
+    check_tokens(np.concatenate(ids), model)
+    rows = min(batch_size, most_rows(model) or batch_size, _rounded_up(len(ids)))
+    # The longest first: what takes most memory is known at once.
+    order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
+    nats = np.zeros(len(ids))
+    for start in range(0, len(ids), rows):
+        places = order[start : start + rows]
+        nats[places] = _read(model, [ids[place] for place in places], rows)
+    return [_score(total, row[1:], vocabulary) for total, row in zip(nats.tolist(), ids, strict=True)]
+
+
+def _read(model, texts, rows):
+    """The cross-entropy in nats of each text, ids, which are read in so many rows."""
+    lengths = np.array([len(text) - 1 for text in texts])
+    windows = list(_windows(lengths.max()))
+    padded = np.zeros((rows, sum(windows) + 1), "int32")
+    for row, text in enumerate(texts):
+        padded[row, : len(text)] = text
+    begin_text(model)
+    nats, start = np.zeros(len(texts)), 0
+    for size in windows:
+        seen, start = start, start + size
+        of_words = ops.convert_to_numpy(
+            run(model, nats_of_words, padded[:, seen:start], padded[:, seen + 1 : start + 1])
+        )
+        real = np.arange(seen, start) < lengths[:, None]
+        nats += np.sum(of_words[: len(texts)], axis=1, where=real, dtype="float64")
+    return nats
+
+
+def _windows(length):
+    for size in SIZES:
+        while length >= size or (size == 4 and length > 1):
+            yield size
+            length -= size
+
+
+def _rounded_up(count):
+    """A power of two, so that few numbers of texts have programs of their own."""
+    return 1 << (count - 1).bit_length()
+
+
+def _score(nats, words, vocabulary):
+    perplexity = math.nan if not len(words) else math.exp(min(nats / len(words), 709.0))
+    return TextScore(-nats, perplexity, len(words), vocabulary.count_unknown(words))

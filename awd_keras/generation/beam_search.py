@@ -1,0 +1,94 @@
+"""The likeliest text that a search finds which keeps a few at a time."""
+
+import numpy as np
+from keras import ops
+
+from awd_keras.generation.next_words import next_logits, read_prompts
+from awd_keras.inference import move_rows, run
+
+
+def beam_search(model, prompts, num_beams, choice, max_words, stop, length_penalty):
+    """The best text after each prompt, as `generate` describes it.
+
+    Args:
+        model: the `keras.Model`, which carries its state; it is built for `num_beams` rows a prompt.
+        prompts: a list of lists of ids, none empty.
+        num_beams: how many texts a prompt are kept.
+        choice: the `Choice`, which says which words are penalized and banned.
+        max_words: the most words of a text.
+        stop: ids of the words that end a text.
+        length_penalty: of a text, what its words are counted to the power of.
+
+    Returns:
+        For each prompt the ids after it, without the word that ended them.
+    """
+    beams = [_Beams(prompt, num_beams, length_penalty) for prompt in prompts]
+    inputs = read_prompts(model, [prompt for prompt in prompts for _ in range(num_beams)])
+    origin = np.arange(len(inputs), dtype="int32")
+    for _ in range(max_words):
+        # Of all rows in every call, so that one program serves all.
+        logits = ops.convert_to_numpy(run(model, _moved_logits, inputs, origin))
+        for place, beam in enumerate(beams):
+            if len(beam.ended) < num_beams:
+                rows = slice(place * num_beams, (place + 1) * num_beams)
+                words, moved = beam.read(logits[rows], choice, stop)
+                inputs[rows, 0], origin[rows] = words, place * num_beams + moved
+        if all(len(beam.ended) >= num_beams for beam in beams):
+            break
+    return [beam.best() for beam in beams]
+
+
+def _moved_logits(model, ids, origin):
+    move_rows(model, origin)
+    return next_logits(model, ids)
+
+
+class _Beams:
+    """The texts that are kept after one prompt: `texts`, ids, their log-probabilities `sums`, and those `ended`."""
+
+    def __init__(self, prompt, count, length_penalty):
+        self.prompt = prompt
+        self.texts: list[list[int]] = [[] for _ in range(count)]
+        # All begin as the same text, of which one will do.
+        self.sums = np.full(count, -np.inf)
+        self.sums[0] = 0
+        self.ended = []
+        self.length_penalty = length_penalty
+
+    def read(self, logits, choice, stop):
+        """Goes on by the likeliest words: gives the last word of each text, and which text it goes on from."""
+        log_p = np.array(
+            [_log_softmax(choice.adjust(row, self.prompt + text)) for row, text in zip(logits, self.texts, strict=True)]
+        )
+        sums = self.sums[:, None] + log_p
+        for beam, word in _largest(sums, len(self.texts)):
+            if word in stop and sums[beam, word] > -np.inf:
+                # Those further down count for nothing: enough texts that go on are before them.
+                text = self.texts[beam]
+                self.ended.append((self._score(sums[beam, word], len(text) + 1), text))
+        sums[:, stop] = -np.inf
+        kept = _largest(sums, len(self.texts))
+        self.texts = [[*self.texts[beam], int(word)] for beam, word in kept]
+        self.sums = np.array([sums[beam, word] for beam, word in kept])
+        moved, words = zip(*kept, strict=True)
+        return words, np.array(moved)
+
+    def best(self):
+        """The text of the highest score, of those that have ended, or that go on where too few have."""
+        going = [] if len(self.ended) >= len(self.texts) else zip(self.sums, self.texts, strict=True)
+        scored = [*self.ended, *((self._score(total, len(text)), text) for total, text in going)]
+        return max(scored, key=lambda pair: pair[0])[1]
+
+    def _score(self, total, words):
+        return total / words**self.length_penalty
+
+
+def _largest(sums, count):
+    """Rows and columns of the largest, the first where some are equal."""
+    places = np.argsort(-sums, axis=None, kind="stable")[:count]
+    return list(zip(*np.unravel_index(places, sums.shape), strict=True))
+
+
+def _log_softmax(logits):
+    shifted = logits.astype("float64") - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())

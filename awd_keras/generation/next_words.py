@@ -1,0 +1,128 @@
+"""What a model expects after a text, which it reads first."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.checks import check_carries_state, check_positive_integer
+from awd_keras.data import EOS, UNK, Vocabulary
+from awd_keras.data.vocabulary import WITH_UNK, split_words
+from awd_keras.generation.sampling import check_finite, probabilities
+from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, run
+
+# The words of a prompt that are read at a time: few numbers, as there may be a program for each. The last is the step
+# that writes.
+SIZES = (128, 32, 8, 1)
+
+
+def read_prompts(model, ids):
+    """Reads all words of some prompts but the last one of each, from a zero state.
+
+    The prompts end together: a shorter one begins later, and what its row reads before is forgotten there.
+
+    Args:
+        model: the `keras.Model`, which carries its state.
+        ids: a list of lists of ids, none empty.
+
+    Returns:
+        The last ids, int32 (rows, 1).
+    """
+    length = max(map(len, ids))
+    begins = [length - len(row) for row in ids]
+    text = np.array([[row[0]] * begin + row for row, begin in zip(ids, begins, strict=True)], dtype="int32")
+    begin_text(model)
+    for start, end in itertools.pairwise(sorted({*begins, length - 1})):
+        for low, high in _windows(start, end):
+            run(model, next_logits if high - low == 1 else _read, text[:, low:high])
+        rows = [row for row, begin in enumerate(begins) if begin == end]
+        if rows:
+            begin_rows(model, rows)
+    return text[:, -1:]
+
+
+def next_logits(model, ids):
+    """The logits (rows, vocabulary) of the words after these ids, (rows, time)."""
+    return first_of(model(ids, training=False))[:, -1]
+
+
+def _windows(start, end):
+    for size in SIZES:
+        while end - start >= size:
+            yield start, start + size
+            start += size
+
+
+def _read(model, ids):
+    # Of which nothing is wanted but the state.
+    logits_of(model, ids)
+    return ()
+
+
+def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int = 10) -> list[tuple[str, float]]:
+    """The likeliest next words after a text, with the model's probabilities.
+
+    The text is read from a zero inference state, as `generate` reads a prompt. The probabilities are those of all words
+    of the vocabulary, `<unk>` and `<eos>` too.
+
+    Args:
+        model: as for `generate`.
+        vocabulary: the `Vocabulary` of the model.
+        context: words with whitespace between. A newline is `<eos>`, a word that the vocabulary lacks is `<unk>`. An
+            empty one stands for a new line.
+        k: a positive integer, the number of words; all of a smaller vocabulary.
+
+    Returns:
+        Pairs of a word and its probability, the likeliest first.
+
+    Raises:
+        ValueError: if the context has words that the vocabulary lacks and it has no `<unk>`, `k` isn't a positive
+            integer, or the model's logits aren't finite or of another number than the vocabulary's words.
+
+    Example:
+
+    >>> from awd_keras.data import Vocabulary
+    >>> from awd_keras.generation import next_words
+    >>> from awd_keras.models import AWDLSTM
+    >>> vocabulary = Vocabulary(["<eos>", "the", "cat", "sat"])
+    >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=12, num_layers=2)
+    >>> model.build((1, None))
+    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> next_words(model, vocabulary, "the cat", k=2)
+    [('<eos>', 0.25), ('the', 0.25)]
+    """
+    check_positive_integer("k", k)
+    check_carries_state(model)
+    ids = encode_prompt("context", split_words(context) or [EOS], vocabulary)
+    logits = ops.convert_to_numpy(run(model, next_logits, read_prompts(model, [ids])))[0]
+    check_words(vocabulary, len(logits))
+    check_finite(logits)
+    p = probabilities(logits)
+    likeliest = np.argsort(-p, kind="stable")[:k]
+    return [(vocabulary.words[word], float(p[word])) for word in likeliest]
+
+
+def check_words(vocabulary, words):
+    """Raises ValueError unless the vocabulary has so many words, as a model has logits."""
+    if words != len(vocabulary):
+        raise ValueError(
+            f"Argument `vocabulary` must have as many words as the model has logits, {words}. "
+            f"Received: vocabulary={vocabulary}"
+        )
+
+
+def encode_prompt(name, words, vocabulary):
+    """The ids of an argument's words, a list."""
+    unknown = [word for word in words if word not in vocabulary]
+    if unknown and UNK not in vocabulary:
+        raise ValueError(
+            f"Argument `{name}` must be of words of the vocabulary, which has no {UNK} for others. "
+            f"Received: {listed(unknown)}. {WITH_UNK}"
+        )
+    return vocabulary.encode(words).tolist()
+
+
+def listed(words):
+    """Words in an error."""
+    return ", ".join(map(repr, words))
