@@ -27,34 +27,41 @@ SHAPES = {"tied": (64, (128, 64), True), "untied": (32, (160, 32), False), "one 
 
 # What `experiments/search_against_keras.py` chose.
 SETTINGS: dict[str, dict] = {
-    "keras-adam": {"shape": "untied", "learning_rate": 3e-3, "batch_size": 20, "window": 35},
-    "keras-dropout": {
-        "shape": "untied",
-        "learning_rate": 3e-3,
-        "batch_size": 20,
+    "keras-adam": {
+        "learning_rate": 0.005,
+        "batch_size": 10,
+        "shape": "one layer",
         "window": 35,
-        "dropout": 0.3,
-        "recurrent_dropout": 0.2,
         "halve_on_plateau": True,
+    },
+    "keras-dropout": {
+        "learning_rate": 0.005,
+        "batch_size": 10,
+        "shape": "one layer",
+        "window": 35,
+        "halve_on_plateau": True,
+        "dropout": 0.3,
+        "recurrent_dropout": 0.1,
     },
     "keras-sgd": {
-        "shape": "untied",
         "learning_rate": 15.0,
         "batch_size": 20,
+        "shape": "one layer",
         "window": 35,
-        "dropout": 0.3,
-        "recurrent_dropout": 0.2,
         "halve_on_plateau": True,
+        "dropout": 0.4,
+        "recurrent_dropout": 0.1,
     },
     "awd-lstm": {
-        "learning_rate": 15.0,
-        "batch_size": 20,
+        "learning_rate": 10.8,
+        "batch_size": 10,
+        "interval": 2,
         "bptt": 35,
-        "embedding_dropout": 0.1,
-        "input_dropout": 0.3,
-        "hidden_dropout": 0.2,
-        "output_dropout": 0.3,
-        "weight_drop": 0.3,
+        "embedding_dropout": 0.049,
+        "input_dropout": 0.297,
+        "hidden_dropout": 0.373,
+        "output_dropout": 0.231,
+        "weight_drop": 0.164,
     },
 }
 NAMES = {
@@ -116,15 +123,25 @@ def train_keras(
 
 
 def train_awd_lstm(
-    corpus, learning_rate, batch_size, bptt, interval=5, epochs=60, patience=15, seed=0, more_callbacks=(), **rates
+    corpus,
+    learning_rate,
+    batch_size,
+    bptt,
+    interval=5,
+    variable=True,
+    weight_decay=1.2e-6,
+    epochs=60,
+    patience=15,
+    seed=0,
+    more_callbacks=(),
+    **model_settings,
 ):
     """Trains as the paper does; the model and its perplexities."""
-    model = models.AWDLSTM(
-        len(corpus.vocabulary), embedding_dim=EMBEDDING, hidden_units=UNITS, num_layers=2, seed=seed, **rates
-    )
-    model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval))
+    sizes = {"embedding_dim": EMBEDDING, "hidden_units": UNITS, "num_layers": 2}
+    model = models.AWDLSTM(len(corpus.vocabulary), seed=seed, **{**sizes, **model_settings})
+    model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval, weight_decay=weight_decay))
     multiple = model.length_multiple(bptt)
-    train = data.BPTTDataset(corpus.train, batch_size, bptt, seed=seed, length_multiple=multiple)
+    train = data.BPTTDataset(corpus.train, batch_size, bptt, variable, seed=seed, length_multiple=multiple)
     best = keras.callbacks.EarlyStopping(
         monitor="val_perplexity", mode="min", patience=patience, restore_best_weights=True
     )

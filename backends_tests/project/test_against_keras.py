@@ -1,5 +1,6 @@
 """`examples/against_keras.py`: that it runs on a small text, and that what it compares is of one size."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def test_rows_are_the_text_and_the_words_that_follow(example):
     x, y = example.in_rows(np.arange(11), 2)
     assert x.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
     assert y.tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+
+
+def test_a_model_without_a_part(example, monkeypatch, tmp_path):
+    """`experiments/parts.py`: each variant trains, and is scored with its state carried."""
+    folder = Path(__file__).parents[2] / "experiments"
+    monkeypatch.syspath_prepend(str(folder))
+    parts = importlib.import_module("parts")
+    corpus = small_corpus()
+    for name, change in parts.LEFT_OUT.items():
+        settings = {**example.SETTINGS["awd-lstm"], "batch_size": 10, "bptt": 10, **change}
+        found = parts.variant(name, corpus).run(settings, 0, 1, True)
+        assert len(found["curves"]["valid"]) == 1
+        # Read as one stream, of 9 windows; the curve's is of 10 rows.
+        assert found["valid"] == pytest.approx(found["curves"]["valid"][0], rel=0.5)
+        assert 1 < found["test"] < 100
 
 
 def test_it_trains_the_four_and_draws_them(example, monkeypatch, tmp_path, capsys):

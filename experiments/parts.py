@@ -1,0 +1,76 @@
+"""What each part of AWD-LSTM is worth once it is trained to the end: `examples/against_keras.py` without it.
+
+    KERAS_BACKEND=torch python experiments/parts.py --output runs/parts --seeds 0 1 2 3 4
+
+All rates are those of the full model; a part that is left out is replaced by nothing. Seed by seed, so that the table
+can be read before all is done. What is left out:
+
+    nt-asgd            averaging: SGD at a constant rate
+    carried-state      the state that goes from window to window in training; validation and test carry it
+    locked-dropout     the three locked dropouts: of inputs, between the layers, of outputs
+    weight-drop        dropped recurrent weights
+    embedding-dropout  dropped words
+    ar-tar             both penalties of activations
+    variable-length    windows of random lengths: each has `bptt` tokens
+    weight-decay       weight decay
+    small-embedding    embeddings smaller than the layers: they get 128, and so does the last layer
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from study import Contender, final
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+import against_keras as example
+
+from awd_keras import data, evaluation, models
+
+EPOCHS, PATIENCE = 60, 15
+LEFT_OUT = {
+    "full": {},
+    "nt-asgd": {"interval": EPOCHS},
+    "carried-state": {"stateful": False},
+    "locked-dropout": {"input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0},
+    "weight-drop": {"weight_drop": 0.0},
+    "embedding-dropout": {"embedding_dropout": 0.0},
+    "ar-tar": {"alpha": 0.0, "beta": 0.0},
+    "variable-length": {"variable": False},
+    "weight-decay": {"weight_decay": 0.0},
+    "small-embedding": {"embedding_dim": example.UNITS},
+}
+
+
+def variant(name, corpus):
+    def run(settings, seed, epochs, tested):
+        model, curves = example.train_awd_lstm(corpus, **settings, seed=seed, epochs=epochs, patience=PATIENCE)
+        reader = model
+        if not model.stateful:
+            reader = models.AWDLSTM.from_config({**model.get_config(), "stateful": True})
+            reader.build((10, None))
+            reader.set_weights(model.get_weights())
+        result = {"best_epoch": int(np.argmin(curves["valid"])) + 1, "curves": curves, "weights": model.count_params()}
+        for split in ("valid", "test"):
+            result[split] = evaluation.perplexity(reader, getattr(corpus, split)).perplexity
+        return result
+
+    return Contender(name, {}, {}, run, EPOCHS)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser.add_argument("--only", nargs="+", choices=LEFT_OUT, default=list(LEFT_OUT), metavar="NAME")
+    options = parser.parse_args()
+    corpus = data.Corpus.python_docs()
+    for seed in options.seeds:
+        for name in options.only:
+            settings = {**example.SETTINGS["awd-lstm"], **LEFT_OUT[name]}
+            final(options.output, variant(name, corpus), settings, [seed])
+
+
+if __name__ == "__main__":
+    main()
