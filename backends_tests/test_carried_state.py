@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from backends_tests.helpers import values_of
 from backends_tests.test_contract import BATCH, KERAS_CLASSES, LAYERS, SIZE, TIME, WORDS, layers, models
 
 CARRIERS = [cls for cls in LAYERS if "stateful" in KERAS_CLASSES[cls]().get_config()]
@@ -81,10 +82,6 @@ def states(model):
     return [variable for layer in carriers(model) for variable in layer.states]
 
 
-def values(variables):
-    return [ops.convert_to_numpy(variable) for variable in variables]
-
-
 def reset(model):
     for layer in carriers(model):
         layer.reset_state()
@@ -94,7 +91,7 @@ def carrying(model):
     """The model after a call each of training and inference, and its state."""
     model(IDS[:BATCH], training=True)
     model(IDS[:BATCH])
-    state = values(states(model))
+    state = values_of(states(model))
     assert all(np.abs(value).max() > 1e-3 for value in state)
     return model, state
 
@@ -140,7 +137,7 @@ def test_weights_are_copied_without_the_stream(case):
     for other in (model, new(case, stateful=False), new(case, batch=4)):
         model.set_weights(other.get_weights())
         other.set_weights(model.get_weights())
-        for value, expected in zip(values(states(model)), state, strict=True):
+        for value, expected in zip(values_of(states(model)), state, strict=True):
             np.testing.assert_array_equal(value, expected)
     reset(model), reset(other)
     outputs = [ops.convert_to_numpy(one(IDS[:BATCH])) for one in (model, other)]
@@ -181,7 +178,7 @@ def test_no_file_has_the_stream(case, tmp_path):
             loaded = new(case)
             carrying(loaded)
             loaded.load_weights(path)
-            assert all(np.abs(value).max() > 0 for value in values(states(loaded)))  # its own stream
+            assert all(np.abs(value).max() > 0 for value in values_of(states(loaded)))  # its own stream
             reset(loaded)
         assert len(states(loaded)) == len(state)
         np.testing.assert_allclose(ops.convert_to_numpy(loaded(IDS[:BATCH])), expected, atol=1e-6)
@@ -197,7 +194,7 @@ def test_a_callback_that_restores_weights_leaves_the_stream():
         model.compile(keras.optimizers.SGD(0.0), "mse")
         targets = np.zeros((BATCH, TIME, SIZE), "float32")
         model.fit(IDS[:BATCH], targets, epochs=3, shuffle=False, callbacks=callbacks, verbose=0)
-        ends.append(values(states(model)))
+        ends.append(values_of(states(model)))
     for value, expected in zip(*ends, strict=True):
         np.testing.assert_array_equal(value, expected)
     assert np.abs(ends[0][0]).max() > 1e-3

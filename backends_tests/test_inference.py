@@ -14,6 +14,7 @@ from awd_keras.data import Vocabulary
 from awd_keras.generation import generate
 from awd_keras.models import AWDLSTM
 from backends_tests.evaluation.small_model import make_bigrams
+from backends_tests.helpers import values_of
 
 WORDS = 11
 TOKENS = np.random.default_rng(3).integers(WORDS, size=21)
@@ -180,5 +181,5 @@ def test_lists_and_numbers_are_arguments():
     model = make_model()
     for number in (1.0, 2.5):
         results = inference.run(model, add_twice, np.ones(3, "float32"), [np.float32(number), np.float32(0)])
-        results = [ops.convert_to_numpy(result) for result in results]
+        results = values_of(results)
         np.testing.assert_allclose(results, [[1 + 2 * number] * 3, [1] * 3])

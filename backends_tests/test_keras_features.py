@@ -9,13 +9,13 @@ import csv
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
 from awd_keras.models import AWDLSTM
 from awd_keras.optimizers import NTASGD
 from backends_tests import oracle
+from backends_tests.helpers import values_of
 
 WORDS, BATCH, TIME = 7, 2, 5
 # Four windows of one length, and two: one program to compile for each.
@@ -48,7 +48,7 @@ def fit(model, callbacks=(), **arguments):
 
 
 def weights(model):
-    return [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    return values_of(model.trainable_variables)
 
 
 def score(model):

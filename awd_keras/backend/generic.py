@@ -145,6 +145,17 @@ def map_flat(function, tensor):
     return function(tensor)
 
 
+def mask_bits(rate):
+    """How few random bits an element of a mask needs, drawing being what a mask costs.
+
+    Returns:
+        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
+        an element is kept whose bits, an unsigned integer, reach it.
+    """
+    bits = 8 if float(rate * 2**8).is_integer() else 16
+    return bits, min(round(rate * 2**bits), 2**bits - 1)
+
+
 def keep_mask(shape, rate, seed):
     """Draws a boolean mask that is False with probability `rate`.
 
@@ -154,6 +165,18 @@ def keep_mask(shape, rate, seed):
         seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
     """
     return ops.greater_equal(keras.random.uniform(shape, seed=DrawnSeed(seed)), rate)
+
+
+def drop(values, keep, rate):
+    """The values where `keep` is True, divided by `1 - rate`, and 0 elsewhere.
+
+    Args:
+        values: floats.
+        keep: booleans of their shape.
+        rate: float in [0, 1).
+    """
+    # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
+    return ops.multiply(values, ops.multiply(ops.cast(keep, values.dtype), 1 / (1 - rate)))
 
 
 def locked_dropout(inputs, rate, seed):
@@ -199,32 +222,9 @@ def rematerialize(function, tensors):
     return keras.remat(function)(*tensors)
 
 
-def mask_bits(rate):
-    """How few random bits an element of a mask needs, drawing being what a mask costs.
-
-    Returns:
-        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
-        an element is kept whose bits, an unsigned integer, reach it.
-    """
-    bits = 8 if float(rate * 2**8).is_integer() else 16
-    return bits, min(round(rate * 2**bits), 2**bits - 1)
-
-
 def runs_again():
     """Whether this call is a repetition, made for the gradients of another one: it must draw and leave nothing anew."""
     return False
-
-
-def drop(values, keep, rate):
-    """The values where `keep` is True, divided by `1 - rate`, and 0 elsewhere.
-
-    Args:
-        values: floats.
-        keep: booleans of their shape.
-        rate: float in [0, 1).
-    """
-    # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
-    return ops.multiply(values, ops.multiply(ops.cast(keep, values.dtype), 1 / (1 - rate)))
 
 
 def global_norm(gradients):

@@ -75,7 +75,7 @@ def _is_float_tensor(leaf):
     return ops.is_tensor(leaf) and "float" in keras.backend.standardize_dtype(leaf.dtype)
 
 
-# Among the layer's own variables.
+# In files of before, the name among the layer's own variables of where its draws had got to.
 _NAME = "seed_state"
 
 

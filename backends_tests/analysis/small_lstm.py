@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import layers
+from backends_tests.helpers import draw_weights
 from backends_tests.oracle import sigmoid
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
@@ -37,8 +38,7 @@ def built(layer):
     """The layer with weights large enough for gates of all openings."""
     layer.build((BATCH, TIME, FEATURES))
     rng = np.random.default_rng(1)
-    for variable in layer.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+    draw_weights(layer, rng)
     return layer
 
 

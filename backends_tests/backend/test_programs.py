@@ -12,6 +12,7 @@ from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset, Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, values_of
 
 
 class Counted(AWDLSTM):
@@ -137,13 +138,12 @@ def test_an_evaluation_that_xla_compiles():
     windows = BPTTDataset(tokens, batch_size=2, bptt=5, variable=False)
     model = AWDLSTM(7, embedding_dim=3, hidden_units=4, num_layers=1, seed=0)
     model.build((2, None))
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+    draw_weights(model, rng)
     model.compile(jit_compile=keras.backend.backend() != "torch")
     perplexities = [model.evaluate(windows, verbose=0)[1] for _ in range(2)]
 
     assert sorted(windows.window_lengths()) == [2, 5, 5]
-    weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    weights = values_of(model.trainable_variables)
     logits = oracle.AWDLSTM(weights, 2).forward(tokens[:-1].reshape(2, 12))[0]
     nats = -np.take_along_axis(oracle.log_softmax(logits), tokens[1:].reshape(2, 12, 1), axis=-1)
     np.testing.assert_allclose(np.log(perplexities), nats.mean(), rtol=1e-5)

@@ -16,6 +16,7 @@ from awd_keras.generation import generate
 from awd_keras.models import AWDLSTM, inference_step
 from backends_tests import oracle
 from backends_tests.backend.artefacts import ENDINGS, RUNTIMES
+from backends_tests.helpers import draw_weights
 
 BACKEND = keras.backend.backend()
 WORDS = 9
@@ -60,8 +61,7 @@ def trained(batch_size=1):
     model.build((batch_size, None))
     # Of these weights the words drawn are many, and the likeliest is never a close call.
     rng = np.random.default_rng(86)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+    draw_weights(model, rng)
     model.embedding.bias.assign(np.zeros(WORDS))
     return model
 

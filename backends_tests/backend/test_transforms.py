@@ -12,6 +12,7 @@ from keras import ops
 
 from awd_keras import backend, layers, models
 from backends_tests.backend.differentiated import differentiated
+from backends_tests.helpers import values_of
 
 BATCH, TIME, FEATURES, UNITS, WORDS = 2, 4, 3, 4, 5
 IDS = np.array([3, 0, 4, 4, 1, 2, 0, 1], "int32")
@@ -215,7 +216,7 @@ def trained(name, scope):
     calls.clear()
     for _ in range(2):
         model.train_on_batch(IDS.reshape(BATCH, TIME) if of_ids else x, np.ones((BATCH, 2), "float32"))
-    return [ops.convert_to_numpy(variable) for variable in (*model.weights, *layer.variables)], len(calls)
+    return values_of((*model.weights, *layer.variables)), len(calls)
 
 
 def check_rematerialization(name, rng, **mode):
@@ -299,7 +300,7 @@ def test_a_model_s_layers_are_rematerialized():
         model.compile(keras.optimizers.SGD(1.0))
         for _ in range(2):
             model.train_on_batch(IDS.reshape(BATCH, TIME), IDS.reshape(BATCH, TIME))
-        return [ops.convert_to_numpy(variable) for variable in model.weights]
+        return values_of(model.weights)
 
     values, expected = trained_model(keras.RematScope()), trained_model(contextlib.nullcontext())
     for actual, wanted in zip(values, expected, strict=True):

@@ -8,6 +8,7 @@ from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights, awd_ls
 from awd_keras.data import BPTTDataset
 from awd_keras.models import AWDLSTM
 from awd_keras.optimizers import NTASGD
+from backends_tests.helpers import values_of
 
 EPOCHS = 5
 
@@ -73,7 +74,7 @@ def train(make_callbacks, backup=None, interrupt=None):
 
 def state(model):
     variables = [v for v in model.variables + model.optimizer.variables if "training" not in v.path]
-    return [keras.ops.convert_to_numpy(array) for array in (*variables, *model.optimizer._iterates)]
+    return values_of((*variables, *model.optimizer._iterates))
 
 
 def usual(data, valid):

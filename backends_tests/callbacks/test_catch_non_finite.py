@@ -12,6 +12,7 @@ from awd_keras.data import BPTTDataset
 from awd_keras.layers import WeightDropLSTM
 from awd_keras.metrics import Perplexity
 from awd_keras.optimizers import NTASGD
+from backends_tests.helpers import values_of
 
 BAD = 6
 ROWS, LENGTH, WINDOWS = 2, 5, 4
@@ -76,12 +77,8 @@ def fit(model, skip, epochs=1, tokens=TOKENS, before=(), after=(), **kwargs):
     return model.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0, **kwargs).history
 
 
-def numbers(variables):
-    return [ops.convert_to_numpy(variable) for variable in variables]
-
-
 def are_finite(variables):
-    return all(np.isfinite(number).all() for number in numbers(variables))
+    return all(np.isfinite(number).all() for number in values_of(variables))
 
 
 class Note(keras.callbacks.Callback):
@@ -102,7 +99,7 @@ def test_stops_and_names_the_window(where):
     model = make_model(where, lstm=True)
     optimizer = model.optimizer
     optimizer.start_averaging()
-    note = Note(lambda: numbers([*model.trainable_variables, *optimizer._averages]))
+    note = Note(lambda: values_of([*model.trainable_variables, *optimizer._averages]))
     with pytest.raises(FloatingPointError) as error:
         fit(model, skip=False, epochs=2, initial_epoch=1, before=[note])
     found = "the loss is nan and the gradients aren't finite" if where == "forward" else "the gradients aren't finite"
@@ -110,7 +107,7 @@ def test_stops_and_names_the_window(where):
     # As after the second step, which was the last good one.
     assert len(note.seen) == 3
     assert any((one != two).any() for one, two in zip(*note.seen[:2], strict=True))
-    for mine, its in zip(numbers([*model.trainable_variables, *optimizer._averages]), note.seen[1], strict=True):
+    for mine, its in zip(values_of([*model.trainable_variables, *optimizer._averages]), note.seen[1], strict=True):
         np.testing.assert_array_equal(mine, its)
 
 
@@ -118,7 +115,7 @@ def test_stops_and_names_the_window(where):
 def test_skips_counts_and_goes_on(where):
     model = make_model(where, lstm=True)
     model.optimizer.start_averaging()
-    note = Note(lambda: numbers(model.get_layer(name).training_state[0] for name in ("before", "after")))
+    note = Note(lambda: values_of(model.get_layer(name).training_state[0] for name in ("before", "after")))
     history = fit(model, skip=True, epochs=3, after=[note])
     assert model.optimizer.skipped_steps == 3
     assert int(model.optimizer.iterations) == 3 * WINDOWS
@@ -154,7 +151,7 @@ def test_a_sound_training_is_what_it_was():
     for skip in (False, True):
         other = make_model("forward")
         assert fit(other, skip, epochs=2, tokens=GOOD_TOKENS) == history
-        for mine, its in zip(numbers(other.variables), numbers(model.variables), strict=True):
+        for mine, its in zip(values_of(other.variables), values_of(model.variables), strict=True):
             np.testing.assert_array_equal(mine, its)
         assert other.optimizer.skipped_steps == 0
 
@@ -181,10 +178,10 @@ def test_epochs_that_end_before_the_text_does():
 
 def test_an_epoch_without_a_good_step_stops_anyway():
     model = make_model("forward")
-    before = numbers(model.trainable_variables)
+    before = values_of(model.trainable_variables)
     with pytest.raises(FloatingPointError, match="In epoch 1, no step had a finite loss and finite gradients"):
         fit(model, skip=True, epochs=2, tokens=np.full_like(TOKENS, BAD))
-    for mine, its in zip(numbers(model.trainable_variables), before, strict=True):
+    for mine, its in zip(values_of(model.trainable_variables), before, strict=True):
         np.testing.assert_array_equal(mine, its)
 
 
@@ -192,7 +189,7 @@ def test_a_learning_rate_that_is_far_too_large():
     model = make_model("forward", learning_rate=1e38)
     with pytest.raises(FloatingPointError, match="the gradients aren't finite|the loss is"):
         fit(model, skip=False, epochs=3, tokens=GOOD_TOKENS)
-    assert not any(np.isnan(number).any() for number in numbers(model.trainable_variables))
+    assert not any(np.isnan(number).any() for number in values_of(model.trainable_variables))
 
 
 @pytest.mark.parametrize("skip", [False, True])

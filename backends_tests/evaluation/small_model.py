@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras.models import AWDLSTM
+from backends_tests.helpers import draw_weights
 
 WORDS = 30
 
@@ -15,8 +16,7 @@ def make_model(batch_size=4, vocabulary_size=WORDS, **settings):
     model.build((batch_size, None))
     # Weights far from their start, where every word would be about as likely as any other.
     rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=0.7, size=variable.shape))
+    draw_weights(model, rng, 0.7)
     return model
 
 

@@ -8,6 +8,7 @@ from awd_keras.data import Vocabulary
 from awd_keras.evaluation import perplexity, surprisal
 from backends_tests import oracle
 from backends_tests.evaluation.small_model import make_model
+from backends_tests.helpers import values_of
 
 WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e", "f")
 
@@ -27,7 +28,7 @@ def expected_bits(model, tokens, batch_size=1):
     length = (len(tokens) - 1) // batch_size
     x = tokens[: length * batch_size].reshape(batch_size, length)
     y = tokens[1 : length * batch_size + 1].reshape(batch_size, length)
-    weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    weights = values_of(model.trainable_variables)
     log_p = oracle.log_softmax(oracle.AWDLSTM(weights, batch_size).forward(x)[0])
     return -np.take_along_axis(log_p, y[..., None], axis=-1).reshape(-1) / math.log(2)
 
@@ -70,7 +71,7 @@ def test_leaves_training_state_alone(model, vocabulary):
     for part in state:
         part.assign(np.full(part.shape, 0.5))
     surprisal(model, vocabulary, "a b c")
-    np.testing.assert_array_equal([keras.ops.convert_to_numpy(part) for part in state], 0.5)
+    np.testing.assert_array_equal(values_of(state), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
+<<<<<<< HEAD
 from backends_tests.evaluation.small_model import make_model, same_logits
+=======
+from backends_tests.evaluation.small_model import make_model
+from backends_tests.helpers import values_of
+>>>>>>> 917a877 (Tests: what many files did for themselves is in helpers.py; definitions in the order of reading)
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
 PROMPTS = ["a c b", "", "d", "a\nb e e"]
@@ -55,7 +60,7 @@ def test_greedy_text_of_a_saved_model_is_that_of_numpy(backend):
     # Far apart, and without a bias: as they are saved, the weights make one word follow every other.
     for variable in model.trainable_variables:
         variable.assign((0 if variable is model.embedding.bias else 4) * variable)
-    weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    weights = values_of(model.trainable_variables)
     prompts, expected = ["1", "5 0 9 3", "8 8"], []
     for prompt in prompts:
         reference, words = oracle.AWDLSTM(weights, 1), [int(word) for word in prompt.split()]
@@ -168,7 +173,7 @@ def test_prompts_are_read_as_word_by_word(vocabulary):
     prompts = [rng.integers(len(WORDS), size=length).tolist() for length in (171, 140, 8)]
     expected = []
     for words in prompts:
-        reference = oracle.AWDLSTM([keras.ops.convert_to_numpy(v) for v in model.trainable_variables], 1)
+        reference = oracle.AWDLSTM(values_of(model.trainable_variables), 1)
         for word in words:
             logits = reference.forward(np.array([[word]]))[0]
         for _ in range(6):
@@ -249,7 +254,7 @@ def test_leaves_training_state_alone(model, vocabulary):
     for part in state:
         part.assign(np.full(part.shape, 0.5))
     generate(model, vocabulary, "a", max_words=3)
-    np.testing.assert_array_equal([keras.ops.convert_to_numpy(part) for part in state], 0.5)
+    np.testing.assert_array_equal(values_of(state), 0.5)
 
 
 def test_eos_is_a_newline(model, vocabulary):

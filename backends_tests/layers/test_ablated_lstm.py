@@ -10,6 +10,7 @@ from keras import ops
 
 from awd_keras.layers import AblatedLSTM, WeightDropLSTM
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, to_numpy
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 # Kernel, recurrent kernel and bias, in units.
@@ -20,10 +21,6 @@ variants = pytest.mark.parametrize("variant", AblatedLSTM.VARIANTS)
 MASK = np.array([[True, False, True, True, False], [True, True, False, False, True]])
 
 
-def to_numpy(x):
-    return ops.convert_to_numpy(x)
-
-
 def built(variant, weight_drop=0.0, **arguments):
     """A layer with weights large enough to tell a right result from a wrong one."""
     # Without initializers that JAX has to compile.
@@ -31,8 +28,7 @@ def built(variant, weight_drop=0.0, **arguments):
     layer = AblatedLSTM(UNITS, variant, weight_drop, **{"return_sequences": True, **zeros, **arguments})
     layer.build((BATCH, None, FEATURES))
     rng = np.random.default_rng(7)
-    for variable in layer.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+    draw_weights(layer, rng)
     return layer
 
 

@@ -7,6 +7,7 @@ from awd_keras.data import BPTTDataset
 from awd_keras.layers import AdaptiveSoftmax, WeightDropLSTM
 from awd_keras.losses import TokenCrossEntropy
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, values_of
 
 WORDS, SIZE, CUTOFFS = 20, 8, [4, 10]
 
@@ -14,8 +15,7 @@ WORDS, SIZE, CUTOFFS = 20, 8, [4, 10]
 def drawn(rng, **kwargs):
     layer = AdaptiveSoftmax(WORDS, SIZE, CUTOFFS, div_value=2, **kwargs)
     layer.build()
-    for variable in layer.trainable_variables:
-        variable.assign(0.5 * rng.normal(size=variable.shape))
+    draw_weights(layer, rng, 0.5)
     return layer
 
 
@@ -109,9 +109,9 @@ def test_gradients_equal_those_of_all_log_probabilities(rng):
             model.compile("sgd")
         model(x)
         lstm.set_weights([0.3 * np.random.default_rng(3).normal(size=w.shape) for w in lstm.get_weights()])
-        before = [ops.convert_to_numpy(v) for v in (*softmax.trainable_variables, *lstm.trainable_variables)]
+        before = values_of((*softmax.trainable_variables, *lstm.trainable_variables))
         model.train_on_batch(x, y)
-        after = [ops.convert_to_numpy(v) for v in (*softmax.trainable_variables, *lstm.trainable_variables)]
+        after = values_of((*softmax.trainable_variables, *lstm.trainable_variables))
         changes.append([100 * (b - a) for a, b in zip(before, after, strict=True)])
     assert all(np.abs(change).max() > 1e-3 for change in changes[0])
     for actual, expected in zip(*changes, strict=True):

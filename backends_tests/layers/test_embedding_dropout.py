@@ -1,15 +1,11 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras.layers import EmbeddingDropout, WeightDropLSTM
+from backends_tests.helpers import to_numpy
 
 WORDS, SIZE = 200, 6
-
-
-def to_numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 def built(**kwargs):

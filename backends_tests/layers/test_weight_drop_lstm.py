@@ -7,12 +7,9 @@ from keras import ops
 
 from awd_keras.layers import WeightDropLSTM
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, to_numpy
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 5, 8
-
-
-def to_numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 def sequences(rng, batch=BATCH, time=TIME, features=FEATURES):
@@ -25,8 +22,7 @@ def built(batch=BATCH, units=UNITS, features=FEATURES, scale=0.5, **kwargs):
     layer = WeightDropLSTM(units, **kwargs)
     layer.build((batch, None, features))
     rng = np.random.default_rng(7)
-    for variable in layer.trainable_variables:
-        variable.assign(scale * rng.normal(size=variable.shape))
+    draw_weights(layer, rng, scale)
     return layer
 
 

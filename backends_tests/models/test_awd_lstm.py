@@ -4,7 +4,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
@@ -14,6 +13,7 @@ from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, to_numpy
 
 WORDS, BATCH = 11, 4
 SMALL = {"embedding_dim": 5, "hidden_units": 7, "num_layers": 3}
@@ -24,10 +24,6 @@ NO_MASKS = {
     "embedding_dropout": 0.0,
     "weight_drop": 0.0,
 }
-
-
-def to_numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 def small(**kwargs):
@@ -64,8 +60,7 @@ def weights_of_built(model):
 def with_random_weights(model, batch_size=BATCH):
     model.build((batch_size, None))
     rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(0.5 * rng.normal(size=variable.shape))
+    draw_weights(model, rng, 0.5)
     return model
 
 

@@ -12,6 +12,7 @@ from awd_keras.layers import AblatedLSTM, WeightDropLSTM
 from awd_keras.models import AWDLSTM, inference_step
 from awd_keras.optimizers import NTASGD
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights
 
 WORDS, BATCH, TIME = 11, 4, 5
 UNITS = (7, 5)
@@ -25,8 +26,7 @@ def small(cell, **arguments):
 def with_weights(model):
     model.build((BATCH, None))
     rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(0.5 * rng.normal(size=variable.shape))
+    draw_weights(model, rng, 0.5)
     return model
 
 

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras import backend
 from awd_keras.callbacks import awd_lstm
@@ -16,6 +15,7 @@ from awd_keras.models import AWDLSTM
 from awd_keras.models.token_model import LARGE_VOCABULARY
 from awd_keras.optimizers import NTASGD
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, values_of
 
 WORDS, BATCH, TIME = 11, 4, 5
 NO_MASKS = dict.fromkeys(("input_dropout", "hidden_dropout", "output_dropout", "embedding_dropout", "weight_drop"), 0.0)
@@ -41,7 +41,7 @@ def windows(batch_size=BATCH):
 
 
 def weights_of(model):
-    return [ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    return values_of(model.trainable_variables)
 
 
 def asked_for_logits(model):
@@ -75,8 +75,7 @@ def test_training_steps_equal_numpy(monkeypatch):
     kept = counted(monkeypatch, DeferredLogits, "keep")
     model = small(alpha=2.0, beta=1.0, **NO_MASKS)
     rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(0.5 * rng.normal(size=variable.shape))
+    draw_weights(model, rng, 0.5)
     rate, decay, clip = 2.0, 1e-3, 0.25
     model.compile(NTASGD(rate, weight_decay=decay, global_clipnorm=clip))
     reference = oracle.AWDLSTM(weights_of(model), BATCH, alpha=2.0, beta=1.0)

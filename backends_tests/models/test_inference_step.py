@@ -5,6 +5,7 @@ from keras import ops
 
 from awd_keras.models import AWDLSTM, inference_step
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, values_of
 
 WORDS, UNITS = 11, (7, 7, 5)
 
@@ -14,8 +15,7 @@ def trained():
     model = AWDLSTM(WORDS, embedding_dim=UNITS[-1], hidden_units=UNITS[0], num_layers=3, seed=1)
     model.build((2, None))
     rng = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        variable.assign(0.5 * rng.normal(size=variable.shape))
+    draw_weights(model, rng, 0.5)
     return model
 
 
@@ -28,7 +28,7 @@ def test_equals_numpy(batch_size):
     """Logits and states, word by word, whatever batch size the model was built for."""
     model = trained()
     step, state = inference_step(model), zero_state(batch_size)
-    reference = oracle.AWDLSTM([ops.convert_to_numpy(v) for v in model.trainable_variables], batch_size)
+    reference = oracle.AWDLSTM(values_of(model.trainable_variables), batch_size)
     for tokens in np.random.default_rng(0).integers(0, WORDS, (3, batch_size, 1)):
         logits, *state = (ops.convert_to_numpy(part) for part in step([tokens, *state]))
         np.testing.assert_allclose(logits, reference.forward(tokens)[0], atol=1e-5)

@@ -11,6 +11,7 @@ from awd_keras import evaluation, generation
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
+from backends_tests.helpers import draw_weights, values_of
 
 WORDS, ROWS, TIME = 9, 10, 3
 IDS = np.random.default_rng(0).integers(0, WORDS, (ROWS, TIME))
@@ -41,14 +42,13 @@ def model(stateful=True, batch=None):
 
 def with_large_weights(one):
     rng = np.random.default_rng(5)
-    for variable in one.trainable_variables:
-        variable.assign(rng.normal(size=variable.shape))
+    draw_weights(one, rng)
     return one
 
 
 def logits_of(one, parts, rows):
     """By NumPy: parts read one after the other, each of the first rows of the state, or each from zero."""
-    weights = [ops.convert_to_numpy(variable) for variable in one.trainable_variables]
+    weights = values_of(one.trainable_variables)
     reference = oracle.AWDLSTM(weights, rows)
     found = []
     for part in parts:

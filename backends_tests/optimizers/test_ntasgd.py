@@ -12,6 +12,7 @@ from keras import ops
 
 from awd_keras.optimizers import NTASGD
 from awd_keras.optimizers.ntasgd import is_worse
+from backends_tests.helpers import values_of
 
 SHAPES = [(3, 2), (2,)]
 
@@ -215,7 +216,7 @@ def test_a_step_that_is_not_finite_is_not_made(rng, accident, clipping):
         optimizer.start_averaging()
         for step in steps:
             optimizer.apply([ops.convert_to_tensor(g) for g in step])
-        return optimizer, [ops.convert_to_numpy(v) for v in variables], averages_of(optimizer, variables)
+        return optimizer, values_of(variables), averages_of(optimizer, variables)
 
     optimizer, iterates, averages = trained([bad, gradients, bad, gradients])
     without, expected_iterates, expected_averages = trained([gradients, gradients])
@@ -572,7 +573,7 @@ def test_an_optimizer_of_another_model_is_left_out_of_loading(rng, tmp_path):
     other.compile(keras.optimizers.SGD(), "mse")
     other.optimizer.build(other.trainable_variables)
     other.save_weights(tmp_path / "other.weights.h5")
-    raw = [ops.convert_to_numpy(array) for array in model.optimizer._iterates]
+    raw = values_of(model.optimizer._iterates)
     with pytest.warns(UserWarning, match="Skipping variable loading for optimizer 'ntasgd'"):
         model.load_weights(tmp_path / "other.weights.h5")
     model.optimizer.use_iterates()

@@ -1,0 +1,16 @@
+"""What tests of many files do."""
+
+from keras import ops
+
+to_numpy = ops.convert_to_numpy
+
+
+def values_of(variables):
+    """The values of variables, in NumPy."""
+    return [to_numpy(variable) for variable in variables]
+
+
+def draw_weights(layer, rng, scale=1.0):
+    """Gives a built layer, or model, weights that are large enough to tell a right result from a wrong one."""
+    for variable in layer.trainable_variables:
+        variable.assign(scale * rng.normal(size=variable.shape))
