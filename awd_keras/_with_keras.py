@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 # What runs before Keras is imported.
-_WITHOUT_KERAS = ("__main__", "_version", "cli", "console")
+_WITHOUT_KERAS = ("__main__", "_version", "cli", "output")
 
 
 def import_with_keras(namespaces: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ import contextlib
 import io
 
 from awd_keras import cli, runs
-from awd_keras.console import replacing
 from awd_keras.data import Vocabulary
 from awd_keras.evaluation import SurprisalTable
 from awd_keras.models import AWDLSTM
+from awd_keras.output import replacing
 
 TOLD = (
     "awd-keras: a ? stands for each character that cp1252 doesn't have; with the environment variable "

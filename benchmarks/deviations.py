@@ -13,7 +13,7 @@ from measure import machine
 
 from awd_keras.data import BPTTDataset
 from awd_keras.models import AWDLSTM, PRESETS
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 # Tokens of each split and words, with the <eos> of every line; what the original code reached, valid and test.
 TEXTS = {

@@ -122,7 +122,7 @@ def print_table(columns, rows):
 
 
 def write_json(path, figures):
-    """Writes figures and what they depend on, whole: `awd_keras.write_whole` would import Keras, and so a framework."""
+    """Writes figures and what they depend on, whole: `awd_keras.output` would import Keras, and so a framework."""
     beside = path.with_name(f".writing-{path.name}")
     beside.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
     beside.replace(path)

@@ -32,7 +32,7 @@ from matplotlib.patches import Patch
 from awd_keras import runs
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 # The widths of a cell's kernel, recurrent kernel and bias, in units.
 WIDTHS = {"lstm": (4, 4, 4), "-srnn": (4, 3, 3), "-srnn-out": (3, 2, 2), "-srnn-hidden": (4, 0, 3), "-gates": (1, 1, 1)}

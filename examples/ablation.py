@@ -39,7 +39,7 @@ from awd_keras import runs
 from awd_keras.checks import check_not_negative_integer
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 # The paper's perplexities on Penn Treebank, validation and test.
 PAPER = {

@@ -17,8 +17,8 @@ from statistics import mean
 import keras
 import numpy as np
 
+from awd_keras.output import write_whole
 from awd_keras.runs.fitting import versions
-from awd_keras.write_whole import write_whole
 
 
 @dataclasses.dataclass(frozen=True)

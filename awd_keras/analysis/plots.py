@@ -8,7 +8,7 @@ import numpy as np
 
 from awd_keras.analysis.gates import Gates
 from awd_keras.analysis.memory import Memory, root_mean_square
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 # In inches: the bounds of an axis of words, the room of a word where there is enough, and of a label at least.
 _LEAST, _MOST, _WORD, _LABEL = 2.5, 10.0, 0.32, 0.15

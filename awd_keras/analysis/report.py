@@ -13,7 +13,7 @@ from awd_keras.analysis.plots import plot_gates, plot_memory
 from awd_keras.data import UNK, Vocabulary
 from awd_keras.data.vocabulary import WITH_UNK, split_words
 from awd_keras.models import AWDLSTM
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 
 class LayerAnalysis(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 EOS = "<eos>"
 UNK = "<unk>"

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from awd_keras.data.vocabulary import EOS, UNK, WITH_UNK, Vocabulary, split_piece
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 
 # Bytes of text in a piece. While it is split, its words take some ten times as much.
 _BLOCK = 2**21

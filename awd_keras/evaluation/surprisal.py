@@ -13,10 +13,10 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
-from awd_keras.console import replacing
 from awd_keras.data import EOS, UNK, BPTTDataset, Vocabulary
 from awd_keras.data.vocabulary import split_words
 from awd_keras.evaluation.perplexity import check_tokens, read_nats
+from awd_keras.output import replacing
 
 # The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
 # veils over the page's own background, so that a dark page stays dark. A terminal has no veils: background and letters

@@ -8,9 +8,9 @@ import warnings
 
 import keras
 
+from awd_keras.output import write_whole
 from awd_keras.runs.config import reason
 from awd_keras.runs.loading import check_saved_model
-from awd_keras.write_whole import write_whole
 
 _NAME = re.compile(r"checkpoint-(\d+)\.keras")
 

@@ -10,10 +10,10 @@ import keras
 
 from awd_keras import backend
 from awd_keras.data import Vocabulary
+from awd_keras.output import write_whole
 from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.config import RunConfig, format_object, parse_object
 from awd_keras.runs.loading import load_model
-from awd_keras.write_whole import write_whole
 
 _FORMAT = 1
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from awd_keras import cli, verification
-from awd_keras.cli.choose_backend import BACKENDS
+from awd_keras.cli.main import BACKENDS
 from awd_keras.verification import Check, masks
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "under", "a", "mat", "tree", "and", "saw", "bird"]

@@ -11,7 +11,7 @@ import pytest
 
 from awd_keras import runs
 from awd_keras.data import Vocabulary
-from awd_keras.write_whole import write_whole
+from awd_keras.output import write_whole
 from backends_tests.runs.small_run import SETTINGS, contents, differences, make_corpus
 
 SHORT = {**SETTINGS, "epochs": 2}

@@ -60,8 +60,8 @@ def collect(run, name, folder):
         List of the files' paths.
     """
     # Here, as they import Keras, for which others set the backend first.
+    from awd_keras.output import write_whole
     from awd_keras.runs.recording import draw_curve
-    from awd_keras.write_whole import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(summary(run), indent=2) + "\n"

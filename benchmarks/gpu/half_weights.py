@@ -19,7 +19,7 @@ def write_half(model, name, folder):
     Returns:
         List of the files' paths.
     """
-    from awd_keras.write_whole import write_whole
+    from awd_keras.output import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
     for path in parts(name, folder):

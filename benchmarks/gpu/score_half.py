@@ -26,7 +26,7 @@ def main():
     for name, value in FLOAT32.items():
         os.environ.setdefault(name, value)
     from awd_keras import data
-    from awd_keras.write_whole import write_whole
+    from awd_keras.output import write_whole
 
     corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
     if corpus.digest != collected["settings"]["text_digest"]:

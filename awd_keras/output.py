@@ -1,7 +1,10 @@
-"""Writing a file so that nobody ever meets half of it."""
+"""Files that nobody ever meets half of, and a console that can't show every character."""
 
+import codecs
+import contextlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -40,3 +43,37 @@ def _to_disk(path, flags):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_ERRORS = "awd_keras.replace"
+
+
+@contextlib.contextmanager
+def replacing() -> Iterator[None]:
+    """A context in which the standard output shows `?` for what it can't encode; one line tells of that at its end."""
+    lost = False
+
+    def replace(error):
+        nonlocal lost
+        lost = True
+        return "?" * (error.end - error.start), error.end
+
+    stream = sys.stdout
+    # Not all that stands for the standard output encodes.
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is None:
+        yield
+        return
+    before = stream.errors
+    codecs.register_error(_ERRORS, replace)
+    reconfigure(errors=_ERRORS)
+    try:
+        yield
+    finally:
+        reconfigure(errors=before)
+        if lost:
+            print(
+                f"awd-keras: a ? stands for each character that {stream.encoding} doesn't have; with the environment "
+                "variable PYTHONIOENCODING=utf-8 they are written as they are",
+                file=sys.stderr,
+            )
