@@ -5,8 +5,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras.layers import AdaptiveSoftmax, EmbeddingDropout
-from awd_keras.losses.deferred_logits import DeferredLogits
-from awd_keras.losses.token_cross_entropy import cross_entropy
+from awd_keras.losses.token_cross_entropy import DeferredLogits, cross_entropy
 
 
 def targets(shape):

@@ -7,8 +7,7 @@ import sys
 
 from awd_keras._version import __version__
 from awd_keras.cli.evaluate_command import add_evaluate
-from awd_keras.cli.model_commands import add_analyse, add_verify
-from awd_keras.cli.text_commands import add_generate, add_next, add_score
+from awd_keras.cli.model_commands import add_analyse, add_generate, add_next, add_score, add_verify
 from awd_keras.cli.train_commands import add_finetune, add_train
 from awd_keras.output import replacing
 

@@ -1,8 +1,181 @@
-"""What looks at a model: `awd-keras analyse` and `verify`."""
+"""What is done with a model: `awd-keras generate`, `next`, `score`, `analyse` and `verify`."""
 
+import contextlib
+import itertools
 import os
+import sys
 
 from awd_keras.cli.options import tell_unknown
+
+# Lines that are read before their scores are printed.
+_PART = 4096
+# Without the byte-order mark that some programs begin a text with.
+_UTF8 = "utf-8-sig"
+
+
+def add_generate(commands, common):
+    """Declares the command."""
+    generate = commands.add_parser("generate", parents=[common], help="text from a run's model")
+    generate.set_defaults(command=run_generate, trains=False)
+    generate.add_argument("run", metavar="RUN", help="directory of the run")
+    generate.add_argument(
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help="the words to go on from; given more than once, a text for each (default: a new line)",
+    )
+    generate.add_argument("--words", type=int, default=50, metavar="N", help="at most, after the prompt (default: 50)")
+    generate.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="below 1 keeps to likely words; 0 takes the likeliest (default: 1)",
+    )
+    generate.add_argument("--top-k", type=int, metavar="N", help="draw from the N likeliest words alone")
+    generate.add_argument(
+        "--top-p", type=float, metavar="P", help="draw from the likeliest words alone that together have probability P"
+    )
+    generate.add_argument(
+        "--min-p", type=float, metavar="P", help="draw from words alone that are P times as likely as the likeliest"
+    )
+    generate.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="above 1, words that have come already are less likely (default: 1)",
+    )
+    generate.add_argument(
+        "--banned", action="append", metavar="WORD", help="a word that isn't written; can be given more than once"
+    )
+    generate.add_argument("--allow-unknown", action="store_true", help="write <unk> too")
+    generate.add_argument(
+        "--num-beams", type=int, metavar="N", help="instead of drawing, look for the likeliest text by N beams"
+    )
+    generate.add_argument(
+        "--length-penalty", type=float, default=1.0, metavar="X", help="of beams: the larger, the longer (default: 1)"
+    )
+    generate.add_argument("--seed", type=int, metavar="N", help="the same seed and prompt, the same text")
+    generate.add_argument(
+        "--stop",
+        action="append",
+        metavar="WORD",
+        help='the word before which a text ends, "<eos>" for the end of a line; can be given more than once',
+    )
+
+
+def run_generate(options):
+    """Prints the first text while it is written, and then the others, an empty line between."""
+    from awd_keras import generation, runs
+    from awd_keras.data.vocabulary import split_words
+
+    run = runs.Run.open(options.run)
+    vocabulary = run.vocabulary()
+    prompts = options.prompt or [""]
+    pieces = generation.stream(
+        run.model(),
+        vocabulary,
+        prompts,
+        max_words=options.words,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        seed=options.seed,
+        stop=options.stop or (),
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+        banned=options.banned or (),
+        allow_unknown=options.allow_unknown,
+        num_beams=options.num_beams,
+        length_penalty=options.length_penalty,
+    )
+    tell_unknown([word for text in prompts for word in split_words(text)], vocabulary)
+    others = [""] * len(prompts)
+    try:
+        for row, piece in pieces:
+            if row == 0:
+                print(piece, end="", flush=True)
+            else:
+                others[row] += piece
+    finally:
+        print()
+    for text in others[1:]:
+        print(f"\n{text}")
+    return 0
+
+
+def add_next(commands, common):
+    """Declares the command."""
+    following = commands.add_parser(
+        "next",
+        parents=[common],
+        help="the likeliest next words, with their probabilities",
+        description="Prints the words that a run's model expects after a text, the likeliest first, each with its "
+        "probability.",
+    )
+    following.set_defaults(command=run_next, trains=False)
+    following.add_argument("run", metavar="RUN", help="directory of the run")
+    following.add_argument("--prompt", default="", metavar="TEXT", help="the words before (default: a new line)")
+    following.add_argument("--words", type=int, default=10, metavar="N", help="how many (default: 10)")
+
+
+def run_next(options):
+    """Prints a line a word."""
+    from awd_keras import generation, runs
+    from awd_keras.data.vocabulary import split_words
+
+    run = runs.Run.open(options.run)
+    vocabulary = run.vocabulary()
+    words = generation.next_words(run.model(), vocabulary, options.prompt, options.words)
+    tell_unknown(split_words(options.prompt), vocabulary)
+    for word, probability in words:
+        print(f"{probability:8.4f}  {word}")
+    return 0
+
+
+def add_score(commands, common):
+    """Declares the command."""
+    score = commands.add_parser(
+        "score",
+        parents=[common],
+        help="the probability of each line of a file",
+        description="Scores each line for itself, as a sentence that begins on a new line. Prints, separated by tabs, "
+        "its log-probability (natural), perplexity, number of words, how many of them are <unk>, and the line.",
+    )
+    score.set_defaults(command=run_score, trains=False)
+    score.add_argument("run", metavar="RUN", help="directory of the run")
+    score.add_argument("--text", metavar="FILE", help="a text a line, in UTF-8 (default: the standard input)")
+    score.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="texts that are read together (default: 32)"
+    )
+
+
+def run_score(options):
+    """Prints a line a text."""
+    from awd_keras import runs
+    from awd_keras.checks import check_positive_integer
+
+    check_positive_integer("batch_size", options.batch_size)
+    run = runs.Run.open(options.run)
+    try:
+        with contextlib.nullcontext(sys.stdin) if options.text is None else open(options.text, encoding=_UTF8) as lines:
+            _score(run, lines, options.batch_size)
+    except UnicodeDecodeError as error:
+        name = "standard input" if options.text is None else options.text
+        raise ValueError(f"Option --text must be a text in UTF-8. Received: {name}: {error}") from error
+    return 0
+
+
+def _score(run, lines, batch_size):
+    from awd_keras import evaluation
+
+    model, vocabulary = run.model(), run.vocabulary()
+    texts = (line.rstrip("\n") for line in lines)
+    while part := list(itertools.islice(texts, _PART)):
+        for score, text in zip(evaluation.score_texts(model, vocabulary, part, batch_size), part, strict=True):
+            figures = f"{score.log_probability:.4f}\t{score.perplexity:.4f}\t{score.words}\t{score.unknown_words}"
+            print(f"{figures}\t{text}")
 
 
 def add_analyse(commands, common):

@@ -18,7 +18,7 @@ from awd_keras.checks import (
 from awd_keras.data import EOS, UNK, Vocabulary
 from awd_keras.data.vocabulary import split_words
 from awd_keras.generation.beam_search import beam_search
-from awd_keras.generation.next_words import check_words, encode_prompt, listed, next_logits, read_prompts
+from awd_keras.generation.next_words import check_words, encode_prompt, ids_of, next_logits, read_prompts
 from awd_keras.generation.sampling import Choice
 from awd_keras.inference import most_rows, run
 
@@ -203,8 +203,8 @@ def stream(
     check_boolean("allow_unknown", allow_unknown)
     if seed is not None:
         check_not_negative_integer("seed", seed)
-    stop = _ids_of("stop", stop, vocabulary)
-    never = _ids_of("banned", banned, vocabulary)
+    stop = ids_of("stop", stop, vocabulary)
+    never = ids_of("banned", banned, vocabulary)
     if not allow_unknown and UNK in vocabulary:
         never = np.union1d(never, [vocabulary[UNK]])
     if len(np.unique(never)) == len(vocabulary):
@@ -270,14 +270,6 @@ def _check_beams(num_beams, length_penalty, temperature, draws):
             "Argument `num_beams` must be None where words are drawn: it looks for the likeliest text. Received: "
             f"num_beams={num_beams!r} with temperature, top_k, top_p, min_p or seed"
         )
-
-
-def _ids_of(name, words, vocabulary):
-    words = [words] if isinstance(words, str) else list(words)
-    unknown = [word for word in words if word not in vocabulary]
-    if unknown:
-        raise ValueError(f"Argument `{name}` must be of words of the vocabulary. Received: {listed(unknown)}")
-    return np.array([vocabulary[word] for word in words], "int32")
 
 
 def _check_rows(model, prompts, num_beams):

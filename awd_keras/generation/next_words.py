@@ -123,6 +123,15 @@ def encode_prompt(name, words, vocabulary):
     return vocabulary.encode(words).tolist()
 
 
+def ids_of(name, words, vocabulary):
+    """The ids of a word or of several, all of the vocabulary."""
+    words = [words] if isinstance(words, str) else list(words)
+    unknown = [word for word in words if word not in vocabulary]
+    if unknown:
+        raise ValueError(f"Argument `{name}` must be of words of the vocabulary. Received: {listed(unknown)}")
+    return np.array([vocabulary[word] for word in words], "int32")
+
+
 def listed(words):
     """Words in an error."""
     return ", ".join(map(repr, words))

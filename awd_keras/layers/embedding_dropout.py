@@ -18,7 +18,7 @@ from awd_keras.checks import (
     check_seed,
     check_shape,
 )
-from awd_keras.layers.rematerialized import Rematerialized, load_seed_state, next_seed
+from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_seed
 
 
 class Reversible(keras.layers.Layer):

@@ -7,7 +7,7 @@ import keras
 from awd_keras import backend
 from awd_keras.backend import keras_private
 from awd_keras.checks import check_floats, check_rate, check_seed
-from awd_keras.layers.rematerialized import Rematerialized, load_seed_state, next_seed
+from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_seed
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")

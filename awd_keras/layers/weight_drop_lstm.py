@@ -9,8 +9,7 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.backend import devices, keras_private
 from awd_keras.checks import check_floats, check_positive_integer, check_rate, check_seed, check_shape
-from awd_keras.layers.carried_state import CarriesState
-from awd_keras.layers.rematerialized import Rematerialized, load_seed_state, next_seed
+from awd_keras.layers.call_effects import CarriesState, Rematerialized, load_seed_state, next_seed
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")

@@ -11,7 +11,7 @@ from awd_keras import backend
 from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate, check_seed
 from awd_keras.data.window_lengths import few_lengths_multiple
 from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
-from awd_keras.losses.deferred_logits import DeferredLogits
+from awd_keras.losses.token_cross_entropy import DeferredLogits
 from awd_keras.models.presets import PRESETS
 from awd_keras.models.token_model import TokenModel
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer

@@ -12,7 +12,7 @@ from awd_keras.backend.keras_private import SymbolicallyBuilt, has_strategy
 from awd_keras.checks import check_integers
 from awd_keras.inference import begin_text, most_rows
 from awd_keras.losses import TokenCrossEntropy
-from awd_keras.losses.deferred_logits import deferring
+from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.optimizers import NTASGD
 

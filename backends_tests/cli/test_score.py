@@ -5,7 +5,7 @@ import io
 import pytest
 
 from awd_keras import cli, evaluation, generation, runs
-from awd_keras.cli import text_commands
+from awd_keras.cli import model_commands
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 
@@ -33,7 +33,7 @@ def expected(directory):
 
 @pytest.mark.parametrize("part", [1, 3, 4096])
 def test_a_line_a_text(directory, monkeypatch, tmp_path, capsys, part):
-    monkeypatch.setattr(text_commands, "_PART", part)
+    monkeypatch.setattr(model_commands, "_PART", part)
     path = tmp_path / "texts.txt"
     path.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8-sig")
     assert cli.main(["score", directory, "--text", str(path), "--batch-size", "2"]) == 0

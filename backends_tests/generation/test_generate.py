@@ -10,12 +10,8 @@ from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
 from awd_keras.models import AWDLSTM
 from backends_tests import oracle
-<<<<<<< HEAD
 from backends_tests.evaluation.small_model import make_model, same_logits
-=======
-from backends_tests.evaluation.small_model import make_model
 from backends_tests.helpers import values_of
->>>>>>> 917a877 (Tests: what many files did for themselves is in helpers.py; definitions in the order of reading)
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
 PROMPTS = ["a c b", "", "d", "a\nb e e"]

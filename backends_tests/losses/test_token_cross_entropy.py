@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from awd_keras.losses import TokenCrossEntropy
-from awd_keras.losses.deferred_logits import DeferredLogits
+from awd_keras.losses.token_cross_entropy import DeferredLogits
 from backends_tests import oracle
 
 

@@ -9,7 +9,7 @@ from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
 from awd_keras.evaluation import gradient_rms, perplexity
 from awd_keras.losses import TokenCrossEntropy
-from awd_keras.losses.deferred_logits import DeferredLogits
+from awd_keras.losses.token_cross_entropy import DeferredLogits
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.models import AWDLSTM
 from awd_keras.models.token_model import LARGE_VOCABULARY

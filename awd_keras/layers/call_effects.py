@@ -1,10 +1,98 @@
-"""The state that a recurrent layer carries from call to call."""
+"""What a call of a layer leaves behind, drawn seeds and a carried state, also where the call is made again."""
 
 import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.layers.rematerialized import check_first_run
+from awd_keras.backend import devices
+from awd_keras.backend.keras_private import rematerializes_activations
+
+
+class Rematerialized(keras.layers.Layer):
+    """A layer whose call draws masks or carries a state, and may be run once more for the gradients.
+
+    Keras would run `call` again as it is, with new masks and from the state that the first run has left. Here, what is
+    run twice is a function of the variables' values of before, and they change once, after the first run.
+
+    To be put before one of Keras's layers in the list of bases.
+    """
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """The call, run again for its gradients where the layer's `keras.RematScope` says so."""
+        if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call or rematerializes_activations(self):
+            # An LSTM's gates aren't an activation that could be replaced, as Keras would.
+            return layer_call
+        return lambda *args, **kwargs: _run(self, layer_call, args, kwargs)
+
+
+def check_first_run(layer):
+    """Refuses a call that draws masks or leaves a state, and is made again for the gradients of another one.
+
+    Raises:
+        RuntimeError: if that is so.
+    """
+    if backend.runs_again():
+        raise RuntimeError(
+            f"Layer {layer.name!r} draws masks or carries a state, and was called again to rematerialize what it is "
+            "part of: the second call's masks and state would be others. Leave what holds the layer out of it, and "
+            "have the layer itself rematerialized: build the model outside of `keras.RematScope`, and its layers "
+            "inside."
+        )
+
+
+def _run(layer, call, args, kwargs):
+    leaves = keras.tree.flatten((args, kwargs))
+    numbers = [number for number, leaf in enumerate(leaves) if _is_float_tensor(leaf)]
+    weights, others = layer.trainable_variables, layer.non_trainable_variables
+    # Copies, as PyTorch's `assign` writes into the tensor.
+    before = [ops.copy(ops.convert_to_tensor(variable)) for variable in others]
+
+    def run(*tensors):
+        arguments = list(leaves)
+        for number, tensor in zip(numbers, tensors[len(weights) :], strict=True):
+            arguments[number] = tensor
+        args_again, kwargs_again = keras.tree.pack_sequence_as((args, kwargs), arguments)
+        values = [*zip(weights, tensors, strict=False), *zip(others, before, strict=True)]
+        with keras.StatelessScope(state_mapping=values) as scope:
+            outputs = call(*args_again, **kwargs_again)
+        after = [scope.get_current_value(variable) for variable in others]
+        masks = [backend.get_keras_mask(output) for output in keras.tree.flatten(outputs)]
+        return outputs, (after, masks)
+
+    tensors = [*map(ops.convert_to_tensor, weights), *(leaves[number] for number in numbers)]
+    outputs, (after, masks) = backend.rematerialize(run, tensors)
+    for variable, old, new in zip(others, before, after, strict=True):
+        if new is not old:
+            check_first_run(layer)
+            variable.assign(new)
+    for output, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
+        if mask is not None:
+            backend.set_keras_mask(output, mask)
+    return outputs
+
+
+def _is_float_tensor(leaf):
+    return ops.is_tensor(leaf) and "float" in keras.backend.standardize_dtype(leaf.dtype)
+
+
+# In files of before, the name among the layer's own variables of where its draws had got to.
+_NAME = "seed_state"
+
+
+def next_seed(layer):
+    """A seed that this layer hasn't drawn with yet, of this device's own."""
+    check_first_run(layer)
+    with backend.untransformed():
+        return devices.own_seed(layer.seed_generator.next())
+
+
+def load_seed_state(layer, store):
+    """Takes the state, if it is there, and returns what else `load_own_variables` was given."""
+    generator = getattr(layer, "seed_generator", None)
+    if generator is not None and _NAME in store:
+        generator.load(store[_NAME])
+    names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+    return {name: store[name] for name in names if name != _NAME}
 
 
 class CarriesState(keras.layers.Layer):
