@@ -5,13 +5,22 @@ import sys
 
 from awd_keras.cli.options import add_data, add_devices, read_corpus, read_corpus_again
 
+# Tokens of a training text whose pairs are quickly counted.
+_COUNTED = 10_000_000
+
 
 def report(directory, run):
-    """Calls `run`, which trains in `directory`, and prints what came of it; the exit status."""
+    """Prints what came of a training; the exit status.
+
+    Args:
+        directory: of the run.
+        run: function that trains in `directory`, and gives the result and the corpus; None for the latter compares the
+            result with no simpler model.
+    """
     from awd_keras import runs
 
     try:
-        result = run()
+        result, corpus = run()
     except runs.Interrupted as stop:
         print()  # Keras's progress bar has left its line open.
         checkpoints = runs.Checkpoints(directory).paths()
@@ -27,14 +36,18 @@ def report(directory, run):
         print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
         print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
     else:
-        print(f"averaging         {_averaging(result['triggered_epoch'])}")
+        print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
     print(f"skipped steps     {result['skipped_steps']}")
     if "unknown_tokens" in result:  # which runs of before don't have
         print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
-    print(f"test perplexity   {_figure(result['test_perplexity'])}")
+    print(f"test perplexity   {_figure(result['test_perplexity'])}{_compared(corpus)}")
     print(f"run directory     {directory}")
+    curve = runs.Run(directory).path("curve.png")
+    if curve.is_file():
+        print(f"learning curve    {curve}")
+    print(f"to write with it  awd-keras generate {directory} --prompt TEXT")
     return 0
 
 
@@ -43,8 +56,24 @@ def verbosity():
     return 1 if sys.stdout.isatty() else 2
 
 
-def _averaging(epoch):
-    return "not begun" if epoch is None else f"since the end of epoch {epoch}"
+def _averaging(epoch, directory):
+    if epoch is not None:
+        return f"since the end of epoch {epoch}"
+    return (
+        "not begun, as validation has not stopped improving; "
+        f"more epochs: awd-keras train --resume {directory} --epochs N"
+    )
+
+
+def _compared(corpus):
+    from awd_keras import evaluation
+
+    if corpus is None or len(corpus.train) > _COUNTED:
+        return ""
+    words, pairs = (
+        evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary), order) for order in (1, 2)
+    )
+    return f" (counting words alone: {words:.2f}; pairs of words: {pairs:.2f})"
 
 
 def _why_so_many(result):
@@ -149,9 +178,10 @@ def _start(options):
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
     if "clip" in optimizer:
         optimizer["global_clipnorm"] = optimizer.pop("clip")
-    return runs.train(
+    corpus = read_corpus(options.data, options.min_count, options.cache)
+    result = runs.train(
         options.output,
-        read_corpus(options.data, options.min_count, options.cache),
+        corpus,
         "tiny" if options.preset is None else options.preset,
         model=model,
         optimizer=optimizer,
@@ -165,6 +195,7 @@ def _start(options):
         overwrite=options.overwrite,
         verbose=verbosity(),
     )
+    return result, corpus
 
 
 def _resume(options):
@@ -175,7 +206,7 @@ def _resume(options):
     if own:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
         raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
-    corpus = read_corpus_again(options.data, options.resume)
+    corpus = runs.corpus_of(runs.Run.open(options.resume), read_corpus_again(options.data, options.resume))
     before = runs.Run(options.resume).result
     result = runs.resume(
         options.resume,
@@ -188,7 +219,7 @@ def _resume(options):
     if result == before:
         more = "" if result.get("stopped_epoch") else "; --epochs gives it more"
         print(f"The run is finished after epoch {result['epochs']}, so there is nothing to do{more}")
-    return result
+    return result, corpus
 
 
 def _given(options, table):
@@ -223,14 +254,17 @@ def run_finetune(options):
     output = _beside(options.run) if options.output is None else options.output
     return report(
         output,
-        lambda: runs.finetune(
-            options.run,
-            output,
-            epochs=options.epochs,
-            corpus=read_corpus_again(options.data, options.run),
-            devices=options.devices,
-            overwrite=options.overwrite,
-            verbose=verbosity(),
+        lambda: (
+            runs.finetune(
+                options.run,
+                output,
+                epochs=options.epochs,
+                corpus=read_corpus_again(options.data, options.run),
+                devices=options.devices,
+                overwrite=options.overwrite,
+                verbose=verbosity(),
+            ),
+            None,
         ),
     )
 

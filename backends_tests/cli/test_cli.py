@@ -80,6 +80,25 @@ def test_train_writes_a_run(run):
     assert (config["batch_size"], config["bptt"], config["epochs"]) == (4, 10, 1)
 
 
+def test_a_result_is_beside_what_counting_words_comes_to(run, data, monkeypatch, capsys):
+    from awd_keras import data as texts
+    from awd_keras import evaluation
+    from awd_keras.cli import train_commands
+
+    assert cli.main(["train", "--resume", run]) == 0
+    corpus = texts.Corpus.from_directory(data)
+    words, pairs = (
+        evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary), order) for order in (1, 2)
+    )
+    printed = capsys.readouterr().out
+    assert f"(counting words alone: {words:.2f}; pairs of words: {pairs:.2f})\n" in printed
+    assert f"learning curve    {os.path.join(run, 'curve.png')}\n" in printed
+    assert f"to write with it  awd-keras generate {run} --prompt TEXT\n" in printed
+    monkeypatch.setattr(train_commands, "_COUNTED", len(corpus.train) - 1)
+    assert cli.main(["train", "--resume", run]) == 0
+    assert "counting" not in capsys.readouterr().out
+
+
 def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     from awd_keras import runs
 
