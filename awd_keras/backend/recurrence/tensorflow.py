@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from awd_keras.backend import keras_private
-from awd_keras.backend.recurrence.differentiable_sums import differentiable_sums
+from awd_keras.backend.recurrence import generic
 from awd_keras.backend.tensorflow import affine, product, widened
 
 
@@ -103,7 +103,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
 
 def weighted_sums(forget, addends, initial):
     """A gradient of its own."""
-    return differentiable_sums(forget, addends, initial)
+    return generic.differentiable_sums(forget, addends, initial)
 
 
 def lstm_supports_jit() -> bool:

@@ -4,7 +4,6 @@ import torch
 from torch.autograd import forward_ad
 
 from awd_keras.backend.recurrence import generic
-from awd_keras.backend.recurrence.differentiable_sums import differentiable_sums
 from awd_keras.backend.torch import transformed
 
 
@@ -37,7 +36,7 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
 
 def weighted_sums(forget, addends, initial):
     """A gradient of its own, where there is no transform that it would have no rule for."""
-    run = generic.weighted_sums if transformed() else differentiable_sums
+    run = generic.weighted_sums if transformed() else generic.differentiable_sums
     return run(forget, addends, initial)
 
 
