@@ -34,6 +34,8 @@ SUBJECTS = [
     ("ours", "training", {"steps": 1, "averaging": True}),
     ("ours", "evaluation", {"batch_size": 2, "windows": 2}),
     ("ours", "generation", {"words": 2}),
+    ("ours", "texts", {"count": 5, "words": 3, "together": False}),
+    ("ours", "texts", {"count": 50, "words": 3, "together": True}),
     ("ours", "cache", {"tokens": 20, "window": 7}),
     ("stock_keras", "training", {"steps": 2}),
     ("products", "training", {"steps": 2}),

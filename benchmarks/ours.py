@@ -5,9 +5,13 @@ import numpy as np
 from cache_text import draw
 
 from awd_keras import callbacks, data, models, optimizers
+from awd_keras.evaluation import perplexity, score_texts
 from awd_keras.evaluation.cache import cache_loss
 from awd_keras.evaluation.perplexity import Window
 from awd_keras.generation import generate
+
+# Rows that sentences are read in.
+TEXTS = 32
 
 
 def training(shape, steps, averaging=False):
@@ -66,6 +70,25 @@ def generation(shape, words):
 
     def run():
         generate(model, vocabulary, "", max_words=words, seed=0)
+
+    return run
+
+
+def texts(shape, count, words, together):
+    """The scores of `count` sentences of `words` words: each for itself, or `together` as one stream."""
+    vocabulary = data.Vocabulary([*(f"word{index}" for index in range(shape.vocabulary_size - 1)), "<eos>"])
+    drawn = np.random.default_rng(0).integers(shape.vocabulary_size - 1, size=(count, words))
+    sentences = [" ".join(vocabulary.decode(ids)) for ids in drawn]
+    model = models.AWDLSTM(**shape.model, seed=0)
+    model.build((TEXTS, None))
+
+    def run():
+        if together:
+            # The words are looked up here too, as they are there.
+            tokens = np.concatenate([vocabulary.encode(sentence.split()) for sentence in sentences])
+            perplexity(model, tokens, batch_size=TEXTS)
+        else:
+            score_texts(model, vocabulary, sentences, TEXTS)
 
     return run
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from study import Contender, choice, final, log_uniform, search, uniform
+from study import Contender, choice, final, finals, log_uniform, search, spread, uniform
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import against_keras as example
@@ -99,6 +99,24 @@ def contender(name, corpus):
     return Contender(name, FIRST[name], SPACES[name], run, EPOCHS)
 
 
+def report(output):
+    """Writes the table of what is finished, and the curves of the first seed."""
+    found = {name: list(finals(output, name).values()) for name in SPACES}
+    found = {name: runs for name, runs in found.items() if runs}
+    lines = [
+        "| model | weights | epochs | train | valid | test |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, runs in found.items():
+        train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
+        epochs = ", ".join(str(run["best_epoch"]) for run in runs)
+        figures = [spread(values) for values in (train, *([run[split] for run in runs] for split in ("valid", "test")))]
+        lines.append(f"| {example.NAMES[name]} | {runs[0]['weights']:,} | {epochs} | {' | '.join(figures)} |")
+    (output / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if len(found) == len(SPACES):
+        example.draw({name: found[name][0]["curves"] for name in example.NAMES}, output / "curves.png")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -110,6 +128,7 @@ def main():
     for name in options.only:
         one = contender(name, corpus)
         final(options.output, one, search(options.output, one, options.trials, SHORT), options.seeds)
+        report(options.output)
 
 
 if __name__ == "__main__":
