@@ -126,10 +126,14 @@ def scores(model: AWDLSTM, corpus: Corpus) -> Iterator[float]:
     costs: list[evaluation.WordCost] = table.worst(3)
     each: list[evaluation.WordSurprisal] = list(table)
     yield costs[0].mean_bits + each[0].bits + table.bits_per_word
+    of_texts: list[evaluation.TextScore] = evaluation.score_texts(model, corpus.vocabulary, ["the value"])
+    yield of_texts[0].log_probability
+    yield evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary))
 
 
 def written(model: AWDLSTM, vocabulary: Vocabulary) -> str:
     assert_type(generation.generate(model, vocabulary, ["the", "value"]), list[str])
+    assert_type(generation.next_words(model, vocabulary, "the"), list[tuple[str, float]])
     told = [word for _, word in generation.stream(model, vocabulary, "the value", seed=1)]
     return generation.generate(model, vocabulary, "the value", top_k=5) + " ".join(told)
 

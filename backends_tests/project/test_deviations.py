@@ -1,4 +1,4 @@
-"""What benchmarks/deviations.py counts for docs/paper_map.md is what it says."""
+"""What experiments/deviations.py counts for docs/paper_map.md is what it says."""
 
 import importlib
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def deviations(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     return importlib.import_module("deviations")
 
 

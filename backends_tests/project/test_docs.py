@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # A page may leave these out of a path, and its own folder.
 BASES = (ROOT, ROOT / "awd_keras", ROOT / "backends_tests")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
-FOLDERS = ("awd_keras/", "backends_tests/", "benchmarks/", "docs/", "examples/")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")]
+FOLDERS = ("awd_keras/", "backends_tests/", "benchmarks/", "docs/", "examples/", "experiments/")
 
 
 def problems(text, place):

@@ -15,7 +15,7 @@ from awd_keras import runs
 from awd_keras.models import AWDLSTM
 from backends_tests.runs.small_run import SETTINGS, make_corpus
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "gpu"
+SCRIPTS = Path(__file__).parents[2] / "experiments" / "gpu"
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pathlib
 import statistics
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 
 from common import FLOAT32, ROOT
 from measure import machine

@@ -1,4 +1,4 @@
-"""Each benchmark says what it does, and each subject runs, at a size that says nothing about speed."""
+"""Each script of benchmarks/ and experiments/ says what it does, and what is timed or trained there runs."""
 
 import importlib
 import json
@@ -14,12 +14,13 @@ from awd_keras.data import BPTTDataset
 from awd_keras.optimizers import NTASGD
 from backends_tests.runs.small_run import make_corpus, write_text
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-# What has a command line, but for what imports a framework that may not be here.
+ROOT = Path(__file__).parents[2]
+BENCHMARKS, EXPERIMENTS = ROOT / "benchmarks", ROOT / "experiments"
+# What has a command line.
 SCRIPTS = {
     path
-    for path in [*BENCHMARKS.glob("*.py"), *BENCHMARKS.glob("gpu/*.py")]
-    if '__name__ == "__main__"' in path.read_text(encoding="utf-8") and path.stem not in ("worker", "two_biases")
+    for path in [*BENCHMARKS.glob("*.py"), *EXPERIMENTS.rglob("*.py")]
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8") and path.stem != "worker"
 }
 TINY = {
     "vocabulary_size": 12,
@@ -44,23 +45,20 @@ SUBJECTS = [
     ("softmax", "plain", {}),
     ("softmax", "chunked", {}),
     ("softmax", "adaptive", {}),
+    ("reference_torch", "training", {"steps": 2, "averaging": True}),
+    ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
+    ("reference_torch", "generation", {"words": 2}),
+    ("reference_torch", "cache", {"tokens": 20, "window": 7}),
+    ("softmax_torch", "plain", {}),
+    ("softmax_torch", "adaptive", {}),
 ]
-if keras.backend.backend() == "torch":
-    SCRIPTS.add(BENCHMARKS / "two_biases.py")
-    SUBJECTS += [
-        ("reference_torch", "training", {"steps": 2, "averaging": True}),
-        ("reference_torch", "evaluation", {"batch_size": 2, "windows": 2}),
-        ("reference_torch", "generation", {"words": 2}),
-        ("reference_torch", "cache", {"tokens": 20, "window": 7}),
-        ("softmax_torch", "plain", {}),
-        ("softmax_torch", "adaptive", {}),
-    ]
 
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """The benchmarks are scripts that find each other beside themselves."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    """They are scripts that find each other beside themselves."""
+    for folder in (BENCHMARKS, EXPERIMENTS):
+        monkeypatch.syspath_prepend(str(folder))
 
 
 def test_scripts_are_found():
@@ -78,85 +76,86 @@ def test_says_what_it_does(path, monkeypatch, capsys):
     assert " ".join(script.__doc__.split())[:60] in " ".join(capsys.readouterr().out.split())
 
 
-if keras.backend.backend() == "torch":
+def test_both_caches_compute_the_same():
+    import ours
+    import reference_torch
+    from shapes import Shape
 
-    def test_both_caches_compute_the_same():
-        import ours
-        import reference_torch
-        from shapes import Shape
+    shape = Shape(**TINY)
+    whole = 27 * ours.cache(shape, tokens=27, window=7)()
+    scored = 20 * reference_torch.cache(shape, tokens=20, window=7)()
+    assert whole == pytest.approx(scored + 7 * np.log(shape.vocabulary_size), rel=1e-5)
 
-        shape = Shape(**TINY)
-        whole = 27 * ours.cache(shape, tokens=27, window=7)()
-        scored = 20 * reference_torch.cache(shape, tokens=20, window=7)()
-        assert whole == pytest.approx(scored + 7 * np.log(shape.vocabulary_size), rel=1e-5)
 
-    def test_one_bias_or_two():
-        import two_biases
+def test_one_bias_or_two():
+    import two_biases
 
-        one, two = (two_biases.train(make_corpus(), count, seed=0, epochs=1) for count in (1, 2))
-        # Both vectors have the gradient of the one.
-        assert two["share of the gradient's norm"] > 1.1 * one["share of the gradient's norm"]
-        assert two["valid perplexity"] != one["valid perplexity"]
+    one, two = (two_biases.train(make_corpus(), count, seed=0, epochs=1) for count in (1, 2))
+    # Both vectors have the gradient of the one.
+    assert two["share of the gradient's norm"] > 1.1 * one["share of the gradient's norm"]
+    assert two["valid perplexity"] != one["valid perplexity"]
 
-    def test_the_reference_s_curve(monkeypatch, tmp_path, capsys):
-        import learning_curves
-        from shapes import Shape
 
-        write_text(tmp_path / "text")
-        monkeypatch.setitem(learning_curves.SHAPES, "small", Shape(**TINY))
-        arguments = ["--data", "text", "--output", "curves", "--preset", "tiny", "--epochs", "2", "--seeds", "3"]
-        monkeypatch.setattr(sys, "argv", ["learning_curves", *arguments, "--subjects", "reference"])
-        monkeypatch.chdir(tmp_path)
+def test_the_reference_s_curve(monkeypatch, tmp_path, capsys):
+    import learning_curves
+    from shapes import Shape
+
+    write_text(tmp_path / "text")
+    monkeypatch.setitem(learning_curves.SHAPES, "small", Shape(**TINY))
+    arguments = ["--data", "text", "--output", "curves", "--preset", "tiny", "--epochs", "2", "--seeds", "3"]
+    monkeypatch.setattr(sys, "argv", ["learning_curves", *arguments, "--subjects", "reference"])
+    monkeypatch.chdir(tmp_path)
+    learning_curves.main()
+    written = json.loads((tmp_path / "curves" / "curves.json").read_text(encoding="utf-8"))
+    for measure in ("valid_perplexity", "train_perplexity"):
+        first, second = written[measure]["reference"]["3"]
+        assert first != second
+    assert written["valid_perplexity"] != written["train_perplexity"]
+    assert (tmp_path / "curves" / "curves.png").is_file()
+    # Runs of another length would be rows of the same table.
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--epochs", "3"])
+    with pytest.raises(SystemExit, match="2"):
         learning_curves.main()
-        written = json.loads((tmp_path / "curves" / "curves.json").read_text(encoding="utf-8"))
-        for measure in ("valid_perplexity", "train_perplexity"):
-            first, second = written[measure]["reference"]["3"]
-            assert first != second
-        assert written["valid_perplexity"] != written["train_perplexity"]
-        assert (tmp_path / "curves" / "curves.png").is_file()
-        # Runs of another length would be rows of the same table.
-        monkeypatch.setattr(sys, "argv", [*sys.argv, "--epochs", "3"])
-        with pytest.raises(SystemExit, match="2"):
-            learning_curves.main()
-        message = "learning_curves: curves holds runs with epochs=2: choose another --output\n"
-        assert capsys.readouterr().err == message
+    message = "learning_curves: curves holds runs with epochs=2: choose another --output\n"
+    assert capsys.readouterr().err == message
 
-    def test_the_reference_averages_as_ntasgd_does():
-        from reference_torch import Reference, Trainer, device, learning_curve, perplexity
-        from shapes import Shape
 
-        corpus = make_corpus()
-        shape = Shape(**{**TINY, "vocabulary_size": len(corpus.vocabulary)})
-        windows = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt)
-        valid = BPTTDataset(corpus.valid, 2, bptt=shape.bptt, variable=False)
-        trainer = Trainer(Reference(shape).to(device()), learning_rate=30.0, non_monotone_interval=1)
-        lines, iterates = [], []
-        step = trainer.step
+def test_the_reference_averages_as_ntasgd_does():
+    from reference_torch import Reference, Trainer, device, learning_curve, perplexity
+    from shapes import Shape
 
-        def recorded(x, y):
-            loss = step(x, y)
-            iterates.append(trainer.parameters[0].numpy(force=True).copy())
-            return loss
+    corpus = make_corpus()
+    shape = Shape(**{**TINY, "vocabulary_size": len(corpus.vocabulary)})
+    windows = BPTTDataset(corpus.train, shape.batch_size, bptt=shape.bptt)
+    valid = BPTTDataset(corpus.valid, 2, bptt=shape.bptt, variable=False)
+    trainer = Trainer(Reference(shape).to(device()), learning_rate=30.0, non_monotone_interval=1)
+    lines, iterates = [], []
+    step = trainer.step
 
-        trainer.step = recorded
-        for line in learning_curve(trainer, windows, valid, epochs=12):
-            lines.append(line)
-            # Between epochs the model has the iterate, whatever validation saw.
-            np.testing.assert_array_equal(trainer.parameters[0].numpy(force=True), iterates[-1])
-        optimizer = NTASGD(non_monotone_interval=1)
-        optimizer.build([])
-        for line in lines:
-            optimizer.update_trigger(line["valid_perplexity"])
-            assert line["averaging"] == optimizer.averaging
-        began = [line["averaging"] for line in lines].index(True)
-        assert 0 < began < 11
-        averaged = np.mean(iterates[(began + 1) * len(windows) - 1 :], axis=0, dtype="float64")
-        np.testing.assert_allclose(trainer.averages[0].numpy(force=True), averaged, rtol=1e-4, atol=1e-5)
-        with trainer.averages_in_model():
-            np.testing.assert_array_equal(*(x[0].numpy(force=True) for x in (trainer.parameters, trainer.averages)))
-            measured = perplexity(trainer.model, valid)
-        assert measured != pytest.approx(perplexity(trainer.model, valid), rel=1e-6)
-        assert measured == pytest.approx(lines[-1]["valid_perplexity"], rel=1e-6)
+    def recorded(x, y):
+        loss = step(x, y)
+        iterates.append(trainer.parameters[0].numpy(force=True).copy())
+        return loss
+
+    trainer.step = recorded
+    for line in learning_curve(trainer, windows, valid, epochs=12):
+        lines.append(line)
+        # Between epochs the model has the iterate, whatever validation saw.
+        np.testing.assert_array_equal(trainer.parameters[0].numpy(force=True), iterates[-1])
+    optimizer = NTASGD(non_monotone_interval=1)
+    optimizer.build([])
+    for line in lines:
+        optimizer.update_trigger(line["valid_perplexity"])
+        assert line["averaging"] == optimizer.averaging
+    began = [line["averaging"] for line in lines].index(True)
+    assert 0 < began < 11
+    averaged = np.mean(iterates[(began + 1) * len(windows) - 1 :], axis=0, dtype="float64")
+    np.testing.assert_allclose(trainer.averages[0].numpy(force=True), averaged, rtol=1e-4, atol=1e-5)
+    with trainer.averages_in_model():
+        np.testing.assert_array_equal(*(x[0].numpy(force=True) for x in (trainer.parameters, trainer.averages)))
+        measured = perplexity(trainer.model, valid)
+    assert measured != pytest.approx(perplexity(trainer.model, valid), rel=1e-6)
+    assert measured == pytest.approx(lines[-1]["valid_perplexity"], rel=1e-6)
 
 
 def test_how_far_backends_and_seeds_are_apart():

@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from learning_curves import perplexities
+from learning_curves import perplexities  # which finds those of benchmarks/
 from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 

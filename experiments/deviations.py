@@ -5,10 +5,13 @@ import json
 import math
 import os
 import pathlib
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import numpy as np
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 from measure import machine
 
 from awd_keras.data import BPTTDataset

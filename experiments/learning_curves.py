@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 

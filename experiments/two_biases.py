@@ -5,10 +5,13 @@ import dataclasses
 import os
 import pathlib
 import statistics
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import torch
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 from measure import report
 from reference_torch import Reference, Trainer, device, learning_curve
 from shapes import Shape
