@@ -189,6 +189,13 @@ def test_edges_fall_on_every_token_as_often(n, batch_size):
     assert by_residue == pytest.approx([expected] * 7, rel=0.1)
 
 
+def test_the_window_that_makes_the_sum_is_anywhere():
+    dataset = BPTTDataset(np.zeros(158, "int32"), 1, bptt=35, length_multiple=7)
+    epochs = first_epochs(dataset, 200)
+    (rest,) = {length for length in np.concatenate(epochs).tolist() if length % 7}
+    assert {lengths.tolist().index(rest) for lengths in epochs} == set(range(len(dataset)))
+
+
 def test_few_lengths_mean_and_spread():
     dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=7)
     lengths = np.concatenate(first_epochs(dataset, 10))

@@ -27,7 +27,7 @@ class Recipe:
     non_monotone_interval: int = 2
     batch_size: int = 4
     bptt: int = 10
-    # JAX compiles each length of window: these leave it nine at most.
+    # JAX compiles each length of window: this leaves it five at most.
     length_multiple: int = 5
     tokens_per_row: int = 80
     epochs: int = 8
