@@ -188,6 +188,7 @@ class Progress(keras.callbacks.Callback):
 def draw(curves, path):
     """Training and validation of each model, epoch by epoch."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -196,6 +197,8 @@ def draw(curves, path):
         axes.plot(epochs, curve["valid"], color=color, linewidth=2, label=NAMES[name])
         axes.plot(epochs, curve["train"], color=color, linewidth=1, linestyle=":")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ScalarFormatter())
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity (logarithmic)")
     axes.set_title("Validation (lines) and training (dots)", fontsize="medium")

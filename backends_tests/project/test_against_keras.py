@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 
 from awd_keras import data, models
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "against_keras.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "against_keras.py"
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,7 @@ def test_rows_are_the_text_and_the_words_that_follow(example):
 
 def test_a_model_without_a_part(example, monkeypatch, tmp_path):
     """`experiments/parts.py`: each variant trains, and is scored with its state carried."""
-    folder = Path(__file__).parents[2] / "experiments"
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     parts = importlib.import_module("parts")
     corpus = small_corpus()
     for name, change in parts.LEFT_OUT.items():
@@ -53,6 +55,27 @@ def test_a_model_without_a_part(example, monkeypatch, tmp_path):
         # Read as one stream, of 9 windows; the curve's is of 10 rows.
         assert found["valid"] == pytest.approx(found["curves"]["valid"][0], rel=0.5)
         assert 1 < found["test"] < 100
+
+
+def test_the_page_has_the_table_of_the_files(monkeypatch, tmp_path):
+    results = ROOT / "docs" / "results"
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    search = importlib.import_module("search_against_keras")
+    shutil.copytree(results / "against_keras", tmp_path / "runs")
+    (tmp_path / "runs" / "table.md").unlink()
+    (tmp_path / "runs" / "curves.png").unlink()
+    search.report(tmp_path / "runs")
+    assert (tmp_path / "runs" / "table.md").read_text() == (results / "against_keras" / "table.md").read_text()
+    assert (tmp_path / "runs" / "table.md").read_text() in (results / "against_keras.md").read_text(encoding="utf-8")
+    assert (tmp_path / "runs" / "curves.png").stat().st_size > 10_000
+
+
+def test_the_settings_are_those_that_the_search_chose(example):
+    for name, settings in example.SETTINGS.items():
+        runs = [
+            json.loads(path.read_text()) for path in (ROOT / "docs/results/against_keras" / name).glob("whole-*.json")
+        ]
+        assert min(runs, key=lambda run: run["valid"])["settings"] == settings
 
 
 def test_it_trains_the_four_and_draws_them(example, monkeypatch, tmp_path, capsys):
