@@ -69,15 +69,15 @@ def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
         return count
 
     reading = sys.modules["awd_keras.evaluation.perplexity"]  # whose function has its name
-    for owner, name in ((AWDLSTM, "train_step"), (AWDLSTM, "test_step"), (reading, "_nats")):
+    for owner, name in ((AWDLSTM, "train_step"), (AWDLSTM, "test_step"), (reading, "nats_of_words")):
         monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
     train(tmp_path / "run", tokens, epochs=9)
     if backend.compiles_each_length(backend.jit_compile()):
         assert called.count("train_step") <= 5
         assert called.count("test_step") == 1
-        assert called.count("_nats") == 2
+        assert called.count("nats_of_words") == 2
     else:
-        assert called.count("train_step") >= 2  # and on PyTorch in each step
+        assert "train_step" in called  # on TensorFlow once or twice, and on PyTorch in each step
 
 
 def test_a_second_run_compiles_nothing(tmp_path):
