@@ -108,6 +108,7 @@ OTHER_CLASSES = {
     data.Corpus: lambda: data.Corpus(np.arange(2), np.arange(2), np.arange(1), vocabulary()),
     data.Vocabulary: vocabulary,
     evaluation.Score: lambda: evaluation.Score(1.0, 2.7, 1.4, 100, 0.5),
+    evaluation.TextScore: lambda: evaluation.TextScore(-12.5, 3.5, 10, 1),
     evaluation.SurprisalTable: lambda: evaluation.SurprisalTable(["a", "b"], [0.5, 3.0], even_guess=1.0),
     evaluation.Trial: lambda: evaluation.Trial({"theta": 1.0}, evaluation.Score(1.0, 2.7, 1.4, 100, 0.5)),
     evaluation.WordCost: lambda: evaluation.WordCost("a", 2, 3.0, 1.5),
