@@ -100,7 +100,7 @@ def contender(name, corpus):
 
 
 def report(output):
-    """Writes the table of what is finished, and the curves of the first seed."""
+    """The table of what is finished; the curves of the first seed are drawn too, once all have it."""
     found = {name: list(finals(output, name).values()) for name in SPACES}
     found = {name: runs for name, runs in found.items() if runs}
     lines = [
@@ -112,9 +112,9 @@ def report(output):
         epochs = ", ".join(str(run["best_epoch"]) for run in runs)
         figures = [spread(values) for values in (train, *([run[split] for run in runs] for split in ("valid", "test")))]
         lines.append(f"| {example.NAMES[name]} | {runs[0]['weights']:,} | {epochs} | {' | '.join(figures)} |")
-    (output / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if len(found) == len(SPACES):
         example.draw({name: found[name][0]["curves"] for name in example.NAMES}, output / "curves.png")
+    return "\n".join(lines) + "\n"
 
 
 def main():
@@ -128,7 +128,7 @@ def main():
     for name in options.only:
         one = contender(name, corpus)
         final(options.output, one, search(options.output, one, options.trials, SHORT), options.seeds)
-        report(options.output)
+        print(report(options.output))
 
 
 if __name__ == "__main__":
