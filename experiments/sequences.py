@@ -1,7 +1,7 @@
 """Not for text alone: which of AWD-LSTM's parts help on small sets of other sequences, against Keras's own dropouts.
 
     pip install --no-deps aeon==1.6.0 vega-datasets==0.9.0 statsmodels==0.15.0   # their files of data are read, no code
-    KERAS_BACKEND=tensorflow python experiments/sequences.py --output runs/sequences --trials 16 --seeds 0 1 2 3 4
+    KERAS_BACKEND=tensorflow python experiments/sequences.py --output runs/sequences --trials 8 --seeds 0 1 2 3 4
 
 Every model is one LSTM of 64 units and a `Dense` layer on its last output. A trial's figure is the mean of the
 validation losses of three seeds, since so small a validation set says little about one.
@@ -15,7 +15,7 @@ from statistics import mean
 
 import keras
 import numpy as np
-from study import Contender, choice, final, log_uniform, search, uniform
+from study import Contender, chance, choice, final, finals, log_uniform, search, spread, uniform
 
 from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights
 from awd_keras.layers import LockedDropout, WeightDropLSTM
@@ -122,6 +122,16 @@ DATA = {
     "temperature": temperature,
 }
 
+# What the tables say, and whether it is classes that are told.
+TITLES = {
+    "vowels": ("Japanese vowels: which of 9 people speaks (180 sequences to learn from)", True),
+    "gestures": ("Gestures with an accelerometer: which of 10 (30 sequences)", True),
+    "motions": ("Motions with a smart watch: which of 4 (24 sequences)", True),
+    "electricity": ("A day's electricity in Italy: winter or summer (44 sequences)", True),
+    "sunspots": ("Sunspots: next year's number from 22 years (138 windows)", False),
+    "temperature": ("Seattle's temperature in six hours, from 48 (460 windows)", False),
+}
+
 # --- The contenders.
 
 ADAM = {"learning_rate": log_uniform(5e-4, 2e-2), "batch_size": choice(8, 16, 32)}
@@ -141,6 +151,16 @@ SPACES = {
     "together-nt-asgd": {**SGD, **WEIGHT_DROP, **LOCKED, **AR_TAR},
 }
 
+KINDS = {
+    "keras-plain": "`keras.layers.LSTM`",
+    "keras": "with `dropout`, `recurrent_dropout`, `Dropout`",
+    "weight-drop": "`WeightDropLSTM`",
+    "locked-dropout": "`LockedDropout` around it",
+    "ar-tar": "AR and TAR",
+    "nt-asgd": "`NTASGD` instead of Adam",
+    "together": "weight drop, locked dropout, AR, TAR; Adam",
+    "together-nt-asgd": "the same; `NTASGD`",
+}
 # What one would try first.
 BY_ADAM = {"learning_rate": 3e-3, "batch_size": 16}
 BY_SGD = {"learning_rate": 1.0, "batch_size": 16, "interval": 5}
@@ -241,10 +261,28 @@ def contender(name, data):
     return Contender(name, FIRST[name], SPACES[name], run, EPOCHS)
 
 
+def report(output):
+    """The tables of what is finished; beyond chance is what five runs dealt at random differ by in 5% at most."""
+    lines = []
+    for name in DATA:
+        found = {kind: [run["test"] for run in finals(output / name, kind).values()] for kind in SPACES}
+        if not all(found.values()):
+            continue
+        digits = 1 if TITLES[name][1] else 3
+        lines += [f"**{TITLES[name][0]}**, {'% wrong' if TITLES[name][1] else 'error'} on test:", ""]
+        lines += ["| model | test | against Keras's with dropouts | by chance |", "| --- | ---: | ---: | ---: |"]
+        for kind, figures in found.items():
+            change = f"{mean(figures) / mean(found['keras']) - 1:+.0%}" if kind != "keras" else ""
+            by_chance = f"{chance(figures, found['keras']):.0%}" if kind != "keras" else ""
+            lines.append(f"| {KINDS[kind]} | {spread(figures, digits)} | {change} | {by_chance} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--trials", type=int, default=16, metavar="N")
+    parser.add_argument("--trials", type=int, default=8, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), metavar="NAME")
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
@@ -256,6 +294,7 @@ def main():
             one = contender(name, data)
             output = options.output / set_name
             final(output, one, search(output, one, options.trials), options.seeds)
+    print(report(options.output))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ own, so that a study that is killed goes on where it was, and two processes may 
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import time
@@ -96,10 +97,23 @@ def finals(output, name):
     return {seed: json.loads(paths[seed].read_text(encoding="utf-8")) for seed in sorted(paths)}
 
 
-def spread(values):
+def spread(values, digits=1):
     """Mean and range, in words."""
     values = list(values)
-    return f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+    middle, least, most = (f"{value:.{digits}f}" for value in (mean(values), min(values), max(values)))
+    return f"{middle} ({least} to {most})"
+
+
+def chance(first, second):
+    """A permutation test: how often two groups dealt from all of these figures have means at least as far apart."""
+    figures = [*first, *second]
+    found, count, total = abs(mean(first) - mean(second)), 0, 0
+    for places in itertools.combinations(range(len(figures)), len(first)):
+        dealt = [figures[place] for place in places]
+        others = [figure for place, figure in enumerate(figures) if place not in places]
+        count += abs(mean(dealt) - mean(others)) >= found - 1e-12
+        total += 1
+    return count / total
 
 
 def _run(path, contender, settings, seed, epochs, tested=False):

@@ -64,6 +64,7 @@ def score_texts(
 
     Example:
 
+    >>> import math
     >>> from awd_keras.data import Vocabulary
     >>> from awd_keras.evaluation import score_texts
     >>> from awd_keras.models import AWDLSTM
@@ -72,7 +73,7 @@ def score_texts(
     >>> model.build((1, None))
     >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
     >>> score = score_texts(model, vocabulary, ["the cat", "the dog sat"])[1]
-    >>> round(score.log_probability / np.log(1 / 4), 3), score.words, score.unknown_words
+    >>> round(score.log_probability / math.log(1 / 4), 3), score.words, score.unknown_words
     (3.0, 3, 2)
     """
     check_positive_integer("batch_size", batch_size)

@@ -44,9 +44,9 @@ def test_rows_are_the_text_and_the_words_that_follow(example):
 
 
 def test_a_model_without_a_part(example, monkeypatch, tmp_path):
-    """`experiments/parts.py`: each variant trains, and is scored with its state carried."""
+    """`experiments/without_a_part.py`: each variant trains, and is scored with its state carried."""
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    parts = importlib.import_module("parts")
+    parts = importlib.import_module("without_a_part")
     corpus = small_corpus()
     for name, change in parts.LEFT_OUT.items():
         settings = {**example.SETTINGS["awd-lstm"], "batch_size": 10, "bptt": 10, **change}

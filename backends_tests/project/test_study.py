@@ -67,6 +67,14 @@ def test_a_training_that_diverged_is_never_chosen(study, tmp_path):
     assert json.loads((tmp_path / "diverged" / "trial-00.json").read_text(encoding="utf-8"))["valid"] == 1e9
 
 
+def test_chance(study):
+    # Of the 20 ways to deal six figures, this one and its mirror image are as far apart.
+    assert study.chance([1.0, 2.0, 3.0], [10.0, 11.0, 12.0]) == 2 / 20
+    assert study.chance([1.0, 2.0], [2.0, 1.0]) == 1
+    assert study.spread([1.0, 2.0, 4.5]) == "2.5 (1.0 to 4.5)"
+    assert study.spread([0.25, 0.75], 2) == "0.50 (0.25 to 0.75)"
+
+
 def test_runs_with_other_settings_are_refused(study, tmp_path):
     contender = made_up(study, [])
     study.final(tmp_path, contender, {"rate": 0.1}, [0])

@@ -1,6 +1,6 @@
 """What each part of AWD-LSTM is worth once it is trained to the end: `examples/against_keras.py` without it.
 
-    KERAS_BACKEND=torch python experiments/parts.py --output runs/parts --seeds 0 1 2 3 4
+    KERAS_BACKEND=torch python experiments/without_a_part.py --output runs/without_a_part --seeds 0 1 2 3 4
 
 All rates are those of the full model; a part that is left out is replaced by nothing. Seed by seed, so that the table
 can be read before all is done. What is left out:
