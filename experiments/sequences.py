@@ -10,12 +10,13 @@ validation losses of three seeds, since so small a validation set says little ab
 import argparse
 import csv
 import importlib.util
+import json
 from pathlib import Path
 from statistics import mean
 
 import keras
 import numpy as np
-from study import Contender, chance, choice, final, finals, log_uniform, search, spread, uniform
+from study import Contender, chance, choice, final, log_uniform, pack, search, spread, uniform
 
 from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights
 from awd_keras.layers import LockedDropout, WeightDropLSTM
@@ -265,9 +266,11 @@ def report(output):
     """The tables of what is finished; beyond chance is what five runs dealt at random differ by in 5% at most."""
     lines = []
     for name in DATA:
-        found = {kind: [run["test"] for run in finals(output / name, kind).values()] for kind in SPACES}
-        if not all(found.values()):
+        path = output / f"{name}.json"
+        if not path.is_file():
             continue
+        runs = json.loads(path.read_text(encoding="utf-8"))
+        found = {kind: [run["test"] for stem, run in runs[kind].items() if stem.startswith("seed-")] for kind in SPACES}
         digits = 1 if TITLES[name][1] else 3
         lines += [f"**{TITLES[name][0]}**, {'% wrong' if TITLES[name][1] else 'error'} on test:", ""]
         lines += ["| model | test | against Keras's with dropouts | by chance |", "| --- | ---: | ---: | ---: |"]
@@ -294,6 +297,7 @@ def main():
             one = contender(name, data)
             output = options.output / set_name
             final(output, one, search(output, one, options.trials), options.seeds)
+        pack(options.output / set_name, SPACES)
     print(report(options.output))
 
 

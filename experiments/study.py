@@ -97,6 +97,17 @@ def finals(output, name):
     return {seed: json.loads(paths[seed].read_text(encoding="utf-8")) for seed in sorted(paths)}
 
 
+def pack(output, names):
+    """Writes all runs of a study's contenders into one file beside its directory, for people and for the page of it."""
+    runs = {
+        name: {
+            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / name).glob("*.json"))
+        }
+        for name in names
+    }
+    write_json(output.with_suffix(".json"), runs)
+
+
 def spread(values, digits=1):
     """Mean and range, in words."""
     values = list(values)
