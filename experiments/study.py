@@ -98,7 +98,7 @@ def finals(output, name):
 
 
 def pack(output, names):
-    """Writes all runs of a study's contenders into one file beside its directory, for people and for the page of it."""
+    """Writes all runs of a study's contenders into one file, beside the study's directory."""
     runs = {
         name: {
             path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / name).glob("*.json"))

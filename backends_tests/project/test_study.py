@@ -67,6 +67,23 @@ def test_a_training_that_diverged_is_never_chosen(study, tmp_path):
     assert json.loads((tmp_path / "diverged" / "trial-00.json").read_text(encoding="utf-8"))["valid"] == 1e9
 
 
+def test_a_finished_study_is_one_file(study, tmp_path):
+    contender = made_up(study, [])
+    study.final(tmp_path / "one", contender, study.search(tmp_path / "one", contender, 2), [3])
+    study.pack(tmp_path / "one", ["made-up"])
+    runs = json.loads((tmp_path / "one.json").read_text(encoding="utf-8"))["made-up"]
+    assert list(runs) == ["seed-3", "trial-00", "trial-01"]
+    assert runs["seed-3"] == study.finals(tmp_path / "one", "made-up")[3]
+
+
+def test_the_page_of_sequences_has_the_tables_of_the_files(study):
+    sequences = importlib.import_module("sequences")
+    results = Path(__file__).parents[2] / "docs" / "results"
+    tables = sequences.report(results / "sequences")
+    assert tables.count("| `WeightDropLSTM` |") == len(list((results / "sequences").glob("*.json"))) >= 2
+    assert tables in (results / "sequences.md").read_text(encoding="utf-8")
+
+
 def test_chance(study):
     # Of the 20 ways to deal six figures, this one and its mirror image are as far apart.
     assert study.chance([1.0, 2.0, 3.0], [10.0, 11.0, 12.0]) == 2 / 20
