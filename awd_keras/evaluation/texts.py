@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.checks import check_positive_integer
 from awd_keras.data import EOS, Vocabulary
 from awd_keras.data.vocabulary import split_words
 from awd_keras.evaluation.perplexity import check_tokens, nats_of_words
 from awd_keras.inference import begin_text, most_rows, run
 
-# The words that are read at a time: few numbers, as there may be a program for each. A rest of two or three is read as
-# four.
+# The words that are read at a time, where each number has a program of its own. A rest of two or three is read as four.
 SIZES = (64, 16, 4, 1)
 
 
@@ -45,7 +45,7 @@ def score_texts(
     `log_probability = sum_t log p(w[t] | <eos>, w[1], ..., w[t - 1])`
 
     A newline in a text is `<eos>`: one at its end scores that it ends there. Texts of about the same length are read
-    together, at most four lengths of windows are compiled for each number of rows, and the model's weights, optimizer,
+    together, at most four programs are compiled for each number of rows, and the model's weights, optimizer,
     metrics and training state stay as they are. `surprisal` tells the same of one text word by word.
 
     Args:
@@ -115,6 +115,11 @@ def _read(model, texts, rows):
 
 
 def _windows(length):
+    if not backend.compiles_each_length(backend.jit_compile()):
+        while length > 0:
+            yield min(length, SIZES[0])
+            length -= SIZES[0]
+        return
     for size in SIZES:
         while length >= size or (size == 4 and length > 1):
             yield size
