@@ -1,4 +1,4 @@
-"""Files that nobody ever meets half of, and a console that can't show every character."""
+"""Files that are written whole or not at all, and a console that lacks some characters."""
 
 import codecs
 import contextlib

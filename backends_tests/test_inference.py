@@ -13,22 +13,12 @@ from awd_keras import evaluation, inference
 from awd_keras.data import Vocabulary
 from awd_keras.generation import generate
 from awd_keras.models import AWDLSTM
-from backends_tests.evaluation.small_model import make_bigrams
+from backends_tests.evaluation.small_model import Counted, make_bigrams
 from backends_tests.helpers import values_of
 
 WORDS = 11
 TOKENS = np.random.default_rng(3).integers(WORDS, size=21)
 COMPILES = keras.backend.backend() != "torch"
-
-
-class Counted(AWDLSTM):
-    """Counts how often Python runs it: once a program where it is compiled, else once a window."""
-
-    runs = 0
-
-    def call(self, inputs, training=False, return_hidden_states=False):
-        self.runs += 1
-        return super().call(inputs, training=training, return_hidden_states=return_hidden_states)
 
 
 def make_model(kind=AWDLSTM):

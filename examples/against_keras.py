@@ -21,6 +21,7 @@ import numpy as np
 from awd_keras import callbacks, data, evaluation, models, optimizers
 
 EMBEDDING, UNITS = 64, 128  # of AWD-LSTM
+EPOCHS, PATIENCE = 60, 15  # at most, and without improvement
 # Sizes of Keras's models with as many weights: of the embedding, of each LSTM, and whether the embedding gives the
 # logits too, or a `Dense` layer does.
 SHAPES = {"tied": (64, (128, 64), True), "untied": (32, (160, 32), False), "one layer": (48, (64,), False)}
@@ -100,8 +101,8 @@ def train_keras(
     dropout=0.0,
     recurrent_dropout=0.0,
     halve_on_plateau=False,
-    epochs=60,
-    patience=15,
+    epochs=EPOCHS,
+    patience=PATIENCE,
     more_callbacks=(),
 ):
     """Trains on windows of the text in random order, as one usually does; the model and its perplexities."""
@@ -130,8 +131,8 @@ def train_awd_lstm(
     interval=5,
     variable=True,
     weight_decay=1.2e-6,
-    epochs=60,
-    patience=15,
+    epochs=EPOCHS,
+    patience=PATIENCE,
     seed=0,
     more_callbacks=(),
     **model_settings,
@@ -208,7 +209,7 @@ def draw(curves, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="at most (default: 60)")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, metavar="N", help="at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the picture goes")
     options = parser.parse_args()

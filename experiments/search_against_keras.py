@@ -19,7 +19,7 @@ import against_keras as example
 
 from awd_keras import data
 
-EPOCHS, PATIENCE, SHORT = 60, 15, 12
+SHORT = 12  # epochs of a trial
 # Adam needs small batches here: with larger ones it rarely leaves the frequencies of words.
 ADAM = {"learning_rate": log_uniform(5e-4, 2e-2), "batch_size": choice(5, 10, 20)}
 SGD = {"learning_rate": log_uniform(3, 60), "batch_size": choice(10, 20, 40)}
@@ -45,34 +45,18 @@ SPACES = {
     },
 }
 
-
 # The best of a first look, which tried some by hand.
+BY_HAND = {"shape": "one layer", "window": 35, "halve_on_plateau": True}
 FIRST = {
-    "keras-adam": {
-        "learning_rate": 5e-3,
-        "batch_size": 10,
-        "shape": "one layer",
-        "window": 35,
-        "halve_on_plateau": True,
-    },
+    "keras-adam": {**BY_HAND, "learning_rate": 5e-3, "batch_size": 10},
     "keras-dropout": {
+        **BY_HAND,
         "learning_rate": 5e-3,
         "batch_size": 10,
-        "shape": "one layer",
-        "window": 35,
-        "halve_on_plateau": True,
         "dropout": 0.3,
         "recurrent_dropout": 0.1,
     },
-    "keras-sgd": {
-        "learning_rate": 15.0,
-        "batch_size": 20,
-        "shape": "one layer",
-        "window": 35,
-        "halve_on_plateau": True,
-        "dropout": 0.4,
-        "recurrent_dropout": 0.1,
-    },
+    "keras-sgd": {**BY_HAND, "learning_rate": 15.0, "batch_size": 20, "dropout": 0.4, "recurrent_dropout": 0.1},
     "awd-lstm": {
         "learning_rate": 15.0,
         "batch_size": 20,
@@ -89,14 +73,14 @@ FIRST = {
 
 def contender(name, corpus):
     def run(settings, seed, epochs, tested):
-        model, curves = example.train(name, corpus, settings, seed, epochs=epochs, patience=PATIENCE)
+        model, curves = example.train(name, corpus, settings, seed, epochs=epochs)
         valid = np.nan_to_num(curves["valid"], nan=np.inf)
         result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
         if tested:
             result["test"] = example.perplexity(model, corpus.test)
         return {**result, "weights": model.count_params()}
 
-    return Contender(name, FIRST[name], SPACES[name], run, EPOCHS)
+    return Contender(name, FIRST[name], SPACES[name], run, example.EPOCHS)
 
 
 def report(output):

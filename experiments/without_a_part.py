@@ -28,10 +28,9 @@ import against_keras as example
 
 from awd_keras import data, evaluation, models
 
-EPOCHS, PATIENCE = 60, 15
 LEFT_OUT = {
     "full": {},
-    "nt-asgd": {"interval": EPOCHS},
+    "nt-asgd": {"interval": example.EPOCHS},
     "carried-state": {"stateful": False},
     "locked-dropout": {"input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0},
     "weight-drop": {"weight_drop": 0.0},
@@ -45,7 +44,7 @@ LEFT_OUT = {
 
 def variant(name, corpus):
     def run(settings, seed, epochs, tested):
-        model, curves = example.train_awd_lstm(corpus, **settings, seed=seed, epochs=epochs, patience=PATIENCE)
+        model, curves = example.train_awd_lstm(corpus, **settings, seed=seed, epochs=epochs)
         reader = model
         if not model.stateful:
             reader = models.AWDLSTM.from_config({**model.get_config(), "stateful": True})
@@ -56,7 +55,7 @@ def variant(name, corpus):
             result[split] = evaluation.perplexity(reader, getattr(corpus, split)).perplexity
         return result
 
-    return Contender(name, {}, {}, run, EPOCHS)
+    return Contender(name, {}, {}, run, example.EPOCHS)
 
 
 def main():

@@ -6,10 +6,10 @@ framework has what is better there, and nothing else.
 
 from awd_keras.backend.generic import linear_cross_entropy as generic_linear_cross_entropy
 from awd_keras.backend.generic import rows_at_a_time
-from awd_keras.backend.keras_private import get_keras_mask, reduce_weighted_values, rnn, set_keras_mask
+from awd_keras.backend.keras_private import get_keras_mask, reduce_weighted_values, set_keras_mask
 from awd_keras.backend.of_framework import of_framework
 from awd_keras.backend.precision import add_bias, sum_dtype
-from awd_keras.backend.recurrence import generic_lstm, lstm, lstm_supports_jit, weighted_sums
+from awd_keras.backend.recurrence import generic_lstm, lstm, lstm_supports_jit, step_by_step, weighted_sums
 
 _framework = of_framework(__name__)
 
@@ -68,10 +68,10 @@ __all__ = [
     "reduce_weighted_values",
     "register_structure",
     "rematerialize",
-    "rnn",
     "rows_at_a_time",
     "runs_again",
     "set_keras_mask",
+    "step_by_step",
     "sum_dtype",
     "untransformed",
     "weighted_sums",

@@ -167,7 +167,7 @@ class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
 
 
 class DrawnSeed(keras.random.SeedGenerator):
-    """Gives the one seed that it is made of, whoever asks and wherever.
+    """A seed generator that always returns the same seed.
 
     A generator that gives a seed changes its state. Inside of a function that runs on each device by itself it can't.
 

@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 
-from awd_keras.cli.options import add_data, read_splits
+from awd_keras.cli.options import add_data, add_run, read_splits
 
 
 def score_line(name, score, batch_size):
@@ -28,7 +28,7 @@ def add_evaluate(commands, common):
         "of them a perplexity is low and says nothing.",
     )
     evaluate.set_defaults(command=run_evaluate, trains=False)
-    evaluate.add_argument("run", metavar="RUN", help="directory of the run")
+    add_run(evaluate)
     text = evaluate.add_mutually_exclusive_group()
     text.add_argument("--text", metavar="FILE", help="a text of which to have the perplexity, instead of those two")
     add_data(text, "the text that the run is trained on")

@@ -5,7 +5,7 @@ import itertools
 import os
 import sys
 
-from awd_keras.cli.options import tell_unknown
+from awd_keras.cli.options import add_run, tell_unknown
 
 # Lines that are read before their scores are printed.
 _PART = 4096
@@ -17,7 +17,7 @@ def add_generate(commands, common):
     """Declares the command."""
     generate = commands.add_parser("generate", parents=[common], help="text from a run's model")
     generate.set_defaults(command=run_generate, trains=False)
-    generate.add_argument("run", metavar="RUN", help="directory of the run")
+    add_run(generate)
     generate.add_argument(
         "--prompt",
         action="append",
@@ -115,7 +115,7 @@ def add_next(commands, common):
         "probability.",
     )
     following.set_defaults(command=run_next, trains=False)
-    following.add_argument("run", metavar="RUN", help="directory of the run")
+    add_run(following)
     following.add_argument("--prompt", default="", metavar="TEXT", help="the words before (default: a new line)")
     following.add_argument("--words", type=int, default=10, metavar="N", help="how many (default: 10)")
 
@@ -144,7 +144,7 @@ def add_score(commands, common):
         "its log-probability (natural), perplexity, number of words, how many of them are <unk>, and the line.",
     )
     score.set_defaults(command=run_score, trains=False)
-    score.add_argument("run", metavar="RUN", help="directory of the run")
+    add_run(score)
     score.add_argument("--text", metavar="FILE", help="a text a line, in UTF-8 (default: the standard input)")
     score.add_argument(
         "--batch-size", type=int, default=32, metavar="N", help="texts that are read together (default: 32)"
@@ -189,7 +189,7 @@ def add_analyse(commands, common):
         "figures).",
     )
     analyse.set_defaults(command=run_analyse, trains=False)
-    analyse.add_argument("run", metavar="RUN", help="directory of the run")
+    add_run(analyse)
     analyse.add_argument("--text", required=True, metavar="TEXT", help="the words to read, whitespace between them")
     analyse.add_argument("--output", required=True, metavar="DIR", help="where to write; made if it isn't there")
 

@@ -4,6 +4,11 @@ import sys
 from pathlib import Path
 
 
+def add_run(command):
+    """Declares what a command that works on a run is told first."""
+    command.add_argument("run", metavar="RUN", help="directory of the run")
+
+
 def add_devices(command, default):
     """Declares it; `default` is what its help says of the default."""
     command.add_argument(

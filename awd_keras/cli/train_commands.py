@@ -146,7 +146,7 @@ def add_train(commands, common):
         type=int,
         metavar="N",
         help="windows are multiples of this many tokens, so that fewer programs are compiled "
-        "(default: about 10 on jax, else 1)",
+        "(default: on jax what leaves at most five lengths, 7 for windows of 70; else 1)",
     )
     train.add_argument(
         "--skip-nonfinite",

@@ -142,8 +142,8 @@ def read_nats(model, dataset):
         if compiles_each and index > 0:
             # What is behind a text's end changes nothing before it, and the last window needs no program of its own.
             ids, words = (np.pad(array, ((0, 0), (0, length - read))) for array in (ids, words))
-        windows.append(run(model, nats_of_words, ids, words)[:, :read])
-    return np.concatenate([ops.convert_to_numpy(nats) for nats in windows], axis=1)
+        windows.append((run(model, nats_of_words, ids, words), read))
+    return np.concatenate([ops.convert_to_numpy(nats)[:, :read] for nats, read in windows], axis=1)
 
 
 def nats_of_words(model, ids, words):

@@ -1,17 +1,17 @@
 """The likeliest text that a search finds which keeps a few at a time."""
 
 import numpy as np
-from keras import ops
 
-from awd_keras.generation.next_words import next_logits, read_prompts
-from awd_keras.inference import move_rows, run
+from awd_keras.generation.next_words import next_logits, read_logits, read_prompts
+from awd_keras.inference import move_rows
 
 
-def beam_search(model, prompts, num_beams, choice, max_words, stop, length_penalty):
+def beam_search(model, vocabulary, prompts, num_beams, choice, max_words, stop, length_penalty):
     """The best text after each prompt, as `generate` describes it.
 
     Args:
         model: the `keras.Model`, which carries its state; it is built for `num_beams` rows a prompt.
+        vocabulary: the `Vocabulary` of the model.
         prompts: a list of lists of ids, none empty.
         num_beams: how many texts a prompt are kept.
         choice: the `Choice`, which says which words are penalized and banned.
@@ -27,7 +27,7 @@ def beam_search(model, prompts, num_beams, choice, max_words, stop, length_penal
     origin = np.arange(len(inputs), dtype="int32")
     for _ in range(max_words):
         # Of all rows in every call, so that one program serves all.
-        logits = ops.convert_to_numpy(run(model, _moved_logits, inputs, origin))
+        logits = read_logits(model, vocabulary, _moved_logits, inputs, origin)
         for place, beam in enumerate(beams):
             if len(beam.ended) < num_beams:
                 rows = slice(place * num_beams, (place + 1) * num_beams)

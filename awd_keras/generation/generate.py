@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import keras
 import numpy as np
-from keras import ops
 
 from awd_keras.checks import (
     check_boolean,
@@ -18,9 +17,9 @@ from awd_keras.checks import (
 from awd_keras.data import EOS, UNK, Vocabulary
 from awd_keras.data.vocabulary import split_words
 from awd_keras.generation.beam_search import beam_search
-from awd_keras.generation.next_words import check_words, encode_prompt, ids_of, next_logits, read_prompts
+from awd_keras.generation.next_words import check_words, encode_prompt, ids_of, next_logits, read_logits, read_prompts
 from awd_keras.generation.sampling import Choice
-from awd_keras.inference import most_rows, run
+from awd_keras.inference import most_rows
 
 # A text for a prompt, and a list of texts for a list of prompts.
 Prompt = TypeVar("Prompt", str, list[str])
@@ -236,8 +235,7 @@ def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
     # Of (rows, 1) in every call, so that one program serves all: a row that has ended reads its last word again until
     # all have.
     for written in itertools.count(1):
-        logits = ops.convert_to_numpy(run(model, next_logits, inputs))
-        check_words(vocabulary, logits.shape[-1])
+        logits = read_logits(model, vocabulary, next_logits, inputs)
         for row in sorted(writing):
             inputs[row] = choice.draw(choice.adjust(logits[row], read[row]), rngs[row])
             if inputs[row, 0] in stop:
@@ -251,7 +249,7 @@ def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
 
 def _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty):
     yield from _begin(prompts)
-    texts = beam_search(model, ids, num_beams, choice, max_words, stop, length_penalty) if ids else []
+    texts = beam_search(model, vocabulary, ids, num_beams, choice, max_words, stop, length_penalty) if ids else []
     for row, (prompt, words) in enumerate(zip(ids, texts, strict=True)):
         for before, word in itertools.pairwise([prompt[-1], *words]):
             yield row, _piece(vocabulary, word, before)

@@ -47,6 +47,17 @@ def next_logits(model, ids):
     return first_of(model(ids, training=False))[:, -1]
 
 
+def read_logits(model, vocabulary, function, *arguments):
+    """The logits that a function of the model gives, by a program kept with it: an array (rows, vocabulary).
+
+    Raises:
+        ValueError: if they are of another number than the vocabulary's words.
+    """
+    logits = ops.convert_to_numpy(run(model, function, *arguments))
+    check_words(vocabulary, logits.shape[-1])
+    return logits
+
+
 def _windows(start, end):
     for size in SIZES:
         while end - start >= size:
@@ -95,8 +106,7 @@ def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int 
     check_positive_integer("k", k)
     check_carries_state(model)
     ids = encode_prompt("context", split_words(context) or [EOS], vocabulary)
-    logits = ops.convert_to_numpy(run(model, next_logits, read_prompts(model, [ids])))[0]
-    check_words(vocabulary, len(logits))
+    (logits,) = read_logits(model, vocabulary, next_logits, read_prompts(model, [ids]))
     check_finite(logits)
     p = probabilities(logits)
     likeliest = np.argsort(-p, kind="stable")[:k]
@@ -104,7 +114,7 @@ def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int 
 
 
 def check_words(vocabulary, words):
-    """Raises ValueError unless the vocabulary has so many words, as a model has logits."""
+    """Raises ValueError unless the vocabulary has as many words as a model has logits, `words`."""
     if words != len(vocabulary):
         raise ValueError(
             f"Argument `vocabulary` must have as many words as the model has logits, {words}. "

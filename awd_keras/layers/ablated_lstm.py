@@ -32,7 +32,7 @@ def simple_rnn(
         h = activation(projection + _masked(state[0], recurrent_mask) @ recurrent_kernel)
         return h, [h, h]
 
-    return _loop(step, projections, initial_state, **loop)
+    return backend.step_by_step(step, projections, initial_state, **loop)
 
 
 def gates_of_hidden(
@@ -60,7 +60,7 @@ def gates_of_hidden(
         h = ops.multiply(o[0], activation(c)) if o else c
         return h, [h, c]
 
-    return _loop(step, projections, initial_state, **loop)
+    return backend.step_by_step(step, projections, initial_state, **loop)
 
 
 def gates_of_inputs(
@@ -113,20 +113,6 @@ def _gates_then_content(sequences, kernel, bias, units):
 
 def _masked(h, recurrent_mask):
     return h if recurrent_mask is None else ops.multiply(h, recurrent_mask)
-
-
-def _loop(step, projections, initial_state, *, mask, go_backwards, unroll, zero_output_for_mask):
-    _, outputs, state = backend.rnn(
-        step,
-        projections,
-        initial_state,
-        go_backwards=go_backwards,
-        mask=mask,
-        unroll=unroll,
-        input_length=projections.shape[1],
-        zero_output_for_mask=zero_output_for_mask,
-    )
-    return outputs, list(state), "generic"
 
 
 # What the kernel, the recurrent kernel and the bias have columns for: the gates i, f, o and the content c, in Keras's

@@ -1,4 +1,4 @@
-"""The loss of language models, the cross-entropy that the metrics share, and logits that nobody has computed."""
+"""The loss of language models, the cross-entropy that the metrics share, and logits that are never materialized."""
 
 import contextvars
 from typing import Any

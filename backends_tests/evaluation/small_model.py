@@ -20,6 +20,16 @@ def make_model(batch_size=4, vocabulary_size=WORDS, **settings):
     return model
 
 
+class Counted(AWDLSTM):
+    """Counts how often Python runs it: once a program where it is compiled, else once a window."""
+
+    runs = 0
+
+    def call(self, inputs, training=False, return_hidden_states=False):
+        self.runs += 1
+        return super().call(inputs, training=training, return_hidden_states=return_hidden_states)
+
+
 def make_bigrams(rng):
     """A user's model of two outputs: a word's row of a table is the logits of the next, and the hidden state too."""
     ids = keras.Input((None,), dtype="int32")

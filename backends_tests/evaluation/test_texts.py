@@ -8,8 +8,7 @@ import pytest
 
 from awd_keras.data import Vocabulary
 from awd_keras.evaluation import score_texts, surprisal
-from awd_keras.models import AWDLSTM
-from backends_tests.evaluation.small_model import make_model
+from backends_tests.evaluation.small_model import Counted, make_model
 
 WORDS = ("<eos>", "<unk>", *"abcdefgh")
 
@@ -56,15 +55,6 @@ def test_the_order_is_that_of_the_texts(model, vocabulary):
 
 
 def test_few_programs(vocabulary):
-    class Counted(AWDLSTM):
-        """Counts how often Python runs it: once where it is compiled."""
-
-        runs = 0
-
-        def call(self, inputs, training=False):
-            self.runs += 1
-            return super().call(inputs, training=training)
-
     model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
     model.build((4, None))
     score_texts(model, vocabulary, make_texts(200))

@@ -8,9 +8,8 @@ import pytest
 
 from awd_keras.data import Vocabulary
 from awd_keras.generation import generate
-from awd_keras.models import AWDLSTM
 from backends_tests import oracle
-from backends_tests.evaluation.small_model import make_model, same_logits
+from backends_tests.evaluation.small_model import Counted, make_model, same_logits
 
 WORDS = ("<eos>", "a", "b", "c")
 PROMPTS = ["a c", "b", "c c a b"]
@@ -105,21 +104,18 @@ def test_every_word_ends_a_text(model, vocabulary):
 
 
 def test_one_compiled_step(vocabulary):
-    class Counted(AWDLSTM):
-        """Counts how often Python runs it: once where it is compiled, else once a word."""
-
-        runs = 0
-
-        def call(self, inputs, training=False):
-            self.runs += 1
-            return super().call(inputs, training=training)
-
     model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
     model.build((8, None))
     generate(model, vocabulary, ["a", "b"], max_words=30, num_beams=4)
     generate(model, vocabulary, ["c", "c"], max_words=10, num_beams=4, stop="a")
     runs = {"jax": 1, "tensorflow": 1}.get(keras.backend.backend(), 40)
     assert model.runs <= runs
+
+
+def test_a_vocabulary_of_another_model():
+    """Of which nothing tells before there are logits."""
+    with pytest.raises(ValueError, match="`vocabulary` must have .* logits, 4. Received: .*3 words"):
+        generate(same_logits([1.0, 2.0, 3.0, 4.0]), Vocabulary(WORDS[:3]), "a", num_beams=2)
 
 
 @pytest.mark.parametrize(

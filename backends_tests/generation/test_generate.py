@@ -8,9 +8,8 @@ from awd_keras import inference
 from awd_keras.backend.devices import program
 from awd_keras.data import Vocabulary
 from awd_keras.generation import generate, stream
-from awd_keras.models import AWDLSTM
 from backends_tests import oracle
-from backends_tests.evaluation.small_model import make_model, same_logits
+from backends_tests.evaluation.small_model import Counted, make_model, same_logits
 from backends_tests.helpers import values_of
 
 WORDS = ("<eos>", "a", "b", "c", "d", "e")
@@ -142,15 +141,6 @@ def test_rows_draw_independently(vocabulary):
 
 
 def test_one_compiled_step_for_prompts_and_words_of_any_number(vocabulary):
-    class Counted(AWDLSTM):
-        """Counts how often Python runs it: once where it is compiled, else once a word."""
-
-        runs = 0
-
-        def call(self, inputs, training=False):
-            self.runs += 1
-            return super().call(inputs, training=training)
-
     model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
     model.build((2, None))
     generate(model, vocabulary, ["a", "b"], max_words=2, seed=1)

@@ -1,4 +1,4 @@
-"""The rules of the house that `docs/design.md` and `CONTRIBUTING.md` give: who imports whom, and how the files are cut.
+"""The rules of `docs/design.md` and `CONTRIBUTING.md`: which folder may import which, and how long a file may be.
 
 The table of the one is read here; each check is shown to fail on what breaks the rule.
 """

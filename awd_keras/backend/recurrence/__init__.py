@@ -3,7 +3,7 @@
 from keras import activations, ops
 
 from awd_keras.backend.of_framework import of_framework
-from awd_keras.backend.recurrence.generic import generic_lstm
+from awd_keras.backend.recurrence.generic import generic_lstm, step_by_step
 
 _framework = of_framework(__name__)
 
@@ -11,7 +11,7 @@ fast_lstm = _framework.fast_lstm
 lstm_supports_jit = _framework.lstm_supports_jit
 weighted_sums = _framework.weighted_sums
 
-__all__ = ["fast_lstm", "generic_lstm", "lstm", "lstm_supports_jit", "weighted_sums"]
+__all__ = ["fast_lstm", "generic_lstm", "lstm", "lstm_supports_jit", "step_by_step", "weighted_sums"]
 
 
 def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):

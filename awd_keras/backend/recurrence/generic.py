@@ -60,6 +60,23 @@ def generic_lstm(
         h = ops.multiply(recurrent_activation(o), activation(c))
         return h, [h, c]
 
+    return step_by_step(
+        step,
+        projections,
+        initial_state,
+        mask=mask,
+        go_backwards=go_backwards,
+        unroll=unroll,
+        zero_output_for_mask=zero_output_for_mask,
+    )
+
+
+def step_by_step(step, projections, initial_state, *, mask, go_backwards, unroll, zero_output_for_mask):
+    """Keras's loop over the projections (batch, time, columns) of inputs; the rest is as in `generic_lstm`.
+
+    Args:
+        step: function of a time step's projections and the state, which gives an output and the new state.
+    """
     _, outputs, state = keras_private.rnn(
         step,
         projections,
@@ -67,9 +84,8 @@ def generic_lstm(
         go_backwards=go_backwards,
         mask=mask,
         unroll=unroll,
-        input_length=sequences.shape[1],
+        input_length=projections.shape[1],
         zero_output_for_mask=zero_output_for_mask,
-        return_all_outputs=True,
     )
     return outputs, list(state), "generic"
 
