@@ -1,8 +1,10 @@
 """Everything this project can be asked to do: `nox -l` lists it, `nox -s NAME` does it."""
 
 import sys
+import time
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nox
 
@@ -27,15 +29,29 @@ EXPORTERS = {
     "tensorflow": ["openvino"],
 }
 
-# A process a core; the tests of a file stay together, as what they share takes long to make.
-PARALLEL = ["--numprocesses", "auto", "--dist", "loadfile"]
+# A process a core. Neighbours stay together, as what they share takes long to make; who is done takes the other's last.
+PARALLEL = ["--numprocesses", "auto", "--dist", "worksteal"]
+
+# What of the suite every change runs: not what is slow and rare, and on one backend what asks nothing of it. `thorough`
+# runs it all.
+EVERY_DAY = {
+    "torch": ["-m", "not thorough"],
+    "jax": ["-m", "not thorough and not once"],
+    "tensorflow": ["-m", "not thorough and not once"],
+}
 
 # XLA compiles a third faster without most of its optimizations, and the suite is mostly compiling on JAX.
-# `older_processors` and `coverage`, once a week, have them.
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+# `thorough`, `older_processors` and `coverage`, once a week, have them.
+QUICK = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+}
 
 # What keeps oneDNN (TensorFlow's products), PyTorch and XLA from what came after AVX2: AVX-512, products of bfloat16.
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+
+# A line for each backend whose tests have been run, all shown after each.
+DONE: list[str] = []
 
 # What others' programs read, and the schema that it is held against.
 SCHEMAS = {
@@ -49,6 +65,14 @@ def environment(backend: str) -> dict[str, str]:
     """What the suite needs to know; conftest.py fails the run when the backend is another."""
     # One thread: the arrays are small, and on a busy machine PyTorch's threads wait for each other most of the time.
     return {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+
+
+def counts(report: Path) -> str:
+    """How many tests pytest's report has, and how many of them failed."""
+    if not report.exists():
+        return "no tests"
+    found = [ElementTree.parse(report).find("testsuite").get(name) for name in ("tests", "failures", "errors")]
+    return "{} tests, {} failed, {} errors".format(*found)
 
 
 def minimum(extra: str) -> list[str]:
@@ -71,9 +95,26 @@ def demo(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def tests(session: nox.Session, backend: str) -> None:
-    """Run the whole suite on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
+    """Run every day's tests on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
+    began = time.monotonic()
     session.install("-c", "constraints.txt", *INSTALL[backend])
-    session.run("pytest", *PARALLEL, *session.posargs, env={**environment(backend), **QUICK})
+    report = Path(session.create_tmp(), "report.xml")
+    report.unlink(missing_ok=True)
+    arguments = [*PARALLEL, *EVERY_DAY[backend], f"--junitxml={report}", *session.posargs]
+    try:
+        session.run("pytest", *arguments, env={**environment(backend), **QUICK})
+    finally:
+        DONE.append(f"{backend}: {counts(report)} in {(time.monotonic() - began) / 60:.1f} minutes, install included")
+        print(*DONE, sep="\n", flush=True)
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
+def thorough(session: nox.Session, backend: str) -> None:
+    """Run all that there is on one backend: what is slow and rare too, and many more examples of each property."""
+    session.install("-c", "constraints.txt", *INSTALL[backend])
+    arguments = [*PARALLEL, "--hypothesis-profile", "thorough", *session.posargs]
+    session.run("pytest", *arguments, env=environment(backend))
 
 
 @nox.session

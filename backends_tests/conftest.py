@@ -30,8 +30,11 @@ if keras.backend.backend() != ASKED:
 # What is asked of the project and not of a backend, of its pages and experiments, is asked once.
 collect_ignore = [] if ASKED == "torch" else ["project"]
 
-hypothesis.settings.register_profile("awd_keras", deadline=None, derandomize=True, max_examples=20, database=None)
-hypothesis.settings.load_profile("awd_keras")
+# A few examples every day, always the same ones; `nox -s thorough` looks for others. However slow the machine is.
+UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow], "database": None}
+hypothesis.settings.register_profile("every_day", derandomize=True, max_examples=10, **UNTIMED)
+hypothesis.settings.register_profile("thorough", max_examples=300, print_blob=True, **UNTIMED)
+hypothesis.settings.load_profile("every_day")
 
 
 @pytest.fixture(autouse=True)

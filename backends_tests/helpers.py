@@ -1,5 +1,6 @@
 """What tests of many files do."""
 
+import pytest
 from keras import ops
 
 to_numpy = ops.convert_to_numpy
@@ -14,3 +15,8 @@ def draw_weights(layer, rng, scale=1.0):
     """Gives a built layer, or model, weights that are large enough to tell a right result from a wrong one."""
     for variable in layer.trainable_variables:
         variable.assign(scale * rng.normal(size=variable.shape))
+
+
+def once(*cases):
+    """Cases of a parametrization that `nox -s tests` runs on PyTorch alone; a tuple has a value for each argument."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.once) for case in cases]

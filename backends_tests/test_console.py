@@ -3,11 +3,15 @@
 import contextlib
 import io
 
+import pytest
+
 from awd_keras import cli, runs
 from awd_keras.data import Vocabulary
 from awd_keras.evaluation import SurprisalTable
 from awd_keras.models import AWDLSTM
 from awd_keras.output import replacing
+
+pytestmark = pytest.mark.once
 
 TOLD = (
     "awd-keras: a ? stands for each character that cp1252 doesn't have; with the environment variable "

@@ -30,6 +30,7 @@ from awd_keras import (
     runs,
 )
 from awd_keras.verification import Check
+from backends_tests.helpers import once
 
 WORDS, SIZE, BATCH, TIME = 9, 4, 2, 3
 IDS = np.array([[1, 2, 3], [4, 5, 8]])
@@ -211,6 +212,7 @@ def test_every_public_class_has_a_contract():
     assert set(KERAS_CLASSES) == {cls for cls in CONTRACTS if hasattr(cls, "from_config")}
 
 
+@pytest.mark.once
 def test_a_class_without_a_contract_is_noticed(monkeypatch):
     monkeypatch.setattr(layers, "New", type("New", (), {}), raising=False)
     monkeypatch.setattr(layers, "__all__", [*layers.__all__, "New"])
@@ -221,11 +223,13 @@ def test_a_class_without_a_contract_is_noticed(monkeypatch):
 # Copies
 
 
+@pytest.mark.once
 @names(CONTRACTS)
 def test_makes_what_it_says(cls):
     assert type(CONTRACTS[cls]()) is cls
 
 
+@pytest.mark.once
 @names(OTHER_CLASSES)
 def test_deepcopy(cls):
     one = OTHER_CLASSES[cls]()
@@ -247,6 +251,7 @@ def test_deepcopy_in_a_model(cls):
     assert_same(observe(model), expected)
 
 
+@pytest.mark.once
 @names(KERAS_CLASSES)
 def test_config(cls):
     one = KERAS_CLASSES[cls]()
@@ -263,6 +268,7 @@ def test_config(cls):
     assert f"awd_keras>{cls.__name__}" == keras.saving.get_registered_name(cls)
 
 
+@pytest.mark.once
 @names(IN_MODELS)
 def test_clone_model(cls):
     model = new_model(KERAS_CLASSES[cls]())
@@ -286,6 +292,7 @@ print("FOUND", json.dumps([observe(keras.saving.load_model(path)) for path in sy
 """
 
 
+@pytest.mark.once
 def test_keras_file_in_a_fresh_process(tmp_path):
     """One process for all of them, as starting a framework takes seconds; in safe mode, which is Keras's default."""
     expected, paths = [], []
@@ -314,7 +321,7 @@ def test_keras_file_in_a_fresh_process(tmp_path):
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 # float32 is what every other test has, and what these are held against.
-POLICIES = ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+POLICIES = ["float16", *once("bfloat16", "mixed_float16"), "mixed_bfloat16"]
 
 
 def check_policy(cls, policy):
@@ -499,6 +506,7 @@ for _cls in (losses.TokenCrossEntropy, metrics.MeanCrossEntropy, metrics.Perplex
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_inputs(wrong):
     call, message = WRONG[wrong]
@@ -506,6 +514,7 @@ def test_wrong_inputs(wrong):
         call()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", [name for name, (call, _) in WRONG.items() if getattr(call, "cls", None) in LAYERS])
 def test_wrong_inputs_of_which_only_the_shape_is_known(wrong):
     """In a functional model: refused where it is made, not where it is run."""

@@ -57,6 +57,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.once
 def test_snippets_are_there():
     """What looks like a marker of a snippet is one: the site shows any other as it stands."""
     markers = [line.strip() for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if "8<" in line]
@@ -67,11 +68,19 @@ def test_snippets_are_there():
         assert (ROOT / found[1]).is_file(), marker
 
 
+@pytest.mark.once
 def test_there_are_pages():
     assert sum(map(runnable, PAGES)) > 5
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if runnable(page)])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[] if page.stem == "README" else pytest.mark.once)
+        for page in PAGES
+        if runnable(page)
+    ],
+)
 def test_page(page, folder):
     names: dict = {"__name__": page.stem}
     for language, code in blocks(page):

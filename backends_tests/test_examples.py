@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import pytest
 
+from backends_tests.helpers import once
+
 # As in pyproject.toml, whose filters a process of its own doesn't see.
 NUMPY_ON_TORCH = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -38,12 +40,12 @@ DEVICES = {**ONE_PROCESS, "XLA_FLAGS": XLA_FLAGS}
 ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
 
 
-def belongs_here(name):
-    """A loop in plain PyTorch is for that backend alone."""
-    return not name.startswith(("custom_training_", "several_devices_")) or name.endswith(keras.backend.backend())
+# A loop in plain PyTorch is for that backend alone; what is for all of them is run on one every day.
+OF_ONE = [name for name in EXPECTED if name.startswith(("custom_training_", "several_devices_"))]
+OF_ALL = [name for name in EXPECTED if name not in OF_ONE]
 
 
-@pytest.mark.parametrize("name", [name for name in EXPECTED if belongs_here(name)])
+@pytest.mark.parametrize("name", [*once(*OF_ALL), *(name for name in OF_ONE if name.endswith(keras.backend.backend()))])
 def test_example(name, tmp_path):
     arguments, printed = EXPECTED[name]
     run = subprocess.run(

@@ -128,6 +128,7 @@ def test_import_takes_no_other_framework():
     assert frameworks_imported_by("awd_keras", PACKAGE.parent) == []
 
 
+@pytest.mark.once
 def test_an_import_of_another_framework_is_noticed(tmp_path):
     other = next(name for name in FRAMEWORKS if name != keras.backend.backend())
     (tmp_path / "offender.py").write_text(
@@ -136,6 +137,7 @@ def test_an_import_of_another_framework_is_noticed(tmp_path):
     assert frameworks_imported_by("offender", tmp_path) == [other]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "first",
     [
@@ -155,22 +157,26 @@ def test_every_class_is_registered_whatever_is_imported_first(first):
     assert len(registered) > 12
 
 
+@pytest.mark.once
 def test_keras_is_found_as_it_was():
     found = in_new_process("import awd_keras, keras, keras.src\nprint(keras.__spec__.loader, keras.__loader__)")
     assert found.count("SourceFileLoader") == 2
 
 
+@pytest.mark.once
 def test_the_package_alone_imports_no_keras():
     assert in_new_process("import awd_keras, awd_keras.cli, sys\nprint('keras' in sys.modules)") == "False\n"
     assert in_new_process("import awd_keras\nprint(awd_keras.layers.LockedDropout.__name__)") == "LockedDropout\n"
 
 
+@pytest.mark.once
 def test_nothing_asks_how_the_process_was_started():
     asking = [path for path in PACKAGE.rglob("*.py") if "argv" in path.read_text(encoding="utf-8")]
     # Which only says what its default is.
     assert [str(path.relative_to(PACKAGE)) for path in asking] == ["cli/main.py"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_frameworks_only_under_backend(path):
     source = path.read_text(encoding="utf-8")
@@ -178,6 +184,7 @@ def test_frameworks_only_under_backend(path):
     assert asks_which_backend(source) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [
@@ -193,10 +200,12 @@ def test_forbidden_imports_are_noticed(source):
     assert len(forbidden_imports(source)) == 1
 
 
+@pytest.mark.once
 def test_allowed_imports_pass():
     assert forbidden_imports("import keras\nfrom keras import ops\nfrom . import torch") == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [
@@ -210,10 +219,12 @@ def test_questions_about_the_backend_are_noticed(source):
     assert len(asks_which_backend(source)) == 1
 
 
+@pytest.mark.once
 def test_naming_the_backend_passes():
     assert asks_which_backend("config['backend'] = keras.backend.backend()") == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_framework_overrides_defaults_and_passes_nothing_on(path):
     defaults = public_functions(path.with_name("generic.py").read_text(encoding="utf-8"))
@@ -222,6 +233,7 @@ def test_a_framework_overrides_defaults_and_passes_nothing_on(path):
     assert passed_on(source) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("other", ["def f(a, b=None): ...", "def f(a, *, b=1): ...", "def g(a, *, b=None): ..."])
 def test_other_names_and_signatures_are_noticed(other):
     defaults = public_functions("def f(a: int, *, b=None) -> int: ...\ndef _g(): ...")
@@ -229,6 +241,7 @@ def test_other_names_and_signatures_are_noticed(other):
     assert strange_overrides(public_functions(other), defaults) == [other[4]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [

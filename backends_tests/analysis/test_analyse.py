@@ -45,6 +45,7 @@ def test_leaves_the_carried_state_alone(model):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_bad_arguments(model):
     with pytest.raises(ValueError, match="`model` must be an AWDLSTM that is built. Received: model='model'"):
         analyse("model", VOCABULARY, "the cat")
@@ -59,6 +60,7 @@ def test_bad_arguments(model):
         analyse(model, closed, "the zebra the yak the zebra")
 
 
+@pytest.mark.once
 def test_ablated_cells():
     """A model of any cell that has gates is read as it reads itself; one without is told of."""
     sizes = {"vocabulary_size": 5, "embedding_dim": 4, "hidden_units": 4, "num_layers": 1}
@@ -72,6 +74,7 @@ def test_ablated_cells():
         analyse(without, VOCABULARY, "the cat")
 
 
+@pytest.mark.once
 def test_a_model_that_diverged(model):
     kernel = model.lstms[1].cell.kernel
     before = ops.convert_to_numpy(kernel).copy()

@@ -106,6 +106,7 @@ WRONG = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", WRONG)
 def test_bad_arguments(wrong):
     make, inputs, state, message = WRONG[wrong]

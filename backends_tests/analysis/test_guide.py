@@ -4,7 +4,11 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from awd_keras.analysis import gate_activations, memory_weights
+
+pytestmark = pytest.mark.once
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "inside_the_lstm.md"
 

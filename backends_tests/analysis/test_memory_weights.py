@@ -100,6 +100,7 @@ def test_too_long(monkeypatch):
     memory_weights(layer, x, reduce="rms")
 
 
+@pytest.mark.once
 def test_bad_arguments():
     layer = built(KINDS["keras"]())
     x, _ = arrays()

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from awd_keras.analysis import Gates, Memory, plot_gates, plot_memory
 
+pytestmark = pytest.mark.once
+
 WORDS = ["the", "$x$ and $y$", "an_extraordinarily_long_word"]
 
 

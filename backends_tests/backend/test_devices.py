@@ -56,6 +56,7 @@ def metrics(directory):
     return [{name: value for name, value in line.items() if name not in timed} for line in lines]
 
 
+@pytest.mark.thorough
 def test_metrics_trigger_and_result(directories):
     one, several = (runs.Run.open(directory) for directory in directories[:2])
     assert several.setting("devices") == DEVICES[BACKEND]
@@ -82,6 +83,7 @@ def variables(directory, epoch=5):
     return {name: keras.ops.convert_to_numpy(value) for name, value in held.items()}
 
 
+@pytest.mark.thorough
 def test_checkpoint(directories):
     several, one = (variables(directory) for directory in (directories[1], directories[0]))
     assert int(one["ntasgd/iteration"]) == several_devices.WINDOWS * 5
@@ -90,11 +92,13 @@ def test_checkpoint(directories):
         np.testing.assert_allclose(several[path], value, rtol=1e-4, atol=1e-4 * np.abs(value).max(), err_msg=path)
 
 
+@pytest.mark.thorough
 def test_files_are_written_once(directories):
     one, several = (sorted(path.name for path in directory.iterdir()) for directory in directories[:2])
     assert several == one
 
 
+@pytest.mark.thorough
 def test_carried_state(directories):
     """Each device has that of its own rows, in the order of the batch."""
     one, several = (
@@ -107,6 +111,7 @@ def test_carried_state(directories):
         assert np.abs(row - other).max() > 1e-2 * np.abs(one).max()
 
 
+@pytest.mark.thorough
 def test_resumed_on_several_devices_to_the_last_bit(directories):
     """With masks, in the second of two epochs: all as if nothing had happened."""
     whole, stopped = (directories[3] / name for name in ("whole", "stopped"))
@@ -117,6 +122,7 @@ def test_resumed_on_several_devices_to_the_last_bit(directories):
         np.testing.assert_array_equal(after[path], value, err_msg=path)
 
 
+@pytest.mark.thorough
 def test_gradient_accumulation(directories):
     """TensorFlow's strategies can't: said before training begins."""
     found = directories[3]
@@ -134,6 +140,7 @@ def test_gradient_accumulation(directories):
             np.testing.assert_allclose(several[f"arr_{index}"], value, rtol=1e-4, atol=1e-4 * np.abs(value).max())
 
 
+@pytest.mark.thorough
 def test_masks_differ_between_devices(directories):
     drawn = np.load(directories[3] / "drawn.npy")
     assert drawn.shape == (DEVICES[BACKEND], 2, 150)
@@ -180,6 +187,7 @@ def test_devices_that_there_are_not(given, message, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.thorough
 def test_a_run_keeps_its_number_of_devices(directories, tmp_path):
     """Resumed or fine-tuned on a machine that has fewer, it says so, and takes another number."""
     with pytest.raises(ValueError, match="There are only 1 devices|must divide the rows"):
@@ -206,6 +214,7 @@ def test_all_devices_are_one_here():
 
 if BACKEND == "jax":
 
+    @pytest.mark.thorough
     def test_rows_and_words_are_split(tmp_path):
         finish(start("split", tmp_path / "found.json"))
         found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
@@ -249,6 +258,7 @@ else:
 
 if BACKEND == "torch":
 
+    @pytest.mark.thorough
     def test_a_device_that_is_killed(tmp_path):
         """The run ends with a message, and goes on from a whole checkpoint."""
         run = tmp_path / "run"

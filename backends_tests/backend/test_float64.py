@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 SCRIPT = """
 import keras
 import numpy as np

@@ -124,6 +124,7 @@ def test_attribute(name):
     assert is_right(getattr(make(), name))
 
 
+@pytest.mark.once
 def test_a_lacking_parameter_is_noticed():
     assert takes(lambda a, *, b=None: a, "a b")
     assert not takes(lambda a, *, b=None: a, "a c")
@@ -253,17 +254,20 @@ def classes():
     return found
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_other_file_reaches_for_a_private_name(path):
     found = reached_for(path.read_text(encoding="utf-8"))
     assert (found != []) == (path == ONLY_FILE)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", classes())
 def test_no_other_class_overrides_a_private_name(name):
     assert overridden(classes()[name]) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [
@@ -286,5 +290,6 @@ class Overriding(keras.metrics.Mean):
         self._own = 1
 
 
+@pytest.mark.once
 def test_what_is_overridden_is_noticed():
     assert overridden(Overriding) == ["_direction"]

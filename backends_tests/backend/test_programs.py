@@ -56,7 +56,7 @@ def train(directory, tokens, epochs):
     return runs.train(directory, corpus_of(tokens), model=model, epochs=epochs, verbose=0)
 
 
-@pytest.mark.parametrize("tokens", [631, 2533])
+@pytest.mark.parametrize("tokens", [631, pytest.param(2533, marks=pytest.mark.thorough)])
 def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
     """Eight at most, however short the text and many the epochs: training, validation, both scores."""
     called = []

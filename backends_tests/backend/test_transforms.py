@@ -12,7 +12,7 @@ from keras import ops
 
 from awd_keras import backend, layers, models
 from backends_tests.backend.differentiated import differentiated
-from backends_tests.helpers import values_of
+from backends_tests.helpers import once, values_of
 
 BATCH, TIME, FEATURES, UNITS, WORDS = 2, 4, 3, 4, 5
 IDS = np.array([3, 0, 4, 4, 1, 2, 0, 1], "int32")
@@ -259,7 +259,10 @@ def cells():
                 yield row, column, words
 
 
-@pytest.mark.parametrize(("row", "column", "promise"), list(cells()))
+@pytest.mark.parametrize(
+    ("row", "column", "promise"),
+    [cell if cell[0] == "`WeightDropLSTM`" else once(cell)[0] for cell in cells()],
+)
 def test_what_the_guide_promises(row, column, promise, rng):
     if promise == "right":
         CHECKS[column](row, rng)

@@ -54,6 +54,7 @@ def fit(model, epochs, initial_epoch=0, callbacks=()):
     ).history
 
 
+@pytest.mark.once
 def test_the_list():
     dataset = BPTTDataset(TOKENS, batch_size=2)
     callbacks = awd_lstm(dataset)
@@ -84,11 +85,13 @@ def test_an_interrupted_training_equals_a_whole_one(tmp_path):
         whole.optimizer.use_iterates()
 
 
+@pytest.mark.once
 def test_not_a_dataset():
     with pytest.raises(ValueError, match="Argument `dataset` must be"):
         awd_lstm(TOKENS)
 
 
+@pytest.mark.once
 def test_another_optimizer_is_refused_with_the_callbacks_that_work_with_it():
     model = new_model()
     model.compile("adam", model.loss)

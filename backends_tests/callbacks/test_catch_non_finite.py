@@ -12,7 +12,7 @@ from awd_keras.data import BPTTDataset
 from awd_keras.layers import WeightDropLSTM
 from awd_keras.metrics import Perplexity
 from awd_keras.optimizers import NTASGD
-from backends_tests.helpers import values_of
+from backends_tests.helpers import once, values_of
 
 BAD = 6
 ROWS, LENGTH, WINDOWS = 2, 5, 4
@@ -156,6 +156,7 @@ def test_a_sound_training_is_what_it_was():
         assert other.optimizer.skipped_steps == 0
 
 
+@pytest.mark.once
 def test_the_first_step_of_an_epoch():
     tokens = np.roll(TOKENS, -2 * LENGTH)
     model = make_model("forward")
@@ -165,6 +166,7 @@ def test_the_first_step_of_an_epoch():
         fit(make_model("forward"), skip=False, tokens=tokens)
 
 
+@pytest.mark.once
 def test_epochs_that_end_before_the_text_does():
     said = r"In epoch 2, step 1 \(a window of 5 tokens, from token 11 of each row on\)"
     with pytest.raises(FloatingPointError, match=said):
@@ -185,6 +187,7 @@ def test_an_epoch_without_a_good_step_stops_anyway():
         np.testing.assert_array_equal(mine, its)
 
 
+@pytest.mark.once
 def test_a_learning_rate_that_is_far_too_large():
     model = make_model("forward", learning_rate=1e38)
     with pytest.raises(FloatingPointError, match="the gradients aren't finite|the loss is"):
@@ -192,7 +195,7 @@ def test_a_learning_rate_that_is_far_too_large():
     assert not any(np.isnan(number).any() for number in values_of(model.trainable_variables))
 
 
-@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("skip", [*once(False), True])
 @pytest.mark.parametrize(
     ("event", "said"),
     [
@@ -224,11 +227,13 @@ def test_loss_scaling_finds_its_scale_unhindered():
         fit(model, skip=False, tokens=TOKENS)
 
 
+@pytest.mark.once
 def test_skip_is_a_boolean():
     with pytest.raises(ValueError, match="`skip` must be a boolean. Received: skip='yes'"):
         CatchNonFinite(skip="yes")
 
 
+@pytest.mark.once
 def test_needs_an_optimizer_that_leaves_steps_out():
     model = make_model("forward")
     model.compile("sgd", loss="sparse_categorical_crossentropy")

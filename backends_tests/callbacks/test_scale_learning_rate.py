@@ -8,6 +8,7 @@ from keras import ops
 from awd_keras.callbacks import ScaleLearningRate
 from awd_keras.data import BPTTDataset
 from awd_keras.optimizers import NTASGD
+from backends_tests.helpers import once
 
 
 def new_dataset(length_multiple=10, **arguments):
@@ -155,6 +156,7 @@ def test_steps_per_epoch(initial_epoch, passes):
     np.testing.assert_allclose(look.used, 0.5 * np.array(lengths) / 20, atol=1e-5)
 
 
+@pytest.mark.once
 def test_steps_per_epoch_without_the_callback():
     """The dataset counts passes, whether a window was read in an epoch or, ahead of it, between two."""
     dataset, valid = new_dataset(), new_dataset(variable=False, length_multiple=1)
@@ -175,8 +177,8 @@ def test_with_gradient_accumulation_the_last_window_counts():
     np.testing.assert_allclose(look.used, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("same_callback", [True, False])
-@pytest.mark.parametrize("rate_set_meanwhile", [None, 0.125])
+@pytest.mark.parametrize("same_callback", [True, *once(False)])
+@pytest.mark.parametrize("rate_set_meanwhile", [None, *once(0.125)])
 def test_an_exception_in_a_step_leaves_no_scaled_rate(same_callback, rate_set_meanwhile):
     class Stop(Exception):
         pass
@@ -215,12 +217,14 @@ def test_steps_per_execution():
         scale.on_train_begin()
 
 
+@pytest.mark.once
 def test_a_schedule_cannot_be_scaled():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
     with pytest.raises(ValueError, match="`learning_rate` must be a float"):
         fit(new_model(new_ntasgd(learning_rate=schedule)), new_dataset())
 
 
+@pytest.mark.once
 def test_another_dataset():
     # One that another `fit` has left in the middle of a pass.
     known = new_dataset()
@@ -232,6 +236,7 @@ def test_another_dataset():
     assert model.get_weights()[0] == 0
 
 
+@pytest.mark.once
 def test_not_a_dataset():
     with pytest.raises(ValueError, match="Argument `dataset` must be .* Received: ndarray"):
         ScaleLearningRate(np.arange(3))

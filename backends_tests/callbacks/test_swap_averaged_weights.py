@@ -6,6 +6,7 @@ import pytest
 
 from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights
 from awd_keras.optimizers import NTASGD
+from backends_tests.helpers import once
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 3)).astype("float32")
@@ -115,6 +116,7 @@ def test_without_validation_averages_come_at_the_epoch_s_end():
         close(recorder.seen["epoch_end"][epoch], average)
 
 
+@pytest.mark.once
 def test_nothing_happens_before_averaging_starts():
     with_callback, _ = new_model(averaging=False)
     without, _ = new_model(averaging=False)
@@ -124,7 +126,7 @@ def test_nothing_happens_before_averaging_starts():
 
 
 @pytest.mark.parametrize(
-    "how", ["same", "saved", "loss_scaling", "loss_scaling, saved", "without_validation", "weights_set"]
+    "how", ["loss_scaling, saved", "weights_set", *once("same", "saved", "loss_scaling", "without_validation")]
 )
 def test_a_second_fit_goes_on_as_if_uninterrupted(how, tmp_path):
     arguments = {"validation_data": None} if how == "without_validation" else {}
@@ -172,7 +174,7 @@ def test_the_trigger_and_the_state_of_the_rule_go_through_a_second_fit(tmp_path)
 
 @pytest.mark.parametrize(
     ("event", "same_callback"),
-    [("on_test_end", True), ("on_epoch_end", False), ("on_train_batch_end", True)],
+    [("on_test_end", True), *once(("on_epoch_end", False), ("on_train_batch_end", True))],
 )
 def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callback):
     class Stop(Exception):
@@ -207,6 +209,7 @@ def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callbac
     assert not optimizer.averages_in_model
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("averages_before", [False, True])
 def test_outside_fit_it_puts_back_what_it_found(averages_before):
     model, optimizer = new_model()
@@ -228,6 +231,7 @@ def test_outside_fit_it_puts_back_what_it_found(averages_before):
     assert optimizer.averages_in_model == averages_before
 
 
+@pytest.mark.once
 def test_needs_ntasgd():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="`SwapAveragedWeights` needs .*NTASGD"):

@@ -7,6 +7,8 @@ from awd_keras import cli, evaluation, runs
 from awd_keras.data import Corpus, Vocabulary
 from awd_keras.models import AWDLSTM
 
+pytestmark = pytest.mark.once
+
 WORDS = ["<eos>", "a", "b", "c", "d"]
 TUNED = {"windows": [5, 9], "interpolations": [0.25, 0.5], "thetas": [0.5]}
 

@@ -9,6 +9,8 @@ from awd_keras import analysis, cli, runs
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 
+pytestmark = pytest.mark.once
+
 WORDS = ["<eos>", "<unk>", "the", "cat", "sat"]
 
 

@@ -80,6 +80,7 @@ def test_train_writes_a_run(run):
     assert (config["batch_size"], config["bptt"], config["epochs"]) == (4, 10, 1)
 
 
+@pytest.mark.once
 def test_a_result_is_beside_what_counting_words_comes_to(run, data, monkeypatch, capsys):
     from awd_keras import data as texts
     from awd_keras import evaluation
@@ -99,6 +100,7 @@ def test_a_result_is_beside_what_counting_words_comes_to(run, data, monkeypatch,
     assert "counting" not in capsys.readouterr().out
 
 
+@pytest.mark.once
 def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     from awd_keras import runs
 
@@ -167,6 +169,7 @@ def test_evaluate(run, data, capsys):
         assert line.startswith(f"{split:5} perplexity {result[f'{split}_perplexity']:.2f} ")
 
 
+@pytest.mark.once
 def test_evaluate_says_that_a_run_is_not_finished(run, tmp_path, capsys):
     assert run_main("evaluate", run) == 0
     assert capsys.readouterr().err == ""
@@ -178,6 +181,7 @@ def test_evaluate_says_that_a_run_is_not_finished(run, tmp_path, capsys):
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.once
 def test_evaluate_takes_the_run_s_own_text(run, data, capsys):
     def scores():
         return [line.partition("seconds")[0] for line in capsys.readouterr().out.splitlines()]
@@ -188,10 +192,12 @@ def test_evaluate_takes_the_run_s_own_text(run, data, capsys):
     assert scores() == given
 
 
+@pytest.mark.once
 def test_an_option_is_no_other_that_begins_alike(run, capsys):
     assert "--word" in error_of(capsys, "generate", run, "--word", "3")
 
 
+@pytest.mark.once
 def test_whoever_reads_may_have_enough(run):
     """As `head` has."""
     command = [sys.executable, "-m", "awd_keras", "generate", run, "--words", "20000"]
@@ -213,6 +219,7 @@ def test_generate(run, capsys):
     assert capsys.readouterr().out == text
 
 
+@pytest.mark.once
 def test_verify(monkeypatch, capsys):
     checks = [Check("first", True, "0.5", "near 0.5"), Check("second", True, "0", "must be 0")]
     monkeypatch.setattr(verification, "verify", lambda: checks)
@@ -236,6 +243,7 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
     assert "0.000 dropped" in capsys.readouterr().out
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -266,6 +274,7 @@ def test_bad_options(tmp_path, data, capsys, options, named):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.once
 def test_bad_data(tmp_path, capsys):
     output = ["--output", str(tmp_path / "run")]
     assert "--cache needs --data" in error_of(capsys, "train", "--cache", str(tmp_path / "cache"), *output)
@@ -282,12 +291,14 @@ def test_bad_data(tmp_path, capsys):
     assert "too short" in error_of(capsys, "train", "--data", path, *output)
 
 
+@pytest.mark.once
 def test_runs_are_not_replaced_unasked(run, data, capsys):
     said = error_of(capsys, "train", "--data", data, "--output", run, *SIZES)
     assert "already holds a run" in said
     assert "--overwrite" in said
 
 
+@pytest.mark.once
 def test_bad_runs(run, data, tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
     assert nowhere in error_of(capsys, "evaluate", nowhere, "--data", data)
@@ -300,6 +311,7 @@ def test_bad_runs(run, data, tmp_path, capsys):
     assert "config.json is not JSON" in error_of(capsys, "generate", str(broken))
 
 
+@pytest.mark.once
 def test_a_prompt_of_unknown_words(tmp_path, capsys):
     from awd_keras import runs
     from awd_keras.data import Vocabulary
@@ -319,6 +331,7 @@ def without(monkeypatch, *missing):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
     without(monkeypatch, backend)
@@ -326,6 +339,7 @@ def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
     assert f'pip install "awd-keras[{backend}]"' in said
 
 
+@pytest.mark.once
 def test_keras_is_imported_with_another_backend(monkeypatch, capsys):
     loaded = keras.backend.backend()
     other = next(name for name in BACKENDS if name != loaded)
@@ -335,6 +349,7 @@ def test_keras_is_imported_with_another_backend(monkeypatch, capsys):
     assert f"'{loaded}'" in said
 
 
+@pytest.mark.once
 def test_which_backend_is_chosen(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras")
     installed = {"torch", "tensorflow"}
@@ -357,6 +372,7 @@ def test_which_backend_is_chosen(monkeypatch, capsys):
     assert "awd-keras[jax]" in said
 
 
+@pytest.mark.once
 def test_help_is_quick_and_imports_no_keras():
     code = (
         "import runpy, sys; sys.argv = ['awd-keras', '--help']\n"

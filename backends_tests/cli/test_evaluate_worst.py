@@ -7,6 +7,8 @@ from awd_keras.data import Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from backends_tests.runs.small_run import write_text
 
+pytestmark = pytest.mark.once
+
 
 def test_lists_the_words_that_cost_most(tmp_path, capsys):
     write_text(tmp_path / "text")

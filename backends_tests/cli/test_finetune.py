@@ -10,6 +10,8 @@ import pytest
 from awd_keras import cli, runs
 from backends_tests.runs.small_run import OPTIONS, write_text
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):

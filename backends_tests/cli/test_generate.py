@@ -10,6 +10,8 @@ from awd_keras.backend.devices import program
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 
+pytestmark = pytest.mark.once
+
 WORDS = ["<eos>", "<unk>", "the", "cat", "sat", "on", "mat"]
 
 

@@ -9,6 +9,8 @@ from awd_keras.cli import model_commands
 from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 
+pytestmark = pytest.mark.once
+
 WORDS = ["<eos>", "<unk>", "the", "cat", "sat", "on", "mat"]
 TEXTS = ["the cat sat", "", "the zebra", "on the mat the cat sat"]
 

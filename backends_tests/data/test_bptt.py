@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
@@ -6,6 +5,8 @@ from hypothesis import strategies as st
 
 from awd_keras.data import BPTTDataset
 from awd_keras.data.window_lengths import few_lengths_multiple
+
+pytestmark = pytest.mark.once
 
 SIZES = {
     "size": st.integers(2, 3000),
@@ -221,148 +222,6 @@ def test_starts_are_those_of_the_windows(multiple):
             assert sorted(x[:, 0].tolist()) == [start, start + 150, start + 300]
 
 
-class LengthLog(keras.callbacks.Callback):
-    """What the dataset served in each epoch of a `fit`, and which epoch it thought it was."""
-
-    def __init__(self, dataset):
-        super().__init__()
-        self.dataset = dataset
-        self.epochs = []
-        self.served = []
-        self.running = False
-        original = type(dataset).__getitem__
-        log = self
-
-        class Logged(type(dataset)):
-            def __getitem__(self, index):
-                x, y = original(self, index)
-                if log.running:
-                    log.served[-1].append((index, x.shape[1]))
-                return x, y
-
-        dataset.__class__ = Logged
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epochs.append(self.dataset.epoch)
-        self.served.append([])
-        self.running = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.running = False
-
-    def check(self, dataset, epochs):
-        assert self.epochs == epochs
-        for epoch, served in zip(epochs, self.served, strict=True):
-            assert served == list(enumerate(dataset.window_lengths(epoch)))
-
-
-def compiled(layers, built=False):
-    model = keras.Sequential(layers)
-    if built:
-        model.build((None, None))
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-def lstm_model():
-    lstm = keras.layers.LSTM(4, return_sequences=True)
-    return compiled([keras.layers.Embedding(11, 3), lstm, keras.layers.Dense(11)])
-
-
-def bigram_model(built=False):
-    """As little to compile for each length as can be."""
-    return compiled([keras.layers.Embedding(11, 11)], built)
-
-
-def test_fit_with_equal_first_lengths():
-    """On TensorFlow, Keras would take this length for that of all windows."""
-    tokens = np.arange(2 * 40 + 1) % 11
-    for seed in range(400):
-        dataset = BPTTDataset(tokens, 2, bptt=10, seed=seed)
-        first, second, *others = dataset.window_lengths()
-        if first == second and len(set(others) - {first}):
-            break
-    assert first == second
-    log = LengthLog(dataset)
-    lstm_model().fit(dataset, verbose=0, callbacks=[log])
-    log.check(dataset, [0])
-
-
-def test_fit_with_all_lengths_equal_in_an_epoch():
-    tokens = np.arange(2 * 20 + 1) % 11
-    datasets = (BPTTDataset(tokens, 2, bptt=10, seed=seed) for seed in range(400))
-    dataset = next(d for d in datasets if d.window_lengths(0).tolist() == [10, 10])
-    assert dataset.window_lengths(1).tolist() != [10, 10]
-    log = LengthLog(dataset)
-    bigram_model().fit(dataset, epochs=2, verbose=0, callbacks=[log])
-    log.check(dataset, [0, 1])
-
-
-def test_models_see_the_batch_size():
-    """A carried state must know it, in compiled functions too; on TensorFlow Keras would hide it."""
-
-    class Seen(keras.layers.Layer):
-        def call(self, x):
-            seen.append(x.shape[0])
-            return x
-
-    seen = []
-    model = compiled([keras.layers.Embedding(11, 11), Seen()])
-    model.fit(BPTTDataset(np.arange(61) % 11, 2, bptt=10, variable=False), verbose=0)
-    assert set(seen) == {2}
-
-
-def test_tensorflow_tunes_nothing():
-    """Its tuner sleeps for up to a minute, and the end of an epoch waits for it."""
-    dataset = BPTTDataset(np.arange(21), 2, bptt=5)
-    if keras.backend.backend() == "tensorflow":
-        assert dataset.get_tf_dataset().options().autotune.enabled is False
-    else:
-        with pytest.raises(ImportError, match="tensorflow"):
-            dataset.get_tf_dataset()
-
-
-def test_fit_and_evaluate_with_fixed_lengths():
-    # Two windows of 20, then one of 7; three of 20 and one of 10.
-    tokens = np.arange(47 * 3 + 1) % 11
-    train = BPTTDataset(tokens, 3, bptt=20, variable=False)
-    valid = BPTTDataset(tokens, 2, bptt=20, variable=False)
-    history = bigram_model().fit(train, validation_data=valid, epochs=2, verbose=0).history
-    assert len(history["val_loss"]) == 2
-    assert np.isfinite(history["val_loss"]).all()
-
-
-@pytest.mark.parametrize("arguments", [{}, {"shuffle": True}, {"shuffle": False}])
-def test_fit_keeps_the_order(arguments):
-    """Keras's default is to shuffle."""
-    dataset = BPTTDataset(np.arange(193) % 11, 2, bptt=8, variable=False)
-    log = LengthLog(dataset)
-    bigram_model().fit(dataset, epochs=2, verbose=0, callbacks=[log], **arguments)
-    log.check(dataset, [0, 1])
-
-
-@pytest.mark.parametrize("built", [False, True])
-def test_fit_counts_epochs(built):
-    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
-    log = LengthLog(dataset)
-    model = bigram_model(built)
-    model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
-    log.check(dataset, [0, 1])
-    # The next `fit` goes on; looking at the last window doesn't count as an epoch.
-    assert dataset.epoch == 2
-    dataset[len(dataset) - 1]
-    model.fit(dataset, verbose=0, callbacks=[log])
-    log.check(dataset, [0, 1, 2])
-
-
-def test_a_callback_sets_the_epoch():
-    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
-    log = LengthLog(dataset)
-    setter = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: dataset.set_epoch(epoch))
-    bigram_model().fit(dataset, initial_epoch=5, epochs=7, verbose=0, callbacks=[setter, log])
-    log.check(dataset, [5, 6])
-
-
 def test_a_set_epoch_is_kept_until_it_was_read():
     dataset = BPTTDataset(np.arange(101), 1, bptt=20)
     dataset.on_epoch_begin()
@@ -370,20 +229,6 @@ def test_a_set_epoch_is_kept_until_it_was_read():
     dataset.set_epoch(5)
     dataset.on_epoch_end()
     assert dataset.epoch == 5
-
-
-def test_an_interrupted_epoch_begins_again():
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            raise KeyboardInterrupt
-
-    dataset = BPTTDataset(np.arange(61) % 11, 2, bptt=10)
-    model = bigram_model()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(dataset, verbose=0, callbacks=[Stop()])
-    log = LengthLog(dataset)
-    model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
-    assert log.epochs == [0, 1]
 
 
 def test_windows_are_copies():

@@ -5,6 +5,8 @@ import pytest
 
 from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, word_ids
 
+pytestmark = pytest.mark.once
+
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
 
 

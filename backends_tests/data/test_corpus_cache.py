@@ -5,6 +5,8 @@ import pytest
 
 from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, word_ids
 
+pytestmark = pytest.mark.once
+
 SPLITS = ("train", "valid", "test")
 TEXTS = {"train": "the cat sat\n\nthe dog\n", "valid": "the bird\n", "test": "the cat\n"}
 

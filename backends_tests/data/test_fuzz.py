@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from awd_keras.data import EOS, UNK, Corpus, Vocabulary, word_ids
+
+pytestmark = pytest.mark.once
 
 SPLITS = ("train", "valid", "test")
 # Few letters, so that words occur again, and all that ends a line or a word, somewhere or here.
@@ -35,7 +37,6 @@ def words(content):
     return [word for line in lines for word in [*line.split(), EOS]]
 
 
-@settings(max_examples=300)
 @given(contents=FILES, min_count=st.integers(1, 3), piece=st.integers(1, 9))
 def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count, piece):
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +73,6 @@ def check(directory, contents, min_count):
     assert again.digest == corpus.digest
 
 
-@settings(max_examples=300)
 @given(content=VOCABULARIES)
 def test_any_bytes_make_a_vocabulary_or_a_clear_error(directory, content):
     path = directory / "any.json"

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from awd_keras.data import EOS, UNK, Vocabulary
 
+pytestmark = pytest.mark.once
+
 WORDS = st.lists(st.text(min_size=1), min_size=1, max_size=20)
 
 

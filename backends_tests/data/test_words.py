@@ -1,4 +1,8 @@
+import pytest
+
 from awd_keras.data.vocabulary import split_words
+
+pytestmark = pytest.mark.once
 
 
 def test_the_end_of_a_line_is_a_word():

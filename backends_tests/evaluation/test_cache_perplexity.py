@@ -9,6 +9,7 @@ from awd_keras.evaluation.cache import ContinuousCache
 from awd_keras.evaluation.perplexity import Window
 from backends_tests import oracle
 from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model, make_text, values
+from backends_tests.helpers import once
 
 
 def slow_nats(logits, hidden_states, words, window, interpolation, theta, wait_until_full):
@@ -31,10 +32,10 @@ def slow_nats(logits, hidden_states, words, window, interpolation, theta, wait_u
 @pytest.mark.parametrize(
     ("window", "interpolation", "theta", "wait_until_full", "bptt"),
     [
-        (7, 0.3, 0.5, False, 25),  # an entry is forgotten within a window of the text
-        (37, 0.3, 1.0, False, 20),  # and lives for more than one of them
+        *once((7, 0.3, 0.5, False, 25)),  # an entry is forgotten within a window of the text
+        *once((37, 0.3, 1.0, False, 20)),  # and lives for more than one of them
         (37, 0.3, 1.0, True, 20),
-        (200, 0.9, 2.0, False, 20),  # longer than the text
+        *once((200, 0.9, 2.0, False, 20)),  # longer than the text
     ],
 )
 def test_equals_a_slow_cache_in_numpy(window, interpolation, theta, wait_until_full, bptt):
@@ -107,6 +108,7 @@ def test_starts_anew_and_leaves_the_model_as_it_is():
     model.train_on_batch(text[None, :20], text[None, 1:21])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

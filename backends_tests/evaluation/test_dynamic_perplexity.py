@@ -114,6 +114,7 @@ def test_leaves_the_model_as_it_is():
     model.train_on_batch(text[None, :20], text[None, 1:21])
 
 
+@pytest.mark.once
 def test_an_interruption_leaves_the_model_as_it_is(monkeypatch):
     model, text = trained_model()
     before, trained = [*values(model.variables), *everything(model)], values(model.trainable_variables)
@@ -144,6 +145,7 @@ def ones():
     return [np.ones_like(value) for value in values(make_model().trainable_variables)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -163,6 +165,7 @@ def test_bad_arguments(arguments, message):
         dynamic_perplexity(make_model(), **{"tokens": make_text(9), "rms": ones(), **arguments})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -8,6 +8,8 @@ import pytest
 
 from awd_keras.evaluation import ngram_perplexity
 
+pytestmark = pytest.mark.once
+
 
 def by_loops(train, tokens, size, order):
     train, tokens = list(train), list(tokens)

@@ -87,6 +87,7 @@ def test_penalties_are_excluded(tokens):
     assert penalized.loss == pytest.approx(plain.loss, rel=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [

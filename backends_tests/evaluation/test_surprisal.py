@@ -49,6 +49,7 @@ def test_tokens_equal_numpy_and_add_up_to_the_perplexity(model, vocabulary, rng,
     assert table.even_guess == 3.0
 
 
+@pytest.mark.once
 def test_a_text_begins_on_a_new_line(model, vocabulary):
     table = surprisal(model, vocabulary, "a  zebra\n\nc ")
     assert table.words == ("a", "<unk>", "<eos>", "<eos>", "c")
@@ -74,6 +75,7 @@ def test_leaves_training_state_alone(model, vocabulary):
     np.testing.assert_array_equal(values_of(state), 0.5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,6 +89,7 @@ def test_bad_texts(model, vocabulary, text, message):
         surprisal(model, vocabulary, text)
 
 
+@pytest.mark.once
 def test_unknown_words(model):
     with pytest.raises(ValueError, match="'zebra'"):
         surprisal(model, Vocabulary(["<eos>", *"abcdefg"]), "a zebra")

@@ -6,6 +6,8 @@ import pytest
 
 from awd_keras.evaluation import SurprisalTable, WordCost, WordSurprisal
 
+pytestmark = pytest.mark.once
+
 TEXT = ["<eos>", "a", "<b>b</b>", "&", '"a"', "'&lt;'", "<script>", "a", "<eos>", "b", "</div>", "é", "<eos>"]
 BITS = [0.0, 2.4, 2.5, 4.9, 5.0, 7.4, 7.5, 9.9, 10.0, 30.0, 1.0, 5.5, 8.0]
 LEVELS = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, 2, 3]

@@ -9,6 +9,7 @@ import pytest
 from awd_keras.data import Vocabulary
 from awd_keras.evaluation import score_texts, surprisal
 from backends_tests.evaluation.small_model import Counted, make_model
+from backends_tests.helpers import once
 
 WORDS = ("<eos>", "<unk>", *"abcdefgh")
 
@@ -29,7 +30,7 @@ def make_texts(count):
     return [" ".join(rng.choice([*"abcdefgh", "zebra"], length)) for length in lengths]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 5, 32])
+@pytest.mark.parametrize("batch_size", [3, *once(1, 5, 32)])
 def test_the_sums_of_surprisal(model, vocabulary, batch_size):
     texts = [*make_texts(20), "a b\nc\n"]
     scores = score_texts(model, vocabulary, texts, batch_size)
@@ -46,6 +47,7 @@ def test_the_sums_of_surprisal(model, vocabulary, batch_size):
         assert score.unknown_words == text.count("zebra")
 
 
+@pytest.mark.once
 def test_the_order_is_that_of_the_texts(model, vocabulary):
     texts = make_texts(10)
     backwards = score_texts(model, vocabulary, texts[::-1], 4)[::-1]
@@ -62,6 +64,7 @@ def test_few_programs(vocabulary):
     assert keras.backend.backend() == "torch" or model.runs <= 4
 
 
+@pytest.mark.once
 def test_leaves_the_model_alone(vocabulary):
     model = make_model(4, len(WORDS))
     before = model.get_weights()
@@ -74,6 +77,7 @@ def test_leaves_the_model_alone(vocabulary):
     np.testing.assert_array_equal([keras.ops.convert_to_numpy(part) for part in state], 0.5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("words", "texts", "message"),
     [

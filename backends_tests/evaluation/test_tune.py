@@ -7,6 +7,8 @@ from awd_keras.evaluation import Score, Trial, cache_perplexity, dynamic_perplex
 from awd_keras.evaluation.perplexity import best_first
 from backends_tests.evaluation.small_model import make_model, make_text, values
 
+pytestmark = pytest.mark.once
+
 GRID = {"windows": (10, 40), "interpolations": (0.0, 0.2, 0.5), "thetas": (0.5,)}
 
 

@@ -7,6 +7,8 @@ from awd_keras import evaluation
 from awd_keras.data import UNK, Vocabulary
 from awd_keras.models import AWDLSTM
 
+pytestmark = pytest.mark.once
+
 WORDS = Vocabulary(["<eos>", "a", UNK, "b"])
 # The first has nothing before it, so it isn't predicted, and in two rows the last isn't either.
 TOKENS = np.array([2, 0, 2, 1, 2, 3, 0, 1, 2, 1, 0, 2], "int32")

@@ -15,6 +15,8 @@ from awd_keras.generation.sampling import (
     scale,
 )
 
+pytestmark = pytest.mark.once
+
 LOGITS = np.random.default_rng(0).normal(scale=3.0, size=12).astype("float32")
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from awd_keras.layers import AblatedLSTM, WeightDropLSTM
 from backends_tests import oracle
-from backends_tests.helpers import draw_weights, to_numpy
+from backends_tests.helpers import draw_weights, once, to_numpy
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
 # Kernel, recurrent kernel and bias, in units.
@@ -68,6 +68,7 @@ def test_the_whole_lstm_is_weight_drop_lstm(rng):
     assert ours.lstm_path == theirs.lstm_path
 
 
+@pytest.mark.once
 @variants
 def test_has_no_weights_that_it_does_not_use(variant):
     layer = AblatedLSTM(UNITS, variant, stateful=True)
@@ -120,7 +121,7 @@ def test_drops_of_the_weights_that_there_are(variant):
     np.testing.assert_array_equal(bias, whole[2])
 
 
-@pytest.mark.parametrize("variant", ["-srnn-hidden", "-gates"])
+@pytest.mark.parametrize("variant", ["-srnn-hidden", *once("-gates")])
 def test_carries_its_state_from_window_to_window(rng, variant):
     """Training and inference each have theirs, and both can be zeroed."""
     x = drawn(rng, 6, FEATURES)
@@ -162,6 +163,7 @@ def test_half_precision(rng):
     np.testing.assert_allclose(np.asarray(outputs, "float32"), expected_of(layer, x)[0], atol=0.2)
 
 
+@pytest.mark.once
 @variants
 def test_config_keeps_every_argument(variant):
     arguments = {
@@ -178,6 +180,7 @@ def test_config_keeps_every_argument(variant):
     assert AblatedLSTM.from_config(config).get_config() == config
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -192,6 +195,7 @@ def test_bad_arguments(arguments, message):
         AblatedLSTM(4, **arguments)
 
 
+@pytest.mark.once
 def test_use_cudnn_true_refuses_keras_loop(rng):
     with pytest.raises(ValueError, match="use_cudnn=True"):
         built("-gates", use_cudnn=True)(drawn(rng, TIME, FEATURES))

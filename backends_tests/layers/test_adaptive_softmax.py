@@ -128,6 +128,7 @@ def test_a_text_that_repeats_itself_is_learnt():
     assert history["loss"][-1] < 0.5 * np.log(WORDS) < history["loss"][0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

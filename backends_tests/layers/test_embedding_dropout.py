@@ -71,6 +71,7 @@ def test_reverse_uses_the_whole_table_and_a_bias(rng):
     assert len(layer.trainable_variables) == 2
 
 
+@pytest.mark.once
 def test_initial_values():
     layer = EmbeddingDropout(5000, 10)
     layer.build()
@@ -103,6 +104,7 @@ def test_functional_model_with_tied_logits():
 
 
 # Keras's own test fits on a generator, and never calls the layer in reverse, hence `use_bias`.
+@pytest.mark.once
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 def test_keras_layer_contract():
     from keras.src.testing import TestCase
@@ -123,6 +125,7 @@ def test_keras_layer_contract():
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [

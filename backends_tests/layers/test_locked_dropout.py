@@ -48,6 +48,7 @@ def test_keeps_the_mask_of_padding():
     np.testing.assert_allclose(ops.convert_to_numpy(padded), ops.convert_to_numpy(unpadded), atol=1e-6)
 
 
+@pytest.mark.once
 def test_keras_layer_contract():
     from keras.src.testing import TestCase
 
@@ -66,12 +67,14 @@ def test_keras_layer_contract():
     case.run_class_serialization_test(LockedDropout(0.3, seed=3, activity_regularizer="l2"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("rate", [1.0, -0.1, "half", None, True])
 def test_bad_rate(rate):
     with pytest.raises(ValueError, match="`rate`.*Received: rate="):
         LockedDropout(rate)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "one"])
 def test_bad_seed(seed):
     with pytest.raises(ValueError, match=r"`seed` must be an integer in \[0, 2\*\*32\). Received: seed="):

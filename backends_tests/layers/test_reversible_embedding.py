@@ -9,6 +9,7 @@ from keras import ops
 
 from awd_keras.layers import AdaptiveSoftmax, EmbeddingDropout, LockedDropout, WeightDropLSTM
 from awd_keras.models import AWDLSTM
+from backends_tests.helpers import once
 
 WORDS, SIZE = 12, 6
 IDS = np.array([[3, 1, 0], [11, 0, 3]])
@@ -48,7 +49,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*once(*SETTINGS[:-1]), SETTINGS[-1]], ids=str)
 def test_as_keras_s(settings):
     ours, theirs = pair(**settings)
     assert_alike(ours, theirs, atol=0.03 if "reverse_dtype" in settings else 1e-6)
@@ -60,8 +61,8 @@ def test_float32_logits_of_a_layer_in_half_precision_round_nothing():
     np.testing.assert_allclose(to_numpy(ours(H, reverse=True)), H @ to_numpy(ours.embeddings).T, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
-@pytest.mark.parametrize("mode", ["int8", "int4", "int4 in groups"])
+@pytest.mark.parametrize("settings", [{}, *once({"tie_weights": False})], ids=str)
+@pytest.mark.parametrize("mode", [*once("int8", "int4"), "int4 in groups"])
 def test_quantized_as_keras_s(mode, settings, tmp_path):
     """The same numbers as Keras's, plus the bias; then dropped whole words; then a file."""
     config = keras.quantizers.Int4QuantizationConfig(block_size=2) if mode == "int4 in groups" else None
@@ -110,7 +111,7 @@ def test_a_subclass_is_quantized_only_where_it_says_so():
     assert layer.quantization_mode == "int8"
 
 
-@pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
+@pytest.mark.parametrize("settings", [*once({}), {"tie_weights": False}], ids=str)
 def test_lora(settings, tmp_path):
     """Of a built layer and as arguments; the table stays, its factors and the bias learn, and a file merges them."""
     ours, theirs = pair(use_bias=True, **settings)
@@ -134,6 +135,7 @@ def test_lora(settings, tmp_path):
     np.testing.assert_allclose(to_numpy(loaded(H, reverse=True)), logits, atol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("as_list", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"tie_weights": False}, {"lora_rank": 2}], ids=str)
 def test_weights_to_begin_with(settings, as_list):

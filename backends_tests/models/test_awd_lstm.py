@@ -13,7 +13,7 @@ from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.optimizers import NTASGD
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 from backends_tests import oracle
-from backends_tests.helpers import draw_weights, to_numpy
+from backends_tests.helpers import draw_weights, once, to_numpy
 
 WORDS, BATCH = 11, 4
 SMALL = {"embedding_dim": 5, "hidden_units": 7, "num_layers": 3}
@@ -64,6 +64,7 @@ def with_random_weights(model, batch_size=BATCH):
     return model
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("preset", "vocabulary_size", "count"),
     [("ptb", 10_000, 24_210_800), ("wikitext-2", 33_278, 33_545_278), ("ptb-small", 10_000, 3_862_320)],
@@ -74,6 +75,7 @@ def test_published_sizes(preset, vocabulary_size, count):
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == count
 
 
+@pytest.mark.once
 def test_published_settings():
     ptb, wikitext = PRESETS["ptb"], PRESETS["wikitext-2"]
     assert (ptb.batch_size, ptb.epochs, ptb.bptt) == (20, 500, 70)
@@ -89,6 +91,7 @@ def test_published_settings():
         assert sizes == [400, 1150, 3]
 
 
+@pytest.mark.once
 def test_initial_values():
     model = AWDLSTM(500, embedding_dim=40, hidden_units=100, num_layers=2)
     model.build((1, None))
@@ -103,6 +106,7 @@ def test_initial_values():
             assert abs(value[..., lstm.units : 2 * lstm.units].mean()) < bound / 2  # no boost
 
 
+@pytest.mark.once
 def test_architecture():
     model = AWDLSTM.from_preset("ptb", 50)
     assert [lstm.units for lstm in model.lstms] == [1150, 1150, 400]
@@ -199,7 +203,7 @@ class Subclassed(keras.Model):
         return self.embedding(x, reverse=True)
 
 
-@pytest.mark.parametrize("build", [functional, sequential, Subclassed, easy])
+@pytest.mark.parametrize("build", [functional, *once(sequential, Subclassed, easy)])
 def test_models_of_users_train_with_the_whole_recipe(build):
     """A text that repeats itself is learnt; validation has another batch size; the average is used."""
     text = np.tile(np.random.default_rng(0).permutation(WORDS), 30)
@@ -228,6 +232,7 @@ def test_same_seed_same_training():
     assert losses[0] != losses[2]
 
 
+@pytest.mark.once
 def test_summary_lists_the_layers():
     lines = []
     model = small()
@@ -268,7 +273,7 @@ def test_a_default_of_one_backend_is_not_saved_for_another(tmp_path):
 FIXTURES = Path(__file__).parent / "saved"
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("backend", ["torch", *once("jax", "tensorflow")])
 def test_a_model_saved_under_any_backend_gives_its_logits_here(backend):
     """`saved/` holds a model saved under each backend, and its logits there; make_saved.py made them."""
     model = keras.saving.load_model(FIXTURES / f"{backend}.keras")
@@ -280,7 +285,7 @@ def test_a_model_saved_under_any_backend_gives_its_logits_here(backend):
     np.testing.assert_allclose(logits, reference.forward(ids)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", *once("mixed_bfloat16")])
 def test_mixed_precision_trains(policy):
     train = BPTTDataset(tokens(200), BATCH, bptt=10, variable=False)
     model = small(dtype=policy)
@@ -297,6 +302,7 @@ def test_mixed_precision_trains(policy):
     assert all(lstm.compute_dtype == policy.removeprefix("mixed_") for lstm in model.lstms)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
@@ -316,6 +322,7 @@ def test_bad_arguments(arguments, name):
         AWDLSTM(**{"vocabulary_size": WORDS, **arguments})
 
 
+@pytest.mark.once
 def test_bad_input():
     with pytest.raises(ValueError, match="`preset`.*'ptb'.*Received: preset='penn'"):
         AWDLSTM.from_preset("penn", 10)

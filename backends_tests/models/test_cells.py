@@ -67,6 +67,7 @@ def test_the_inference_step_equals_numpy(cell):
         np.testing.assert_allclose(ops.convert_to_numpy(part), expected, atol=1e-5)
 
 
+@pytest.mark.once
 def test_the_lstm_is_the_layer_that_it_was():
     assert {type(lstm) for lstm in small("lstm").lstms} == {WeightDropLSTM}
     without = {name: value for name, value in small("lstm").get_config().items() if name != "cell"}
@@ -93,6 +94,7 @@ def test_trains_with_the_whole_recipe(tmp_path):
     assert len(text.split()) >= 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("cell", ["srnn", None, 3])
 def test_bad_cell(cell):
     with pytest.raises(ValueError, match=f"`cell` must be one of 'lstm', '-srnn', .* Received: cell={cell!r}"):

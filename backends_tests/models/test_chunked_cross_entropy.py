@@ -150,6 +150,7 @@ def test_the_whole_recipe_is_the_same_without_logits(tmp_path):
         np.testing.assert_array_equal(weights, others)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("chunked", "words", "compiled", "deferred"),
     [
@@ -182,6 +183,7 @@ def test_who_asks_for_logits_gets_them():
         assert tuple(logits.shape) == (BATCH, TIME, WORDS)
 
 
+@pytest.mark.once
 def test_measures_that_ask_for_logits_are_refused():
     class Shifted(AWDLSTM):
         def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):

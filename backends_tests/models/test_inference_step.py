@@ -51,6 +51,7 @@ def test_has_the_weights_of_the_model_and_no_state():
     assert not ops.convert_to_numpy(step(inputs)[0]).any()
 
 
+@pytest.mark.once
 def test_takes_inputs_by_name():
     step = inference_step(trained())
     inputs = [np.array([[1], [2]]), *zero_state(2)]
@@ -76,6 +77,7 @@ def test_mixed_precision():
     assert {tensor.dtype for tensor in step.inputs} == {"int32", "bfloat16"}
 
 
+@pytest.mark.once
 def test_wrong_model():
     with pytest.raises(ValueError, match="`model` must be an AWDLSTM. Received: model=3"):
         inference_step(3)

@@ -8,6 +8,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 SCRIPT = """
 import contextlib, io, json, sys
 from pathlib import Path

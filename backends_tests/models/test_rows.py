@@ -145,6 +145,7 @@ def test_reset_states():
     assert min(np.abs(a - b).max() for a, b in zip(first, without, strict=True)) > 1e-2
 
 
+@pytest.mark.once
 def test_what_reads_a_text_wants_a_model_that_carries_its_state():
     one = model(stateful=False, batch=1)
     vocabulary = Vocabulary.from_words([*"abcdefgh", "<eos>"])
@@ -166,6 +167,7 @@ def test_what_reads_a_text_wants_a_model_that_carries_its_state():
     assert evaluation.perplexity(carrying, tokens).tokens == 29
 
 
+@pytest.mark.once
 def test_stateful_is_a_boolean():
     with pytest.raises(ValueError, match="`stateful` must be a boolean. Received: stateful=1"):
         AWDLSTM(WORDS, stateful=1)

@@ -1,6 +1,5 @@
 """NT-ASGD's step, average, trigger, exchange and state."""
 
-import itertools
 import math
 
 import keras
@@ -12,7 +11,7 @@ from keras import ops
 
 from awd_keras.optimizers import NTASGD
 from awd_keras.optimizers.ntasgd import is_worse
-from backends_tests.helpers import values_of
+from backends_tests.helpers import once, values_of
 
 SHAPES = [(3, 2), (2,)]
 
@@ -197,7 +196,7 @@ def test_clips_an_embedding_whose_words_repeat():
     np.testing.assert_allclose(change[1], 3 * change[2], atol=1e-6)
 
 
-@pytest.mark.parametrize("accident", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("accident", [np.nan, *once(np.inf, -np.inf)])
 @pytest.mark.parametrize(
     "clipping",
     [{"global_clipnorm": 0.25}, {"global_clipnorm": None}, {"global_clipnorm": None, "clipnorm": 1.0}],
@@ -270,9 +269,10 @@ def test_the_norm_of_half_precision_gradients_does_not_overflow():
 
 
 # float64 is in backend/test_float64.py, as JAX has it in a process of its own.
-@pytest.mark.parametrize("dtypes", [*itertools.product(["float32", "float16", "bfloat16"], repeat=2)], ids="-".join)
-def test_a_gradient_of_another_dtype_than_its_variable_s(dtypes):
-    check_step_of_dtypes(*dtypes)
+@pytest.mark.parametrize("gradient_dtype", ["float32", "float16", *once("bfloat16")])
+@pytest.mark.parametrize("variable_dtype", ["float32", "bfloat16", *once("float16")])
+def test_a_gradient_of_another_dtype_than_its_variable_s(variable_dtype, gradient_dtype):
+    check_step_of_dtypes(variable_dtype, gradient_dtype)
 
 
 def check_step_of_dtypes(variable_dtype, gradient_dtype):
@@ -308,6 +308,7 @@ def test_a_gradient_is_clipped_before_it_is_made_narrower():
     assert_equal([ops.cast(variable, "float32")], [np.full(1, -0.5)], 1e-3)
 
 
+@pytest.mark.once
 def test_the_average_costs_nothing_in_precision(rng):
     """The mean of 1,000 iterates, in float32, against NumPy's in float64."""
     iterates = rng.normal(size=(1000, 5)).astype("float32")
@@ -370,6 +371,7 @@ def check_trigger(measures, n):
         assert optimizer.averaging == any(expected[: k + 1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("measures", "n", "expected"),
     [
@@ -399,6 +401,7 @@ def test_trigger(measures, n, expected):
     check_trigger(measures, n)
 
 
+@pytest.mark.once
 @given(
     st.lists(st.integers(1, 20).map(lambda i: i / 10) | st.just(math.nan), max_size=12),
     st.integers(1, 4),
@@ -407,7 +410,7 @@ def test_trigger_on_any_log(measures, n):
     check_trigger(measures, n)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *once(1, 2)])
 def test_trigger_on_noisy_improvement(seed):
     rng = np.random.default_rng(seed)
     measures = 60 + 100 * np.exp(-np.arange(60) / 6) + rng.normal(size=60)
@@ -592,11 +595,13 @@ def test_variables_alone_lack_the_raw_iterate(rng):
     assert_equal(other.trainable_variables, model.get_weights(), 0)
 
 
+@pytest.mark.once
 def test_each_has_a_name_of_its_own():
     assert [NTASGD().name for _ in range(2)] == ["ntasgd", "ntasgd_1"]
     assert NTASGD(name="mine").name == "mine"
 
 
+@pytest.mark.once
 def test_config():
     arguments = {
         "learning_rate": 3.0,
@@ -649,6 +654,7 @@ def test_loss_scaling_changes_nothing(rng):
 # Bad input
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -671,10 +677,12 @@ def test_bad_arguments(arguments):
         NTASGD(**arguments)
 
 
+@pytest.mark.once
 def test_a_whole_number_is_a_learning_rate():
     assert NTASGD(learning_rate=30).get_config()["learning_rate"] == 30.0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("measure", ["low", None, True])
 def test_bad_measure(measure):
     optimizer = NTASGD()
@@ -683,6 +691,7 @@ def test_bad_measure(measure):
         optimizer.update_trigger(measure)
 
 
+@pytest.mark.once
 def test_not_built():
     optimizer = NTASGD()
     assert not optimizer.averaging

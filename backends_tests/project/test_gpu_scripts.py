@@ -5,8 +5,8 @@ import importlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -189,43 +189,59 @@ def test_another_seed_is_another_run(monkeypatch):
 # Time
 
 
+class Timer:
+    """Stands for `threading.Timer`: it goes off when the test says so, and not by the clock."""
+
+    running: ClassVar[list] = []
+
+    def __init__(self, seconds, function, arguments):
+        self.seconds, self.go_off = seconds, lambda: function(*arguments)
+
+    def start(self):
+        self.running.append(self)
+
+    def cancel(self):
+        self.running.remove(self)
+
+
 def test_training_stops_in_time_and_the_next_call_resumes(tmp_path, monkeypatch, capsys):
-    from train_minutes import train
+    import train_minutes
 
     calls = []
 
     def endless(name):
         def call(directory, *_, **__):
-            calls.append(name)
+            (timer,) = Timer.running
+            calls.append((name, timer.seconds))
             directory.mkdir(exist_ok=True)
             (directory / "config.json").write_text("{}", encoding="utf-8")
             with runs.StopOnSignal():
-                time.sleep(20)
+                timer.go_off()
+                raise AssertionError("trained on")
 
         return call
 
+    monkeypatch.setattr(train_minutes.threading, "Timer", Timer)
     monkeypatch.setattr(runs, "train", endless("train"))
     monkeypatch.setattr(runs, "resume", endless("resume"))
     options = argparse.Namespace(run=tmp_path / "run", preset="tiny", epochs=None, seed=0, minutes=0.005)
-    began = time.monotonic()
-    train(options, None, 0.3)
-    train(options, None, 0.3)
-    assert calls == ["train", "resume"]
-    assert time.monotonic() - began > 0.5
+    train_minutes.train(options, None, 0.3)
+    train_minutes.train(options, None, 0.2)
+    assert calls == [("train", 0.3), ("resume", 0.2)]
     assert capsys.readouterr().out.count("stopped by SIGTERM") == 2
+    assert not Timer.running
 
 
 def test_a_run_that_ends_by_itself_is_not_stopped_later(tmp_path, monkeypatch):
-    from train_minutes import train
+    import train_minutes
 
-    monkeypatch.setattr(runs, "train", lambda *_, **__: None)
+    running = []
+    monkeypatch.setattr(train_minutes.threading, "Timer", Timer)
+    monkeypatch.setattr(runs, "train", lambda *_, **__: running.extend(Timer.running))
     options = argparse.Namespace(run=tmp_path / "run", preset="tiny", epochs=None, seed=0, minutes=0.005)
-    try:
-        with runs.StopOnSignal():
-            train(options, None, 0.2)
-            time.sleep(0.4)
-    except runs.Interrupted:
-        pytest.fail("The timer went on.")
+    train_minutes.train(options, None, 0.2)
+    assert len(running) == 1
+    assert not Timer.running
 
 
 def test_stages_are_run_once(tmp_path, monkeypatch):
@@ -233,9 +249,9 @@ def test_stages_are_run_once(tmp_path, monkeypatch):
     monkeypatch.setattr(script, "STAGES", tmp_path)
     count = f"open({str(tmp_path / 'count')!r}, 'a').write('x'); print('said')"
     for _ in range(2):
-        script.run("quick", "torch", [sys.executable, "-c", count], 60)
-        script.run("failing", "torch", [sys.executable, "-c", "raise SystemExit(3)"], 60)
-        script.run("slow", "torch", [sys.executable, "-c", "import time; time.sleep(60)"], 1)
+        script.run("quick", "torch", [sys.executable, "-c", count], 900)
+        script.run("failing", "torch", [sys.executable, "-c", "raise SystemExit(3)"], 900)
+        script.run("slow", "torch", [sys.executable, "-c", "import time; time.sleep(900)"], 1)
     assert (tmp_path / "count").read_text(encoding="utf-8") == "x"
     assert (tmp_path / "quick.log").read_text(encoding="utf-8") == "said\n"
     assert (tmp_path / "failing.status").read_text(encoding="utf-8") == "status 3\n"

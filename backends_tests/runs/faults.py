@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -27,7 +28,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from awd_keras import cli, runs  # noqa: E402
-from backends_tests.runs.small_run import OPTIONS, contents, differences, write_text  # noqa: E402
+from backends_tests.runs.small_run import EPOCHS, OPTIONS, contents, differences, write_text  # noqa: E402
 
 
 class Process:
@@ -131,28 +132,32 @@ class Faults:
         hit = ", ".join(f"{last.count(epoch)} after {epoch}" for epoch in sorted(set(last)))
         print(f"{in_writing} of them were killed while a file was being written; last checkpoints: {hit}")
 
-    def stop(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            directory = self.folder / f"stopped-{number}"
+    def stopped(self, name, number):
+        """A run that a signal ends after an epoch, before the last one: its process, the status and the directory."""
+        directory = self.folder / name
+        while True:
             process = self.start(directory)
-            while not (directory / "checkpoint-1.keras").exists():
+            while not any(directory.glob("checkpoint-[1-9].keras")):
                 time.sleep(0.001)
             status = process.stop(number)
+            if not (directory / f"checkpoint-{EPOCHS}.keras").exists():
+                return process, status, directory
+            shutil.rmtree(directory)  # It was faster.
+
+    def stop(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process, status, directory = self.stopped(f"stopped-{number}", number)
             said = process.errors()
             if status != 128 + number or said.count("\n") != 1 or "checkpoint-" not in said:
                 self.failed += 1
                 print(f"FAILED: status {status}", said)
-            self.check(f"stopped-{number}", self.resume(directory).wait())
+            self.check(directory.name, self.resume(directory).wait())
             print(said.strip().replace(str(self.folder), "..."))
 
     def fill(self):
-        directory = self.folder / "full"
-        process = self.start(directory)
-        while not (directory / "checkpoint-1.keras").exists():
-            time.sleep(0.001)
-        process.stop(signal.SIGKILL)
+        _, _, directory = self.stopped("full", signal.SIGKILL)
         # Metrics go in, a model doesn't.
-        limit = (directory / "checkpoint-1.keras").stat().st_size // 2
+        limit = min(path.stat().st_size for path in directory.glob("checkpoint-*.keras")) // 2
         process = self.resume(directory, limit=limit)
         status, said = process.wait(), process.errors()
         if status != 2 or said.count("\n") != 1 or "can't be written" not in said:

@@ -10,6 +10,8 @@ from awd_keras.models import AWDLSTM
 from awd_keras.optimizers import NTASGD
 from awd_keras.runs.config import RunConfig
 
+pytestmark = pytest.mark.once
+
 SETTINGS = {
     "preset": "tiny",
     "model": AWDLSTM(4, name="awd_lstm").get_config(),

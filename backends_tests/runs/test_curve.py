@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from awd_keras.runs.recording import draw_curve
 
+pytestmark = pytest.mark.once
+
 
 def lines(perplexities, averaging=False):
     return [

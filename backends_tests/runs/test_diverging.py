@@ -87,6 +87,7 @@ def test_stops_then_goes_on_without_such_steps(tmp_path, text, z_overflows, caps
     assert not has_nan(run)
 
 
+@pytest.mark.once
 def test_the_count_survives_an_interruption(tmp_path, text, z_overflows):
     z_overflows()
     corpus = data.Corpus.from_directory(text)
@@ -104,6 +105,7 @@ def test_the_count_survives_an_interruption(tmp_path, text, z_overflows):
     assert runs.resume(run, epochs=3, skip_nonfinite=True, verbose=0)["skipped_steps"] == 3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("skip", [[], ["--skip-nonfinite"]])
 def test_a_learning_rate_that_is_far_too_large(tmp_path, text, capsys, skip):
     run = tmp_path / "run"
@@ -120,12 +122,14 @@ def test_a_learning_rate_that_is_far_too_large(tmp_path, text, capsys, skip):
     assert not has_nan(run)
 
 
+@pytest.mark.once
 def test_skip_nonfinite_is_a_boolean(tmp_path, text):
     with pytest.raises(ValueError, match="`skip_nonfinite` must be a boolean"):
         runs.train(tmp_path / "run", data.Corpus.from_directory(text), skip_nonfinite="no")
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.once
 def test_mixed_precision(tmp_path, text):
     # Keras wraps the optimizer then, and finds a scale for the loss by leaving steps out, which are no accidents.
     corpus = data.Corpus.from_directory(text)

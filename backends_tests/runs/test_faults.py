@@ -14,6 +14,8 @@ from awd_keras.data import Vocabulary
 from awd_keras.output import write_whole
 from backends_tests.runs.small_run import SETTINGS, contents, differences, make_corpus
 
+pytestmark = pytest.mark.once
+
 SHORT = {**SETTINGS, "epochs": 2}
 
 
@@ -133,6 +135,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     assert differences(contents(directory), contents(tmp_path / "whole")) == []
 
 
+@pytest.mark.thorough
 def test_processes_that_are_killed_stopped_or_out_of_disk():
     """Some of what `nox -s faults` tries."""
     script = Path(__file__).with_name("faults.py")

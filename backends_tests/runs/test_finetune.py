@@ -12,6 +12,7 @@ from awd_keras.data import Corpus
 from awd_keras.evaluation import perplexity
 from awd_keras.models import PRESETS
 from awd_keras.runs.fitting import stopped_epoch
+from backends_tests.helpers import once
 from backends_tests.runs.numpy_run import SAVED, go_on, optimizer_variables
 from backends_tests.runs.small_run import SETTINGS, arrays, contents, copies_after_each_epoch, differences, make_corpus
 from backends_tests.runs.test_faults import copies
@@ -84,6 +85,7 @@ def test_the_best_model_is_scored(folder):
     assert scores[1] != old.result["test_perplexity"]
 
 
+@pytest.mark.once
 def test_it_says_what_it_is(folder):
     old, run = runs.Run.open(folder / "run"), runs.Run.open(folder / "whole")
     start = {
@@ -106,7 +108,7 @@ def test_starts_with_a_new_optimizer_and_the_masks_of_the_model(folder):
     assert not differences({name: old[name] for name in weights}, {name: new[name] for name in weights})
 
 
-@pytest.mark.parametrize("made_by", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("made_by", ["torch", *once("jax", "tensorflow")])
 def test_as_numpy_says(tmp_path, made_by):
     """Of a run of each backend, on this one."""
     old = runs.Run(tmp_path / "run")
@@ -152,18 +154,21 @@ def test_goes_on_bit_for_bit(folder, tmp_path, back, request):
     assert differences(contents(folder / "whole"), contents(directory)) == []
 
 
+@pytest.mark.once
 def test_more_epochs_change_nothing_where_it_has_stopped(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "whole", tmp_path / "new")
     result = runs.resume(directory, make_text(), epochs=20)
     assert (result["epochs"], result["stopped_epoch"]) == (last_epoch(folder),) * 2
 
 
+@pytest.mark.once
 def test_as_many_epochs_as_the_preset_has(folder, tmp_path, no_fit):
     with pytest.raises(AssertionError, match="trained"):
         finetune(folder, tmp_path / "new", epochs=None)
     assert runs.Run.open(tmp_path / "new").config["epochs"] == PRESETS["tiny"].epochs
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("measures", "expected"),
     [
@@ -179,6 +184,7 @@ def test_where_the_metrics_say_that_it_is_over(measures, expected):
     assert stopped_epoch(lines, 1) == expected
 
 
+@pytest.mark.once
 def test_killed_before_the_first_checkpoint(folder, tmp_path, monkeypatch):
     """At any operation on a file."""
 
@@ -221,6 +227,7 @@ def files(directory):
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
+@pytest.mark.once
 def test_a_run_that_is_not_finished(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "after-1", tmp_path / "run")
     with pytest.raises(ValueError, match=f"{directory} isn't finished.* awd-keras train --resume {directory}"):
@@ -230,6 +237,7 @@ def test_a_run_that_is_not_finished(folder, tmp_path, no_fit):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_another_text(folder, tmp_path, split, no_fit):
     corpus = make_text()
@@ -240,6 +248,7 @@ def test_another_text(folder, tmp_path, split, no_fit):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.once
 def test_where_a_run_is_already(folder, tmp_path, no_fit):
     """It is deleted if it is to be, and when nothing else is wrong."""
     directory = shutil.copytree(folder / "after-1", tmp_path / "new")
@@ -258,6 +267,7 @@ def test_where_a_run_is_already(folder, tmp_path, no_fit):
     assert files(directory).keys() == {"config.json", "vocabulary.json", "model.keras"}
 
 
+@pytest.mark.once
 def test_over_itself(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "run", tmp_path / "run")
     before = files(directory)
@@ -266,6 +276,7 @@ def test_over_itself(folder, tmp_path, no_fit):
     assert files(directory) == before
 
 
+@pytest.mark.once
 def test_the_start_is_another_one_now(folder, tmp_path, no_fit):
     shutil.copytree(folder / "run", tmp_path / "run")
     with pytest.raises(AssertionError, match="trained"):
@@ -279,6 +290,7 @@ def test_the_start_is_another_one_now(folder, tmp_path, no_fit):
         runs.resume(tmp_path / "new", make_text())
 
 
+@pytest.mark.once
 def test_killed_before_the_first_checkpoint_it_has_the_start_itself(folder, tmp_path, no_fit):
     shutil.copytree(folder / "run", tmp_path / "run")
     with pytest.raises(AssertionError, match="trained"):
@@ -288,6 +300,7 @@ def test_killed_before_the_first_checkpoint_it_has_the_start_itself(folder, tmp_
         runs.resume(tmp_path / "new", make_text())
 
 
+@pytest.mark.once
 def test_lost_checkpoints_do_not_cost_the_best_model(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "after-1", tmp_path / "new")
     for path in directory.glob("checkpoint-*"):
@@ -298,6 +311,7 @@ def test_lost_checkpoints_do_not_cost_the_best_model(folder, tmp_path, no_fit):
     assert files(directory) == before
 
 
+@pytest.mark.once
 def test_the_start_is_lost_before_the_first_epoch(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "after-0", tmp_path / "new")
     (directory / "model.keras").unlink()
@@ -305,6 +319,7 @@ def test_the_start_is_lost_before_the_first_epoch(folder, tmp_path, no_fit):
         runs.resume(directory, make_text())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", [3, {}, {"run": "a", "model_digest": None}, {"run": "a", "model_digest": "b"}])
 def test_a_bad_config(folder, tmp_path, wrong):
     run = runs.Run(shutil.copytree(folder / "after-0", tmp_path / "new"))

@@ -124,6 +124,7 @@ def with_config(**changes):
     return change
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -159,12 +160,14 @@ def test_weights_of_another_model(run, tmp_path, capsys, data, content, sizes):
         error_of_model(run, capsys, data)
 
 
+@pytest.mark.once
 def test_another_class(run, tmp_path, capsys, data):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     run.path("model.keras").write_bytes(saved(model, tmp_path))
     assert "must be an AWDLSTM's. Received: ['Sequential'" in error_of_model(run, capsys, data)
 
 
+@pytest.mark.once
 def test_a_directory_for_a_file(run, capsys):
     for name in ("model.keras", "vocabulary.json", "config.json"):
         run.path(name).unlink()
@@ -192,12 +195,14 @@ def outcome(run, content, model):
     return "equal"
 
 
+@pytest.mark.once
 def test_a_model_cut_short_anywhere(run, content, model):
     for size in (*range(0, len(content), 61), *range(len(content) - 120, len(content))):
         assert "not a zip" in outcome(run, content[:size], model)
     assert outcome(run, content, model) == "equal"
 
 
+@pytest.mark.once
 def test_a_model_with_flipped_bits(run, content, model):
     rng = random.Random(0)
     data = [content.index(member) for member in members(content).values()]
@@ -215,6 +220,7 @@ def test_a_model_with_flipped_bits(run, content, model):
     assert 0 < equal < len(places) / 4
 
 
+@pytest.mark.once
 def test_a_checkpoint_is_kept_where_memory_runs_out(model, tmp_path, monkeypatch):
     def load_weights(self, path):
         raise MemoryError
@@ -228,6 +234,7 @@ def test_a_checkpoint_is_kept_where_memory_runs_out(model, tmp_path, monkeypatch
     assert [path.name for path in checkpoints.paths()] == ["checkpoint-2.keras", "checkpoint-1.keras"]
 
 
+@pytest.mark.once
 def test_members_that_fit_their_checksums_and_yet_are_damaged(run, content):
     rng = random.Random(0)
     parts = members(content)
@@ -266,6 +273,7 @@ def lambda_config(content):
     return layer["config"]["function"]
 
 
+@pytest.mark.once
 def test_code_in_a_model_is_not_run(run, tmp_path, capsys, data, content):
     made = tmp_path / "made by the payload"
     harm = lambda_model(str(made), tmp_path)
@@ -322,6 +330,7 @@ def test_code_in_a_model_is_not_run(run, tmp_path, capsys, data, content):
         assert not made.exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -350,6 +359,7 @@ def test_a_bad_vocabulary(run, capsys, data, text, said):
         assert str(path) in line
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("words", [WORDS[:3], [*WORDS, "c"]])
 def test_a_vocabulary_that_does_not_fit(run, capsys, data, words):
     Vocabulary(words).save(run.path("vocabulary.json"))
@@ -358,6 +368,7 @@ def test_a_vocabulary_that_does_not_fit(run, capsys, data, words):
         assert f"vocabulary.json doesn't fit the model: it has {len(words)} words" in line
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -403,6 +414,7 @@ def resumable(run, data):
     return run
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -431,11 +443,13 @@ def test_a_bad_config_of_a_run_that_is_resumed(resumable, capsys, changes, said)
     assert said in error_of(capsys, "train", "--resume", resumable.directory)
 
 
+@pytest.mark.once
 def test_epochs_that_are_none_are_told_before_they_are_replaced(resumable, capsys):
     resumable.write_config({**resumable.config, "epochs": "3"})
     assert "epochs='3'" in error_of(capsys, "train", "--resume", resumable.directory, "--epochs", "2")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -450,6 +464,7 @@ def test_bad_metrics_of_a_run_that_is_resumed(resumable, capsys, line, said):
     assert said in error_of(capsys, "train", "--resume", resumable.directory)
 
 
+@pytest.mark.once
 def test_missing_settings(run, capsys, data):
     for name in ("preset", "bptt", "format"):
         config = {key: value for key, value in run.config.items() if key != name}
@@ -459,6 +474,7 @@ def test_missing_settings(run, capsys, data):
         run.path("config.json").write_text('{"format": 1, "preset": "tiny", "bptt": 5}', encoding="utf-8")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"3", b"\xff", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_json_that_is_none(run, capsys, text):
     run.path("config.json").write_bytes(text)

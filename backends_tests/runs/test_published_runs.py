@@ -7,6 +7,8 @@ import pytest
 
 from awd_keras.cli import main
 
+pytestmark = pytest.mark.once
+
 # The commands in the README of the original code, and the defaults of the options that they leave out.
 SHARED = {
     "model": {

@@ -6,6 +6,7 @@ import pytest
 
 from awd_keras import runs
 from awd_keras.data import Corpus
+from backends_tests.helpers import once
 from backends_tests.runs.small_run import (
     EPOCHS,
     SETTINGS,
@@ -46,7 +47,7 @@ def test_the_run_is_worth_resuming(uninterrupted):
 
 
 # Before the epoch at whose end averaging begins, right behind it, and after.
-@pytest.mark.parametrize("epoch", [2, 3, 4])
+@pytest.mark.parametrize("epoch", [*once(2), 3, *once(4)])
 def test_goes_on_bit_for_bit(uninterrupted, copy, epoch):
     directory = copy(epoch)
     # Another seed now must change nothing.
@@ -56,6 +57,7 @@ def test_goes_on_bit_for_bit(uninterrupted, copy, epoch):
     assert result == runs.Run.open(directory).result
 
 
+@pytest.mark.once
 def test_twice_interrupted(uninterrupted, copy, monkeypatch):
     """The second time in the middle of an epoch, the first of a resumed run."""
     directory = copy(1)
@@ -82,6 +84,7 @@ def test_a_finished_run_is_left_alone(uninterrupted, monkeypatch):
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in directory.iterdir()} == before
 
 
+@pytest.mark.once
 def test_more_epochs(uninterrupted, tmp_path):
     directory = tmp_path / "run"
     runs.train(directory, make_corpus(), **{**SETTINGS, "epochs": 2})
@@ -93,6 +96,7 @@ def test_more_epochs(uninterrupted, tmp_path):
 
 
 # Among the weights, and where Keras reads nothing: zipfile checks a sum by itself only where all of a member is read.
+@pytest.mark.once
 @pytest.mark.parametrize("near", [b"seed_state", b"vocabulary_size"])
 def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys, near):
     directory = copy(4)
@@ -108,6 +112,7 @@ def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys, near)
     assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
 
 
+@pytest.mark.once
 def test_a_torn_line_of_metrics_is_stepped_over(uninterrupted, copy, capsys):
     """The epoch is run again, from the checkpoint before, which gives the line again."""
     directory = copy(4)
@@ -118,6 +123,7 @@ def test_a_torn_line_of_metrics_is_stepped_over(uninterrupted, copy, capsys):
     assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
 
 
+@pytest.mark.once
 def test_no_checkpoint_is_left(copy, capsys):
     directory = copy(4)
     (directory / "checkpoint-3.keras").unlink()
@@ -128,6 +134,7 @@ def test_no_checkpoint_is_left(copy, capsys):
     assert (directory / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("lines", [0, 1])
 def test_metrics_that_are_lost_cost_no_checkpoint(copy, lines):
     directory = copy(4)
@@ -139,6 +146,7 @@ def test_metrics_that_are_lost_cost_no_checkpoint(copy, lines):
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
+@pytest.mark.once
 def test_the_first_checkpoint_is_damaged(copy):
     directory = copy(0)
     (directory / "checkpoint-0.keras").write_bytes(b"half")
@@ -146,6 +154,7 @@ def test_the_first_checkpoint_is_damaged(copy):
         runs.resume(directory, make_corpus(), verbose=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("done", [2, EPOCHS])
 def test_the_best_model_is_lost_or_damaged(copy, done):
     """It is said before hours of training, not after."""
@@ -159,6 +168,7 @@ def test_the_best_model_is_lost_or_damaged(copy, done):
     assert len(runs.Run.open(directory).metrics()) == done
 
 
+@pytest.mark.once
 def test_skip_nonfinite_is_a_boolean(copy):
     directory = copy(2)
     with pytest.raises(ValueError, match="`skip_nonfinite` must be a boolean"):
@@ -166,6 +176,7 @@ def test_skip_nonfinite_is_a_boolean(copy):
     assert runs.Run.open(directory).setting("skip_nonfinite") is False
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_another_text_is_refused(copy, split):
     directory = copy(2)
@@ -176,6 +187,7 @@ def test_another_text_is_refused(copy, split):
         runs.resume(directory, corpus, verbose=0)
 
 
+@pytest.mark.once
 def test_the_text_is_found_again(copy, tmp_path, monkeypatch):
     directory = copy(2)
     corpus = make_corpus()

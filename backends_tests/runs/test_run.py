@@ -8,6 +8,8 @@ from awd_keras.data import Vocabulary
 from awd_keras.models import AWDLSTM
 from awd_keras.runs import Run
 
+pytestmark = pytest.mark.once
+
 VOCABULARY = Vocabulary(["<eos>", "a", "é", "<unk>"])
 
 

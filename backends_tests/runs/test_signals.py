@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from awd_keras import cli, evaluation, runs
+from backends_tests.helpers import once
 from backends_tests.runs.small_run import OPTIONS, contents, differences, write_text
 
 
@@ -43,9 +44,11 @@ def sender(number, owner, name, skip=0):
     ("number", "owner", "name", "skip", "epochs"),
     [
         (signal.SIGTERM, keras.callbacks.CallbackList, "on_train_batch_begin", 2, 1),
-        (signal.SIGINT, keras.callbacks.CallbackList, "on_test_batch_begin", 0, 0),
-        (signal.SIGINT, runs.Checkpoints, "write", 1, 1),
-        (signal.SIGTERM, evaluation, "perplexity", 1, 2),
+        *once(
+            (signal.SIGINT, keras.callbacks.CallbackList, "on_test_batch_begin", 0, 0),
+            (signal.SIGINT, runs.Checkpoints, "write", 1, 1),
+            (signal.SIGTERM, evaluation, "perplexity", 1, 2),
+        ),
     ],
 )
 def test_ends_when_the_step_is_over(tmp_path, monkeypatch, capsys, number, owner, name, skip, epochs):
@@ -63,6 +66,7 @@ def test_ends_when_the_step_is_over(tmp_path, monkeypatch, capsys, number, owner
     assert runs.Checkpoints(tmp_path / "run").paths()[0].name == f"checkpoint-{epochs}.keras"
 
 
+@pytest.mark.once
 def test_goes_on_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert train(tmp_path, "--epochs", "2") == 0
     expected = contents(tmp_path / "run")
@@ -88,6 +92,7 @@ def test_goes_on_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert differences(contents(tmp_path / "run"), expected) == []
 
 
+@pytest.mark.once
 def test_there_is_no_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # The second is what a shell makes of a variable that isn't set.
@@ -96,6 +101,7 @@ def test_there_is_no_run(tmp_path, monkeypatch, capsys):
         assert "There is no run in" in capsys.readouterr().err
 
 
+@pytest.mark.once
 def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
     def read(*_):
         signal.raise_signal(signal.SIGINT)
@@ -105,6 +111,7 @@ def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == "awd-keras: stopped by SIGINT\n"
 
 
+@pytest.mark.once
 def test_a_handler_that_is_not_python_s_is_left_alone(monkeypatch):
     """Python calls it None, and couldn't put it back."""
     with monkeypatch.context() as patch:
@@ -114,6 +121,7 @@ def test_a_handler_that_is_not_python_s_is_left_alone(monkeypatch):
     stop.__exit__()
 
 
+@pytest.mark.once
 def test_what_is_ignored_stays_ignored_and_a_second_signal_is_not_caught():
     """`nohup` ignores signals; and who sends a second one doesn't want to wait."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

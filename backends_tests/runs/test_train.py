@@ -97,6 +97,7 @@ def test_writes_the_directory_of_the_design(directory):
     assert (config["epochs"], config["batch_size"], config["bptt"]) == (3, 4, 10)
 
 
+@pytest.mark.once
 def test_times_of_an_epoch(tmp_path, monkeypatch):
     """Of a clock that the machine's speed is nothing to: an epoch's time has its validation in it, its rate hasn't."""
     clock = SimpleNamespace(now=100.0)
@@ -148,6 +149,7 @@ def test_the_same_seed_gives_the_same_run(directory, tmp_path):
         assert one == pytest.approx(other, rel=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -165,6 +167,7 @@ def test_bad_input_leaves_the_old_run(directory, settings, message):
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
+@pytest.mark.once
 def test_a_run_is_not_replaced_unasked(directory):
     with pytest.raises(ValueError, match="already holds a run"):
         runs.train(directory, make_corpus(), **SETTINGS)
@@ -174,6 +177,7 @@ class Begun(Exception):
     pass
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("once", "remark"), [(4, False), (5, True)])
 def test_a_text_most_of_whose_words_are_seen_once(tmp_path, monkeypatch, capsys, once, remark):
     """As are those of a text without spaces; the remark comes before hours of training."""
@@ -195,6 +199,7 @@ def test_a_text_most_of_whose_words_are_seen_once(tmp_path, monkeypatch, capsys,
     assert ("--min-count 2" in printed) == remark
 
 
+@pytest.mark.once
 def test_too_short_a_split(tmp_path):
     corpus = make_corpus()
     corpus.test = corpus.test[:1]
@@ -203,6 +208,7 @@ def test_too_short_a_split(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.once
 def test_another_seed_and_no_matplotlib(directory, tmp_path, monkeypatch, capsys):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
@@ -220,6 +226,7 @@ class Reached(Exception):
     pass
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("variable", [False, True])
 def test_whether_lengths_vary_is_kept_by_a_run_that_is_resumed(tmp_path, monkeypatch, variable):
     seen = []

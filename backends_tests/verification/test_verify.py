@@ -20,6 +20,7 @@ def test_all_pass():
         assert check.detail
 
 
+@pytest.mark.once
 def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
     monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate, seed: tensor)
     assert failed(masks.weight_drop_checks()) == {
@@ -29,12 +30,14 @@ def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
     }
 
 
+@pytest.mark.once
 def test_weight_drop_at_inference_is_found(monkeypatch):
     run = layers.WeightDropLSTM._run
     monkeypatch.setattr(layers.WeightDropLSTM, "_run", lambda self, *args: run(self, *args[:-1], True))
     assert failed([masks._off_at_inference()]) == {"weight drop is off at inference"}
 
 
+@pytest.mark.once
 def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
     # The stored kernel gets a gradient everywhere, whatever was dropped.
     drop = layers.WeightDropLSTM._drop
@@ -47,11 +50,13 @@ def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
     assert found == {"the gradient is masked as the forward pass is"}
 
 
+@pytest.mark.once
 def test_unlocked_dropout_is_found(monkeypatch):
     monkeypatch.setattr(masks, "LockedDropout", keras.layers.Dropout)
     assert failed(masks.dropout_checks()) == {"locked dropout keeps its mask over time"}
 
 
+@pytest.mark.once
 def test_embedding_dropout_of_single_places_is_found(monkeypatch):
     class Torn(layers.EmbeddingDropout):
         def call(self, inputs, reverse=False, training=False):
@@ -62,12 +67,14 @@ def test_embedding_dropout_of_single_places_is_found(monkeypatch):
     assert failed(masks.dropout_checks()) == {"embedding dropout drops whole words"}
 
 
+@pytest.mark.once
 def test_state_that_is_not_carried_is_found(monkeypatch):
     monkeypatch.setattr(layers.WeightDropLSTM, "write_state", lambda *args: None)
     checks = [state_and_averages._carried(training) for training in (True, False)]
     assert failed(checks) == {"state is carried in training", "state is carried in inference"}
 
 
+@pytest.mark.once
 def test_state_that_leaks_and_stays_is_found(monkeypatch):
     build = layers.WeightDropLSTM.build
 
@@ -84,6 +91,7 @@ def test_state_that_leaks_and_stays_is_found(monkeypatch):
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("method", ["start_averaging", "use_averages"])
 def test_averaging_that_does_nothing_is_found(monkeypatch, method):
     monkeypatch.setattr(NTASGD, method, lambda self: None)
