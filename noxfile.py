@@ -63,8 +63,23 @@ SCHEMAS = {
 
 def environment(backend: str) -> dict[str, str]:
     """What the suite needs to know; conftest.py fails the run when the backend is another."""
-    # One thread: the arrays are small, and on a busy machine PyTorch's threads wait for each other most of the time.
-    return {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    return {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "MPLBACKEND": "agg",
+        # The arrays are small, and on a busy machine PyTorch's threads wait for each other most of the time.
+        "OMP_NUM_THREADS": "1",
+        # What `install` leaves to the first process, the others have from it.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+
+
+def install(session: nox.Session, backend: str, *more: str) -> None:
+    """Installs what the tests of a backend need.
+
+    Not compiled: pip would compile all files, half of the time that it takes, and most of them nobody imports.
+    """
+    session.install("--no-compile", "-c", "constraints.txt", *INSTALL[backend], *more)
 
 
 def counts(report: Path) -> str:
@@ -97,7 +112,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session, backend: str) -> None:
     """Run every day's tests on one backend, warnings as errors; arguments after -- go to pytest (-n 0: one process)."""
     began = time.monotonic()
-    session.install("-c", "constraints.txt", *INSTALL[backend])
+    install(session, backend)
     report = Path(session.create_tmp(), "report.xml")
     report.unlink(missing_ok=True)
     arguments = [*PARALLEL, *EVERY_DAY[backend], f"--junitxml={report}", *session.posargs]
@@ -112,7 +127,7 @@ def tests(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def thorough(session: nox.Session, backend: str) -> None:
     """Run all that there is on one backend: what is slow and rare too, and many more examples of each property."""
-    session.install("-c", "constraints.txt", *INSTALL[backend])
+    install(session, backend)
     arguments = [*PARALLEL, "--hypothesis-profile", "thorough", *session.posargs]
     session.run("pytest", *arguments, env=environment(backend))
 
@@ -121,7 +136,7 @@ def thorough(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def older_processors(session: nox.Session, backend: str) -> None:
     """Run the whole suite as on a processor that has AVX2 and nothing newer."""
-    session.install("-c", "constraints.txt", *INSTALL[backend])
+    install(session, backend)
     session.run("pytest", *PARALLEL, *session.posargs, env={**environment(backend), **AVX2})
 
 
@@ -129,7 +144,7 @@ def older_processors(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def parity(session: nox.Session, backend: str) -> None:
     """Follow a training made of PyTorch's own modules step by step, and say how far apart the two are."""
-    session.install("-c", "constraints.txt", *INSTALL[backend], "torch")
+    install(session, backend, "torch")
     session.run("pytest", "-rP", "backends_tests/parity/step_parity.py", *session.posargs, env=environment(backend))
 
 
@@ -137,7 +152,7 @@ def parity(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def peers(session: nox.Session, backend: str) -> None:
     """Ask our classes what the suites of Keras, fastai, PyTorch-NLP, allennlp and gluon-nlp ask of theirs."""
-    session.install("-c", "constraints.txt", *INSTALL[backend])
+    install(session, backend)
     files = [str(path) for path in Path("backends_tests/peers").glob("*.py")]
     session.run("pytest", *files, *session.posargs, env=environment(backend))
 
@@ -146,7 +161,7 @@ def peers(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def faults(session: nox.Session, backend: str) -> None:
     """Kill 32 training runs at random moments, stop some by signals and a full disk, and let each go on."""
-    session.install("-c", "constraints.txt", *INSTALL[backend])
+    install(session, backend)
     session.run("python", "backends_tests/runs/faults.py", "--kills", "32", *session.posargs, env=environment(backend))
 
 
@@ -154,7 +169,7 @@ def faults(session: nox.Session, backend: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def exports(session: nox.Session, backend: str) -> None:
     """Export a model's step to every format that Keras has on a backend, and run it in the format's own runtime."""
-    session.install("-c", "constraints.txt", *INSTALL[backend], *EXPORTERS[backend])
+    install(session, backend, *EXPORTERS[backend])
     session.run("pytest", "backends_tests/backend/test_step_export.py", *session.posargs, env=environment(backend))
 
 
@@ -196,7 +211,7 @@ def package(session: nox.Session, extra: str) -> None:
 @nox.parametrize("backend", [nox.param(name, id=name) for name in INSTALL])
 def coverage(session: nox.Session, backend: str) -> None:
     """Say how much of the code the suites of the three backends run together: at least 95% of its lines."""
-    session.install("-c", "constraints.txt", *INSTALL[backend], "coverage")
+    install(session, backend, "coverage")
     own = {**environment(backend), "COVERAGE_FILE": str(Path("build/coverage", backend).absolute())}
     session.run("coverage", "erase", env=own)
     session.run("coverage", "run", "-m", "pytest", *session.posargs, env=own)
