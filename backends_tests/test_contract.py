@@ -87,6 +87,10 @@ KERAS_CLASSES = {
     optimizers.NTASGD: lambda: optimizers.NTASGD(
         0.5, non_monotone_interval=3, weight_decay=0.1, global_clipnorm=None, clipvalue=0.2, name="mine"
     ),
+    optimizers.LayerwiseLearningRate: lambda: optimizers.LayerwiseLearningRate(
+        optimizers.NTASGD(0.5, name="inner"), {"embedding": 0.5}, name="mine"
+    ),
+    optimizers.schedules.SlantedTriangular: lambda: optimizers.schedules.SlantedTriangular(0.5, 20, 0.25, 8.0, "mine"),
 }
 # The layers of floats; the others take ids.
 OF_FLOATS = (layers.LockedDropout, layers.WeightDropLSTM, layers.AblatedLSTM)
@@ -99,6 +103,7 @@ OTHER_CLASSES = {
     analysis.LayerAnalysis: lambda: analysis.LayerAnalysis("lstm", gates(), memory()),
     analysis.Memory: memory,
     analysis.TextAnalysis: lambda: analysis.TextAnalysis(("a", "b"), ("b",), ()),
+    callbacks.GradualUnfreezing: lambda: callbacks.GradualUnfreezing(["head", ["a", "b"]], 2),
     callbacks.CatchNonFinite: lambda: callbacks.CatchNonFinite(dataset(), skip=True),
     callbacks.NonMonotonicTrigger: lambda: callbacks.NonMonotonicTrigger("val_loss", 3, (IDS, TARGETS)),
     callbacks.ResetStates: lambda: callbacks.ResetStates(dataset()),
@@ -127,7 +132,7 @@ CONTRACTS = {**KERAS_CLASSES, **OTHER_CLASSES}
 
 def public_classes():
     """The classes in the public namespaces."""
-    namespaces = [getattr(awd_keras, name) for name in awd_keras.__all__]
+    namespaces = [*(getattr(awd_keras, name) for name in awd_keras.__all__), optimizers.schedules]
     public = [getattr(namespace, name) for namespace in namespaces for name in namespace.__all__]
     return {value for value in public if isinstance(value, type)}
 
@@ -138,6 +143,8 @@ def new_model(tested, **arguments):
     for name, base in (("optimizer", keras.optimizers.Optimizer), ("loss", keras.losses.Loss)):
         if isinstance(tested, base):
             by_default[name] = tested
+    if isinstance(tested, keras.optimizers.schedules.LearningRateSchedule):
+        by_default["optimizer"] = keras.optimizers.SGD(tested)
     if isinstance(tested, keras.metrics.Metric):
         by_default["metrics"] = [tested]
     ids = keras.Input((TIME,), batch_size=BATCH, dtype="int32")

@@ -17,7 +17,7 @@ from awd_keras.layers import AblatedLSTM, AdaptiveSoftmax, EmbeddingDropout, Loc
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
 from awd_keras.models import AWDLSTM, PRESETS, Preset
-from awd_keras.optimizers import NTASGD
+from awd_keras.optimizers import NTASGD, LayerwiseLearningRate, schedules
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 
 
@@ -57,6 +57,17 @@ def own_model(size: int, dataset: BPTTDataset) -> Any:
     model.compile(NTASGD(), TokenCrossEntropy(), metrics=[Perplexity(), BitsPerCharacter(), MeanCrossEntropy()])
     model.fit(dataset, callbacks=callbacks.awd_lstm(dataset))
     return model
+
+
+def by_layers(model: Any, steps: int) -> None:
+    rate = schedules.SlantedTriangular(1e-3, steps, cut_fraction=0.2)
+    optimizer = LayerwiseLearningRate(keras.optimizers.Adam(rate), {"lstm_0": 0.5, "head": 1})
+    optimizer.build(model.trainable_variables)
+    optimizer.freeze("lstm_0")
+    optimizer.unfreeze("lstm_0")
+    optimizer.multipliers["head"].assign(0.1)
+    model.compile(LayerwiseLearningRate(NTASGD(), "ulmfit"))
+    model.fit(callbacks=[callbacks.GradualUnfreezing(["head", ["lstm_0", "embedding"]], epochs_each=2)])
 
 
 def layer_by_layer(sizes: tuple[int, int], ids: np.ndarray[Any, np.dtype[np.int32]]) -> Any:

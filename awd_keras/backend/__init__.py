@@ -36,6 +36,7 @@ product = _framework.product
 register_structure = _framework.register_structure
 rematerialize = _framework.rematerialize
 runs_again = _framework.runs_again
+shrink_steps = _framework.shrink_steps
 untransformed = _framework.untransformed
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "rows_at_a_time",
     "runs_again",
     "set_keras_mask",
+    "shrink_steps",
     "step_by_step",
     "sum_dtype",
     "untransformed",

@@ -266,6 +266,21 @@ def average(averages, variables, share):
         mean.assign(ops.where(ops.greater(share, 0), ops.add(old, change), old))
 
 
+def shrink_steps(variables, starts, multipliers):
+    """Leaves of each step that was made a part of it: `w = start + m * (w - start)`, exactly w for 1 and start for 0.
+
+    Args:
+        variables: list of the `keras.Variable`s w.
+        starts: list of tensors, their values before the step.
+        multipliers: list of the scalar tensors m, float32.
+    """
+    for variable, start, multiplier in zip(variables, starts, multipliers, strict=True):
+        w = ops.convert_to_tensor(variable)
+        rest = ops.cast(ops.subtract(1.0, multiplier), w.dtype)
+        shrunk = ops.subtract(w, ops.multiply(rest, ops.subtract(w, start)))
+        variable.assign(ops.where(ops.equal(multiplier, 0), start, shrunk))
+
+
 def jit_compile():
     """The value of `jit_compile` that suits windows of many lengths."""
     return "auto"

@@ -8,13 +8,15 @@ from keras import activations, ops
 from keras.src import backend as _backend
 
 # The loop over time, and the masks that tensors carry: the same everywhere, and not public.
-from keras.src.backend import get_keras_mask, rnn, set_keras_mask
+from keras.src.backend import get_keras_mask as get_keras_mask
+from keras.src.backend import rnn as rnn
+from keras.src.backend import set_keras_mask as set_keras_mask
 
 # Whether Keras only computes with values that it has been given, as within `keras.StatelessScope`, which is public.
-from keras.src.backend.common.stateless_scope import in_stateless_scope
+from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
 
 # What every loss does with its values: there is no other way to its `reduction`.
-from keras.src.losses.loss import reduce_weighted_values
+from keras.src.losses.loss import reduce_weighted_values as reduce_weighted_values
 
 # What Keras's savers call for what has variables of its own.
 from keras.src.saving.keras_saveable import KerasSaveable
@@ -22,32 +24,6 @@ from keras.src.saving.keras_saveable import KerasSaveable
 # What `fit` reads a dataset by: one that is an adapter already is read as it is.
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
-
-__all__ = [
-    "DrawnSeed",
-    "InOrder",
-    "OneStep",
-    "SavedSeedGenerator",
-    "SymbolicallyBuilt",
-    "compile_config",
-    "flatten_layers",
-    "get_keras_mask",
-    "has_strategy",
-    "has_value",
-    "in_stateless_scope",
-    "keep_from_fusing",
-    "lower_is_better",
-    "lstm",
-    "quantized_logits",
-    "reduce_weighted_values",
-    "rematerializes_activations",
-    "replace_value",
-    "rnn",
-    "set_keras_mask",
-    "steps_made",
-    "table_of",
-    "torch_device",
-]
 
 
 def lstm(sequences, h, c, kernel, recurrent_kernel, bias):
@@ -226,6 +202,44 @@ class OneStep(keras.optimizers.Optimizer):
         return self.weight_decay or 0.0 if self._use_weight_decay(variable) else 0.0
 
 
+class Surrounding(keras.optimizers.Optimizer):
+    """An optimizer around another one, whose steps go through `_around(step, variables, indices)`, decay included.
+
+    What comes after a step, constraints and averages, is left to the inner one and sees what `_around` has made.
+    """
+
+    def _surround(self, optimizer):
+        self.inner_optimizer = optimizer
+        # Methods and no closures: those of copies are of the copies.
+        optimizer._apply_weight_decay = self._leave_decay_to_the_step
+        optimizer._backend_update_step = self._inner_step
+
+    def _leave_decay_to_the_step(self, variables):
+        pass
+
+    def _inner_step(self, grads, trainable_variables, learning_rate):
+        inner = self.inner_optimizer
+
+        def step():
+            type(inner)._apply_weight_decay(inner, trainable_variables)
+            type(inner)._backend_update_step(inner, grads, trainable_variables, learning_rate)
+
+        self._around(step, trainable_variables, list(map(inner._get_variable_index, trainable_variables)))
+
+    @property
+    def variables(self):
+        return [*self._variables, *self.inner_optimizer.variables]
+
+    def save_own_variables(self, store):
+        """Writes no more than its own: Keras comes to the inner one by itself."""
+        for index, variable in enumerate(self._variables):
+            store[str(index)] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        for index, variable in enumerate(self._variables):
+            variable.assign(store[str(index)])
+
+
 class SymbolicallyBuilt(keras.Model):
     """A model that TensorFlow's trainer builds, on several devices, for what the first of them has.
 
@@ -251,8 +265,7 @@ class InOrder(DataAdapter):
     this one is, and hands each request on to an adapter that doesn't shuffle.
     """
 
-    # In Keras's adapters this is a read-only property; datasets have it as an attribute.
-    batch_size: Any = None
+    batch_size: Any = None  # in Keras's adapters a read-only property
 
     def get_numpy_iterator(self):
         return PyDatasetAdapter(self).get_numpy_iterator()

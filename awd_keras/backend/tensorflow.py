@@ -167,6 +167,14 @@ def average(averages, variables, share):
     tf.cond(share > 0, move, lambda: None)
 
 
+def shrink_steps(variables, starts, multipliers):
+    """Each device its own copy, which an assignment of Keras's would ask it to tell the others."""
+    for variable, start, multiplier in zip(variables, starts, multipliers, strict=True):
+        w = variable.value
+        shrunk = w - tf.cast(1.0 - multiplier, w.dtype) * (w - start)
+        tf.raw_ops.AssignVariableOp(resource=w.handle, value=tf.where(multiplier == 0, start, shrunk))
+
+
 def jit_compile():
     """XLA would make a program for every length, and run the backward loop slower."""
     return False

@@ -10,19 +10,27 @@ from awd_keras.callbacks.passes import ResetStates
 from awd_keras.checks import check_boolean, check_positive_integer
 
 
+def find_optimizer(model, method):
+    """The model's optimizer that has a method, or the one within it, as for loss scaling; None without one."""
+    optimizer = getattr(model, "optimizer", None)
+    while optimizer is not None and not hasattr(optimizer, method):
+        optimizer = getattr(optimizer, "inner_optimizer", None)
+    return optimizer
+
+
 def averaging_optimizer(callback):
-    """The `NTASGD` of the callback's model, also when Keras has wrapped it for loss scaling.
+    """The `NTASGD` of the callback's model.
 
     Raises:
         ValueError: if the model has another optimizer, or none.
     """
-    optimizer = getattr(callback.model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not hasattr(optimizer, "use_averages"):
+    optimizer = find_optimizer(callback.model, "use_averages")
+    if optimizer is None:
         raise ValueError(
             f"Callback `{type(callback).__name__}` needs a model compiled with "
             "`awd_keras.optimizers.NTASGD`. With another optimizer, give `fit` those of `awd_lstm(dataset)` that work "
-            f"with any: `ScaleLearningRate(dataset)` and `ResetStates(dataset)`. Received: optimizer={optimizer}"
+            "with any: `ScaleLearningRate(dataset)` and `ResetStates(dataset)`. Received: "
+            f"optimizer={getattr(callback.model, 'optimizer', None)}"
         )
     return optimizer
 

@@ -1,5 +1,7 @@
 """Optimizers."""
 
+from awd_keras.optimizers import schedules
+from awd_keras.optimizers.layerwise_learning_rate import LayerwiseLearningRate
 from awd_keras.optimizers.ntasgd import NTASGD
 
-__all__ = ["NTASGD"]
+__all__ = ["NTASGD", "LayerwiseLearningRate", "schedules"]

@@ -50,6 +50,7 @@ METHODS = {
     "_clip_gradients": (keras.optimizers.Optimizer, "self grads"),
     "_apply_weight_decay": (keras.optimizers.Optimizer, "self variables"),
     "_backend_update_step": (keras.optimizers.Optimizer, "self grads trainable_variables learning_rate"),
+    "_get_variable_index": (keras.optimizers.Optimizer, "self variable"),
     "_use_weight_decay": (keras.optimizers.Optimizer, "self variable"),
     "_maybe_symbolic_build": (keras.Model, "self iterator data_batch"),
 }
@@ -93,6 +94,7 @@ ATTRIBUTES = {
     "_embeddings": (embedding, lambda table: tuple(table.shape) == (3, 2)),
     "_direction": (keras.metrics.MeanSquaredError, lambda direction: direction == "down"),
     "_iterations": (lambda: compiled().optimizer, lambda steps: int(steps.numpy()) == 0),
+    "_variables": (lambda: compiled().optimizer, lambda variables: len(variables) == 2),
     "_trainable_variables": (lambda: compiled().optimizer, lambda variables: len(variables) == 2),
 }
 
@@ -134,6 +136,7 @@ def test_all_names_are_asked_for():
     """The tables above have what the file uses, and nothing else."""
     tree = ast.parse(ONLY_FILE.read_text(encoding="utf-8"))
     own = {"_backend", "_layer", "_step_of_all", "_decay_of", "_model_variables", "_items"}
+    own |= {"_surround", "_around", "_inner_step", "_leave_decay_to_the_step"}
     imported, used = set(), set()
     for node in ast.walk(tree):
         match node:

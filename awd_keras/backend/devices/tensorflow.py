@@ -42,7 +42,9 @@ def replicate(model):
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
         return
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = model.optimizer
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
     steps = optimizer.gradient_accumulation_steps
     if steps:
         raise ValueError(
