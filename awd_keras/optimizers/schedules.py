@@ -8,6 +8,8 @@ from keras import ops
 
 from awd_keras.checks import check_not_negative, check_positive_integer, check_rate
 
+__all__ = ["SlantedTriangular"]
+
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):

@@ -51,6 +51,7 @@ def test_groups_of_several_and_a_training_that_is_resumed():
     assert fitted(callback, other, epochs=2, initial_epoch=1) == [free]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,12 +65,14 @@ def test_wrong_arguments(arguments, message):
         GradualUnfreezing(*arguments)
 
 
+@pytest.mark.once
 def test_a_group_that_is_not_there():
     optimizer = LayerwiseLearningRate(keras.optimizers.SGD(0.1), {"head": 0.5})
     with pytest.raises(ValueError, match="`groups` must have keys of .* head, or .* Received: 'lstm_9'"):
         fitted(GradualUnfreezing(["lstm_9"]), optimizer)
 
 
+@pytest.mark.once
 def test_another_optimizer():
     with pytest.raises(ValueError, match="`GradualUnfreezing` needs a model compiled with .* Received: optimizer="):
         new_model("sgd").fit(X, Y, callbacks=[GradualUnfreezing(["head"])], verbose=0)

@@ -247,6 +247,7 @@ def test_the_rate_is_the_inner_one():
     assert int(to_numpy(optimizer.iterations)) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -264,6 +265,7 @@ def test_wrong_arguments(arguments, message):
         LayerwiseLearningRate(*arguments)
 
 
+@pytest.mark.once
 def test_a_pattern_that_is_in_no_path(rng):
     optimizer = LayerwiseLearningRate(keras.optimizers.SGD(), {"body": 1.0, "lstm_7": 0.5})
     with pytest.raises(

@@ -35,6 +35,7 @@ def test_in_an_optimizer():
     assert float(to_numpy(again.learning_rate)) == pytest.approx(0.2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
