@@ -19,8 +19,10 @@ MODULES = [
     for module in pkgutil.walk_packages(awd_keras.__path__, "awd_keras.")
     if not module.name.startswith(LEFT_OUT)
 ]
+# What computes on a backend; the others' examples are run on one every day.
+ON_EACH = ("callbacks", "layers", "losses", "metrics", "models", "optimizers", "regularizers")
 EXAMPLES = [
-    pytest.param(example, id=example.name)
+    pytest.param(example, id=example.name, marks=[] if name.split(".")[1] in ON_EACH else pytest.mark.once)
     for name in MODULES
     for example in doctest.DocTestFinder().find(importlib.import_module(name), name)
     if example.examples

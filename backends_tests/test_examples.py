@@ -38,14 +38,12 @@ XLA_FLAGS = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device
 DEVICES = {**ONE_PROCESS, "XLA_FLAGS": XLA_FLAGS}
 # A loop in a framework's own terms chooses that framework itself, whatever Keras would take.
 ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
-
-
 # A loop in plain PyTorch is for that backend alone; what is for all of them is run on one every day.
-OF_ONE = [name for name in EXPECTED if name.startswith(("custom_training_", "several_devices_"))]
-OF_ALL = [name for name in EXPECTED if name not in OF_ONE]
+OF_ALL = [name for name in EXPECTED if not name.startswith(("custom_training_", "several_devices_"))]
+OF_THIS = [f"custom_training_{keras.backend.backend()}", f"several_devices_{keras.backend.backend()}"]
 
 
-@pytest.mark.parametrize("name", [*once(*OF_ALL), *(name for name in OF_ONE if name.endswith(keras.backend.backend()))])
+@pytest.mark.parametrize("name", [*once(*OF_ALL), OF_THIS[0], pytest.param(OF_THIS[1], marks=pytest.mark.thorough)])
 def test_example(name, tmp_path):
     arguments, printed = EXPECTED[name]
     run = subprocess.run(

@@ -271,12 +271,13 @@ def test_what_the_guide_promises(row, column, promise, rng):
         CHECKS[column](row, rng)
 
 
-@pytest.mark.parametrize("column", list(CHECKS)[:4])
+@pytest.mark.parametrize("column", ["`keras.ops.jvp`", "gradient of gradients", *once(*list(CHECKS)[1:3])])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_the_backend(name, column, rng):
     CHECKS[column](name, rng)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "mode",
     [
@@ -290,6 +291,7 @@ def test_modes_of_rematerialization(mode, rng, monkeypatch):
     check_rematerialization("named", rng, **mode)
 
 
+@pytest.mark.once
 def test_activations_alone_are_not_those_of_gates():
     row = "`WeightDropLSTM`"
     results = [trained(row, scope) for scope in (contextlib.nullcontext(), keras.RematScope(mode="activations"))]

@@ -58,6 +58,7 @@ def test_a_call_equals_numpy(rng, variant):
     assert layer.lstm_path == PATHS.get(variant, "generic")
 
 
+@pytest.mark.once
 def test_the_whole_lstm_is_weight_drop_lstm(rng):
     """Its masks and its implementation too."""
     x = drawn(rng, TIME, FEATURES)
@@ -144,6 +145,7 @@ def test_an_empty_batch(variant):
     assert tuple(built(variant)(np.zeros((0, TIME, FEATURES), "float32")).shape) == (0, TIME, UNITS)
 
 
+@pytest.mark.once
 def test_bidirectional(rng):
     x = drawn(rng, TIME, FEATURES)
     layer = keras.layers.Bidirectional(built("-srnn-hidden", 0.5, seed=1), merge_mode=None)
@@ -154,6 +156,7 @@ def test_bidirectional(rng):
     assert (to_numpy(there.seed_generator.state) != to_numpy(back.seed_generator.state)).any()
 
 
+@pytest.mark.once
 def test_half_precision(rng):
     """Of `"-srnn-hidden"`: ../test_contract.py."""
     x = drawn(rng, TIME, FEATURES)

@@ -118,6 +118,7 @@ def test_gradients_equal_those_of_all_log_probabilities(rng):
         np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
+@pytest.mark.once
 def test_a_text_that_repeats_itself_is_learnt():
     text = np.tile(np.random.default_rng(0).permutation(WORDS), 20)
     model = LanguageModel(

@@ -61,8 +61,9 @@ def test_float32_logits_of_a_layer_in_half_precision_round_nothing():
     np.testing.assert_allclose(to_numpy(ours(H, reverse=True)), H @ to_numpy(ours.embeddings).T, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, *once({"tie_weights": False})], ids=str)
-@pytest.mark.parametrize("mode", [*once("int8", "int4"), "int4 in groups"])
+@pytest.mark.once
+@pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
+@pytest.mark.parametrize("mode", ["int8", "int4", "int4 in groups"])
 def test_quantized_as_keras_s(mode, settings, tmp_path):
     """The same numbers as Keras's, plus the bias; then dropped whole words; then a file."""
     config = keras.quantizers.Int4QuantizationConfig(block_size=2) if mode == "int4 in groups" else None
@@ -87,6 +88,7 @@ def test_quantized_as_keras_s(mode, settings, tmp_path):
     np.testing.assert_array_equal(to_numpy(loaded(IDS)), to_numpy(biased(IDS)))
 
 
+@pytest.mark.once
 def test_a_quantized_model_scores_with_its_logits():
     """The chunked cross-entropy reads a table of floats: a quantized one can't be it."""
     scores = []
@@ -99,6 +101,7 @@ def test_a_quantized_model_scores_with_its_logits():
     assert scores[0] == pytest.approx(scores[1], rel=1e-6)
 
 
+@pytest.mark.once
 def test_a_subclass_is_quantized_only_where_it_says_so():
     class Own(EmbeddingDropout):
         pass
@@ -111,7 +114,8 @@ def test_a_subclass_is_quantized_only_where_it_says_so():
     assert layer.quantization_mode == "int8"
 
 
-@pytest.mark.parametrize("settings", [*once({}), {"tie_weights": False}], ids=str)
+@pytest.mark.once
+@pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
 def test_lora(settings, tmp_path):
     """Of a built layer and as arguments; the table stays, its factors and the bias learn, and a file merges them."""
     ours, theirs = pair(use_bias=True, **settings)

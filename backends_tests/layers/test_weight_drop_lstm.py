@@ -18,8 +18,9 @@ def sequences(rng, batch=BATCH, time=TIME, features=FEATURES):
 
 def built(batch=BATCH, units=UNITS, features=FEATURES, scale=0.5, **kwargs):
     """A layer with weights large enough to tell a right result from a wrong one."""
-    kwargs = {"return_sequences": True, **kwargs}
-    layer = WeightDropLSTM(units, **kwargs)
+    # Without initializers that JAX has to compile.
+    zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
+    layer = WeightDropLSTM(units, **{"return_sequences": True, **zeros, **kwargs})
     layer.build((batch, None, features))
     rng = np.random.default_rng(7)
     draw_weights(layer, rng, scale)
@@ -85,7 +86,7 @@ def test_gradient_of_the_stored_kernel(rng):
     np.testing.assert_allclose(actual[2], d_bias, atol=1e-5)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, *once(0.75)])
+@pytest.mark.parametrize("rate", [0.5, *once(0.1, 0.75)])
 def test_mask_statistics(rng, rate):
     layer = built(units=48, scale=0.2, weight_drop=rate, seed=2)
     mask = mask_of(layer, sequences(rng), seed_state(layer))
@@ -446,6 +447,7 @@ def test_dtype_policies(rng, policy, tolerance, carried):
 
 
 # Keras's own test fits on a generator.
+@pytest.mark.once
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 def test_keras_layer_contract():
     from keras.src.testing import TestCase

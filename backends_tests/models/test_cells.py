@@ -74,6 +74,7 @@ def test_the_lstm_is_the_layer_that_it_was():
     assert AWDLSTM.from_config(without).cell == "lstm"  # a file from before there were others
 
 
+@pytest.mark.once
 def test_trains_with_the_whole_recipe(tmp_path):
     """Drops, penalties, carried state, averaging, and a file."""
     arguments = {"input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.1, "weight_drop": 0.2, "alpha": 0.1}
