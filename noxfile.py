@@ -42,10 +42,7 @@ EVERY_DAY = {
 
 # XLA compiles a third faster without most of its optimizations, and the suite is mostly compiling on JAX.
 # `thorough`, `older_processors` and `coverage`, once a week, have them.
-QUICK = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-}
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 # What keeps oneDNN (TensorFlow's products), PyTorch and XLA from what came after AVX2: AVX-512, products of bfloat16.
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
