@@ -83,6 +83,84 @@ def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None, re
     return np.stack(outputs, axis=1), h, c
 
 
+def gru(x, h, kernel, recurrent_kernel, bias, mask=None, recurrent_mask=1.0, reset_after=True, **options):
+    """Runs a GRU, columns in the order z, r, n; with `reset_after`, the bias is that of the inputs and of the state.
+
+    Returns:
+        Outputs (batch, time, units), and the last h.
+    """
+    inputs_bias, state_bias = bias if reset_after else (bias, np.zeros_like(bias))
+    w_z, w_r, w_n = np.split(kernel, 3, axis=1)
+    u_z, u_r, u_n = np.split(recurrent_kernel, 3, axis=1)
+    b_z, b_r, b_n = np.split(inputs_bias, 3)
+    c_z, c_r, c_n = np.split(state_bias, 3)
+
+    def step(x, state):
+        (h,) = state
+        seen = h * recurrent_mask
+        z = sigmoid(x @ w_z + b_z + seen @ u_z + c_z)
+        r = sigmoid(x @ w_r + b_r + seen @ u_r + c_r)
+        inner = r * (seen @ u_n + c_n) if reset_after else (r * seen) @ u_n
+        return (z * h + (1 - z) * np.tanh(x @ w_n + b_n + inner),)
+
+    return _run(step, x, (h,), mask, **options)
+
+
+def mogrifier(x, h, c, kernel, recurrent_kernel, bias, *matrices, mask=None, recurrent_mask=1.0, **options):
+    """Runs a Mogrifier LSTM, gates in the order i, f, c, o; `matrices` are Q1, R2, Q3, R4, ...
+
+    Returns:
+        Outputs (batch, time, units), and the last h and c.
+    """
+
+    def step(x, state):
+        h, c = state
+        h = h * recurrent_mask
+        for number, matrix in enumerate(matrices, start=1):
+            if number % 2 == 1:
+                x = 2 * sigmoid(h @ matrix) * x
+            else:
+                h = 2 * sigmoid(x @ matrix) * h
+        i, f, g, o = np.split(x @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(c), c
+
+    return _run(step, x, (h, c), mask, **options)
+
+
+def qrnn(x, h, c, *others, mask=None, stays=None, **options):
+    """Runs a QRNN, columns in the order z, f, o; `others` are the input before, if the window is 2, kernel and bias.
+
+    Returns:
+        Outputs (batch, time, units), the last h and c, and the last input, if the window is 2.
+    """
+    *before, kernel, bias = others
+    units = c.shape[1]
+    times = iter(range(x.shape[1]))
+
+    def step(x, state):
+        _, c, *before = state
+        t = next(times)
+        projected = np.concatenate([*before, x], axis=1) @ kernel + bias
+        z, f, *o = np.split(projected, projected.shape[1] // units, axis=1)
+        moved = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(z)
+        c = moved if stays is None else np.where(stays[:, t], c, moved)
+        return (sigmoid(o[0]) * c if o else c, c, *([x] if before else []))
+
+    return _run(step, x, (h, c, *before), mask, **options)
+
+
+def _run(step, x, state, mask=None, zero_output_for_mask=False):
+    """The outputs of all steps, of which h is the first part of the state, and the last state."""
+    outputs = []
+    for t in range(x.shape[1]):
+        new = step(x[:, t], state)
+        counts = np.ones((len(x), 1), bool) if mask is None else mask[:, t, None]
+        state = tuple(np.where(counts, each, old) for each, old in zip(new, state, strict=True))
+        outputs.append(np.where(counts, state[0], 0) if zero_output_for_mask else state[0])
+    return np.stack(outputs, axis=1), *state
+
+
 def differences(function, arrays):
     """The gradients of a function of arrays, by differences, in float64."""
     arrays = [np.array(array, "float64") for array in arrays]

@@ -104,7 +104,7 @@ def shapes(variables):
 
 def test_every_carrier_is_tested():
     found = {cls for cls in LAYERS if carriers(KERAS_CLASSES[cls]())}
-    assert found == set(CARRIERS) >= {layers.WeightDropLSTM, layers.AblatedLSTM, models.AWDLSTM}
+    assert found == set(CARRIERS) >= {layers.WeightDropLSTM, layers.WeightDropGRU, layers.QRNN, models.AWDLSTM}
 
 
 @cases

@@ -75,6 +75,15 @@ KERAS_CLASSES = {
     layers.AblatedLSTM: lambda **k: layers.AblatedLSTM(
         SIZE, "-srnn-hidden", kernel_weight_drop=0.1, return_sequences=True, seed=1, **k
     ),
+    layers.WeightDropGRU: lambda **k: layers.WeightDropGRU(
+        SIZE, kernel_weight_drop=0.1, return_sequences=True, recurrent_initializer="glorot_uniform", seed=1, **k
+    ),
+    layers.QRNN: lambda **k: layers.QRNN(
+        SIZE, 2, zoneout=0.1, kernel_weight_drop=0.1, return_sequences=True, seed=1, **k
+    ),
+    layers.MogrifierLSTM: lambda **k: layers.MogrifierLSTM(
+        SIZE, 3, 2, return_sequences=True, recurrent_initializer="glorot_uniform", seed=1, **k
+    ),
     models.AWDLSTM: lambda **k: models.AWDLSTM(
         WORDS, embedding_dim=SIZE, hidden_units=5, num_layers=2, weight_drop=0.2, alpha=0.5, beta=0.25, seed=1, **k
     ),
@@ -93,7 +102,14 @@ KERAS_CLASSES = {
     optimizers.schedules.SlantedTriangular: lambda: optimizers.schedules.SlantedTriangular(0.5, 20, 0.25, 8.0, "mine"),
 }
 # The layers of floats; the others take ids.
-OF_FLOATS = (layers.LockedDropout, layers.WeightDropLSTM, layers.AblatedLSTM)
+OF_FLOATS = (
+    layers.LockedDropout,
+    layers.WeightDropLSTM,
+    layers.AblatedLSTM,
+    layers.WeightDropGRU,
+    layers.QRNN,
+    layers.MogrifierLSTM,
+)
 LAYERS = [cls for cls in KERAS_CLASSES if issubclass(cls, keras.layers.Layer)]
 # What a model without a compilation has.
 IN_MODELS = [*LAYERS, *(cls for cls in KERAS_CLASSES if issubclass(cls, keras.regularizers.Regularizer))]

@@ -13,7 +13,16 @@ import numpy as np
 import awd_keras
 from awd_keras import analysis, callbacks, evaluation, generation, models, runs, verification
 from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, Vocabulary, encode_file
-from awd_keras.layers import AblatedLSTM, AdaptiveSoftmax, EmbeddingDropout, LockedDropout, WeightDropLSTM
+from awd_keras.layers import (
+    QRNN,
+    AblatedLSTM,
+    AdaptiveSoftmax,
+    EmbeddingDropout,
+    LockedDropout,
+    MogrifierLSTM,
+    WeightDropGRU,
+    WeightDropLSTM,
+)
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
 from awd_keras.models import AWDLSTM, PRESETS, Preset
@@ -47,6 +56,11 @@ def own_model(size: int, dataset: BPTTDataset) -> Any:
     EmbeddingDropout(size, 8, weights=np.zeros((size, 8)), tie_weights=False, logit_soft_cap=30.0).quantize("int8")
     x = LockedDropout(0.4)(embedding(tokens))
     x = AblatedLSTM(16, "-srnn-out", return_sequences=True)(x)
+    x = QRNN(16, window=2, zoneout=0.1, return_sequences=True)(x)
+    x = MogrifierLSTM(16, rounds=3, rank=4, return_sequences=True)(x)
+    gru = WeightDropGRU(16, weight_drop=0.5, return_sequences=True)
+    x = gru(x)
+    assert_type(gru.computed_by, str | None)
     tar = TemporalActivationRegularizer(beta=1.0)
     lstm = WeightDropLSTM(8, return_sequences=True, stateful=True, activity_regularizer=tar)
     lstm.build((20, None, 16))

@@ -52,7 +52,7 @@ print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 history = model.fit(train, epochs=epochs, validation_data=valid, callbacks=awd_lstm(train))
 model.summary()
-print("LSTM implementation:", model.lstms[0].lstm_path)
+print("LSTM implementation:", model.lstms[0].computed_by)
 
 # The figure that papers report: the text in one row, every word predicted from all before it.
 score = perplexity(model, corpus.test, batch_size=1, bptt=settings.bptt)

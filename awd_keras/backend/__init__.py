@@ -9,7 +9,17 @@ from awd_keras.backend.generic import rows_at_a_time
 from awd_keras.backend.keras_private import get_keras_mask, reduce_weighted_values, set_keras_mask
 from awd_keras.backend.of_framework import of_framework
 from awd_keras.backend.precision import add_bias, sum_dtype
-from awd_keras.backend.recurrence import generic_lstm, lstm, lstm_supports_jit, step_by_step, weighted_sums
+from awd_keras.backend.recurrence import (
+    generic_gru,
+    generic_lstm,
+    generic_mogrifier,
+    gru,
+    lstm,
+    lstm_supports_jit,
+    mogrifier,
+    step_by_step,
+    weighted_sums,
+)
 
 _framework = of_framework(__name__)
 
@@ -50,10 +60,13 @@ __all__ = [
     "device_name",
     "drop",
     "exporting",
+    "generic_gru",
     "generic_linear_cross_entropy",
     "generic_lstm",
+    "generic_mogrifier",
     "get_keras_mask",
     "global_norm",
+    "gru",
     "jit_compile",
     "keep_by_columns",
     "keep_losses",
@@ -65,6 +78,7 @@ __all__ = [
     "lstm",
     "lstm_supports_jit",
     "map_flat",
+    "mogrifier",
     "product",
     "reduce_weighted_values",
     "register_structure",

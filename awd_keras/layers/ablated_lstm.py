@@ -7,6 +7,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend import keras_private
+from awd_keras.layers.gated_sums import gated_sums, project, turned
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
 
@@ -23,7 +24,7 @@ def simple_rnn(
     **loop,
 ):
     """No gates: h[t] = c[t] = activation(x[t] @ kernel + h[t - 1] @ recurrent_kernel + bias)."""
-    projections = _project(sequences, kernel)
+    projections = project(sequences, kernel)
     if bias is not None:
         projections = backend.add_bias(projections, bias)
 
@@ -79,34 +80,20 @@ def gates_of_inputs(
     zero_output_for_mask=False,
 ):
     """Content and gates see x alone: the cell is a sum over time, and no step waits for a product."""
-    if go_backwards:
-        sequences = ops.flip(sequences, axis=1)
+    sequences, mask = (turned(each, go_backwards) for each in (sequences, mask))
     units = initial_state[0].shape[-1]
     projections = _gates_then_content(sequences, kernel, bias, units)
     i, f, o = ops.split(recurrent_activation(projections[..., :-units]), 3, axis=-1)
     addends = ops.multiply(i, projections[..., -units:])
-    if mask is not None:
-        counts = ops.cast(ops.expand_dims(ops.flip(mask, axis=1) if go_backwards else mask, -1), "bool")
-        f, addends = ops.where(counts, f, ops.ones_like(f)), ops.where(counts, addends, ops.zeros_like(addends))
-    c = backend.weighted_sums(f, addends, initial_state[1])
-    h = held = ops.multiply(o, activation(c))
-    if mask is not None:
-        h = ops.where(counts, h, ops.zeros_like(h))
-        # What a step that doesn't count puts out is the output before it: a sum that keeps all, or takes the new alone.
-        held = backend.weighted_sums(ops.where(counts, ops.zeros_like(h), ops.ones_like(h)), h, initial_state[0])
-    return h if zero_output_for_mask else held, [held[:, -1], c[:, -1]], "associative_scan"
-
-
-def _project(sequences, kernel):
-    """One product for all time steps; of rows, as TensorFlow takes twice as long for the gradient of three axes."""
-    batch_size, time, features = ops.shape(sequences)
-    rows = backend.product(ops.reshape(sequences, (-1, features)), kernel)
-    return ops.reshape(rows, (batch_size, time, kernel.shape[-1]))
+    outputs, h, c = gated_sums(
+        f, addends, lambda c: ops.multiply(o, activation(c)), initial_state, mask, zero_output_for_mask
+    )
+    return outputs, [h, c], "associative_scan"
 
 
 def _gates_then_content(sequences, kernel, bias, units):
     """The projections of i, f and, if it is there, o, with their bias; then those of the content, which has none."""
-    i, f, content, *o = ops.split(_project(sequences, kernel), kernel.shape[-1] // units, axis=-1)
+    i, f, content, *o = ops.split(project(sequences, kernel), kernel.shape[-1] // units, axis=-1)
     projections = ops.concatenate([i, f, *o, content], axis=-1)
     return projections if bias is None else backend.add_bias(projections, ops.pad(bias, [[0, units]]))
 
@@ -176,8 +163,8 @@ class AblatedLSTM(WeightDropLSTM):
         training: boolean, whether to drop.
 
     Attributes:
-        lstm_path: the name of the implementation that the last call ran, or None before the first: for `"lstm"` that of
-            `WeightDropLSTM`, `"associative_scan"` for `"-srnn-hidden"`, which has no product of matrices to wait for
+        computed_by: the name of the implementation that the last call ran, or None before the first: for `"lstm"` that
+            of `WeightDropLSTM`, `"associative_scan"` for `"-srnn-hidden"`, which has no product of matrices to wait for
             in a time step, and `"generic"`, Keras's loop, for the others.
 
     Raises:
@@ -190,7 +177,7 @@ class AblatedLSTM(WeightDropLSTM):
     >>> layer = AblatedLSTM(8, "-srnn-hidden", return_sequences=True)
     >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
     (2, 5, 8)
-    >>> [tuple(weight.shape) for weight in layer.weights], layer.lstm_path
+    >>> [tuple(weight.shape) for weight in layer.weights], layer.computed_by
     ([(3, 32), (24,)], 'associative_scan')
     """
 

@@ -141,7 +141,7 @@ def _after_evaluation():
     stored_trainable = [ops.convert_to_numpy(v) for v in twin.trainable_variables]
     unchanged = difference(trainable, stored_trainable)
     shares = " ".join(f"{share:.3f}" for share in (*first, *second))
-    paths = [str(lstm.lstm_path) for lstm in model.lstms]
+    paths = [str(lstm.computed_by) for lstm in model.lstms]
     return [
         Check(
             "weight drop is on, off, and on again: train, evaluate, train",
@@ -160,7 +160,7 @@ def _after_evaluation():
             "the LSTM implementation that ran",
             "None" not in paths,
             ", ".join(sorted(set(paths))),
-            "layer.lstm_path; 'generic' is Keras's loop, the slowest",
+            "layer.computed_by; 'generic' is Keras's loop, the slowest",
         ),
     ]
 

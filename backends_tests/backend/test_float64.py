@@ -38,7 +38,7 @@ actual = keras.ops.convert_to_numpy(layer(x))
 assert actual.dtype == "float64"
 np.testing.assert_allclose(actual, expected, atol=1e-12)
 generic = keras.ops.convert_to_numpy(layer(x, mask=np.ones((batch, time), "bool")))
-assert layer.lstm_path == "generic"
+assert layer.computed_by == "generic"
 assert generic.dtype == "float64"
 # Keras's tanh computes in float32 on JAX, whatever it is given.
 np.testing.assert_allclose(generic, expected, atol=1e-6 if keras.backend.backend() == "jax" else 1e-12)
@@ -87,7 +87,7 @@ check_logits("float64")
 check_training("float64")
 for dtypes in (("float32", "float64"), ("float64", "float32"), ("float16", "float64"), ("float64", "float64")):
     check_step_of_dtypes(*dtypes)
-print("ran", layer.lstm_path)
+print("ran", layer.computed_by)
 """
 
 

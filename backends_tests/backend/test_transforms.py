@@ -18,10 +18,15 @@ BATCH, TIME, FEATURES, UNITS, WORDS = 2, 4, 3, 4, 5
 IDS = np.array([3, 0, 4, 4, 1, 2, 0, 1], "int32")
 
 
-def lstm(x, h, c, kernel, recurrent_kernel, bias):
+def recurrence(function, parts):
+    """Of sequences, the parts of a state and weights: all that comes out, in one tensor."""
     activations = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
-    outputs, [h, c], _ = backend.lstm(x, [h, c], kernel, recurrent_kernel, bias, **activations)
-    return ops.concatenate([outputs, h[:, None], c[:, None]], axis=1)
+
+    def run(x, *others):
+        outputs, state, _ = function(x, list(others[:parts]), *others[parts:], **activations)
+        return ops.concatenate([outputs, *(part[:, None] for part in state)], axis=1)
+
+    return run
 
 
 def cross_entropy(rows):
@@ -37,9 +42,13 @@ def dropped(values):
     return backend.drop(values, ops.convert_to_tensor(keep), 0.5)
 
 
-STATE = (BATCH, UNITS)
+SEQUENCES, STATE = (BATCH, TIME, FEATURES), (BATCH, UNITS)
 FUNCTIONS = {
-    "lstm": (lstm, [(BATCH, TIME, FEATURES), STATE, STATE, (FEATURES, 16), (UNITS, 16), (16,)]),
+    "lstm": (recurrence(backend.lstm, 2), [SEQUENCES, STATE, STATE, (FEATURES, 16), (UNITS, 16), (16,)]),
+    "mogrifier": (
+        recurrence(backend.mogrifier, 2),
+        [SEQUENCES, STATE, STATE, (FEATURES, 16), (UNITS, 16), (16,), (UNITS, FEATURES), (FEATURES, UNITS)],
+    ),
     "weighted_sums": (backend.weighted_sums, [(BATCH, TIME, UNITS), (BATCH, TIME, UNITS), STATE]),
     "cross_entropy": (cross_entropy, [(len(IDS), WORDS)]),
     "linear_cross_entropy": (linear_cross_entropy, [(len(IDS),), (len(IDS), 3), (WORDS, 3), (WORDS,)]),

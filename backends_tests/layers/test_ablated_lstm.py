@@ -55,7 +55,7 @@ def test_a_call_equals_numpy(rng, variant):
     actual = model.predict_on_batch([x, h, c, MASK[:, ::-1]])
     for a, e in zip(actual, expected_of(layer, x[:, ::-1], h, c, MASK), strict=True):
         np.testing.assert_allclose(to_numpy(a), e, atol=1e-5)
-    assert layer.lstm_path == PATHS.get(variant, "generic")
+    assert layer.computed_by == PATHS.get(variant, "generic")
 
 
 @pytest.mark.once
@@ -66,7 +66,7 @@ def test_the_whole_lstm_is_weight_drop_lstm(rng):
     ours.build(x.shape), theirs.build(x.shape)
     ours.set_weights(theirs.get_weights())
     np.testing.assert_array_equal(to_numpy(ours(x, training=True)), to_numpy(theirs(x, training=True)))
-    assert ours.lstm_path == theirs.lstm_path
+    assert ours.computed_by == theirs.computed_by
 
 
 @pytest.mark.once

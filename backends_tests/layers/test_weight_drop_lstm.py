@@ -253,16 +253,16 @@ def test_the_fast_path_equals_the_generic_loop(rng, batch, time, features, units
 
 def test_says_which_implementation_ran(rng):
     layer = built()
-    assert layer.lstm_path is None
+    assert layer.computed_by is None
     layer(sequences(rng))
-    fast = layer.lstm_path
+    fast = layer.computed_by
     assert fast
     generic = built(use_cudnn=False)
     generic(sequences(rng))
-    assert generic.lstm_path == "generic"
+    assert generic.computed_by == "generic"
     masked = built()
     masked(sequences(rng), mask=np.ones((BATCH, TIME), bool))
-    assert masked.lstm_path == "generic"
+    assert masked.computed_by == "generic"
 
 
 def test_use_cudnn_true_refuses_the_generic_loop(rng):

@@ -1,17 +1,32 @@
-"""Loops over time: the LSTM over a whole sequence, and the sum that forgets."""
+"""Loops over time: the LSTM, the GRU and the Mogrifier over a whole sequence, and the sum that forgets."""
 
 from keras import activations, ops
 
 from awd_keras.backend.of_framework import of_framework
 from awd_keras.backend.recurrence.generic import generic_lstm, step_by_step
+from awd_keras.backend.recurrence.gru import fused_gru, generic_gru
+from awd_keras.backend.recurrence.mogrifier import fused_mogrifier, generic_mogrifier
 
 _framework = of_framework(__name__)
 
+fast_gru = _framework.fast_gru
 fast_lstm = _framework.fast_lstm
 lstm_supports_jit = _framework.lstm_supports_jit
 weighted_sums = _framework.weighted_sums
 
-__all__ = ["fast_lstm", "generic_lstm", "lstm", "lstm_supports_jit", "step_by_step", "weighted_sums"]
+__all__ = [
+    "fast_gru",
+    "fast_lstm",
+    "generic_gru",
+    "generic_lstm",
+    "generic_mogrifier",
+    "gru",
+    "lstm",
+    "lstm_supports_jit",
+    "mogrifier",
+    "step_by_step",
+    "weighted_sums",
+]
 
 
 def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):
@@ -22,6 +37,23 @@ def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwar
         if results is not None:
             return results
     return generic_lstm(sequences, initial_state, kernel, recurrent_kernel, bias, go_backwards=go_backwards, **options)
+
+
+def gru(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, reset_after=True, **options):
+    """As `generic_gru`, by the framework's own GRU or a loop of our own where these compute what is asked for."""
+    if reset_after and _is_plain(**options):
+        ordered = ops.flip(sequences, axis=1) if go_backwards else sequences
+        arguments = (ordered, initial_state, kernel, recurrent_kernel, bias)
+        return fast_gru(*arguments) or fused_gru(*arguments)
+    options |= {"go_backwards": go_backwards, "reset_after": reset_after}
+    return generic_gru(sequences, initial_state, kernel, recurrent_kernel, bias, **options)
+
+
+def mogrifier(sequences, initial_state, *weights, go_backwards=False, **options):
+    """As `generic_mogrifier`, by a loop of our own where that computes what is asked for."""
+    if _is_plain(**options):
+        return fused_mogrifier(ops.flip(sequences, axis=1) if go_backwards else sequences, initial_state, *weights)
+    return generic_mogrifier(sequences, initial_state, *weights, go_backwards=go_backwards, **options)
 
 
 def _is_plain(

@@ -71,7 +71,9 @@ def generic_lstm(
     )
 
 
-def step_by_step(step, projections, initial_state, *, mask, go_backwards, unroll, zero_output_for_mask):
+def step_by_step(
+    step, projections, initial_state, *, mask=None, go_backwards=False, unroll=False, zero_output_for_mask=False
+):
     """Keras's loop over the projections (batch, time, columns) of inputs; the rest is as in `generic_lstm`.
 
     Args:
@@ -102,6 +104,19 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
 
     Returns:
         As `generic_lstm`; or None, if the framework has none.
+    """
+    return
+
+
+def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
+    """The framework's own GRU of `tanh` and `sigmoid`, with the reset gate after the product, without masks.
+
+    Args:
+        sequences, state, kernel, recurrent_kernel, bias: as `generic_gru` has them, the sequences in the order in which
+            they are to be read.
+
+    Returns:
+        As `generic_gru`; or None, if the framework has none.
     """
     return
 

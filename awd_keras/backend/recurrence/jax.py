@@ -1,14 +1,11 @@
 """Loops over time on JAX: cuDNN on a GPU, else a scan with a derivative of its own."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
 from awd_keras.backend import keras_private
+from awd_keras.backend.loops.jax import linear_function, times_transposed
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence import generic
 
@@ -25,49 +22,6 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
     projections = projections.reshape(*by_time.shape[:2], kernel.shape[-1])
     outputs, h, c = _recurrence(projections, h, c, recurrent_kernel)
     return jnp.swapaxes(outputs, 0, 1), [h, c], "fused"
-
-
-def _linear_function(function, transpose):
-    """A function `linear(constants, arguments)`, linear in its arguments, with a transpose that is written by hand.
-
-    `jax.custom_vjp` takes a gradient that is written by hand too, and then refuses derivatives in a direction, as of
-    `keras.ops.jvp`. As the derivative of a `jax.custom_jvp`, a function of these has both.
-
-    Args:
-        function: of two tuples of arrays, the constants and the arguments; gives a tuple of arrays.
-        transpose: of two tuples, the constants and what is upstream of each result; gives a tuple, the gradients of the
-            arguments.
-    """
-    primitive = Primitive(function.__name__.strip("_"))
-    primitive.multiple_results = True
-
-    def flat(*arrays, constants):
-        return function(arrays[:constants], arrays[constants:])
-
-    def shapes(*arrays, constants):
-        results = jax.eval_shape(functools.partial(flat, constants=constants), *arrays)
-        return [jax.core.ShapedArray(result.shape, result.dtype) for result in results]
-
-    def tangents(primals, directions, *, constants):
-        directions = tuple(map(ad.instantiate_zeros, directions))
-        return jax.jvp(functools.partial(flat, constants=constants), primals, directions)
-
-    def transposed(upstream, *arrays, constants):
-        gradients = transpose(arrays[:constants], tuple(map(ad.instantiate_zeros, upstream)))
-        asked = map(ad.is_undefined_primal, arrays[constants:])
-        return [None] * constants + [g if ask else None for g, ask in zip(gradients, asked, strict=True)]
-
-    def batched(arrays, axes, *, constants):
-        results = jax.vmap(functools.partial(flat, constants=constants), axes)(*arrays)
-        return results, [0] * len(results)
-
-    primitive.def_impl(jax.jit(flat, static_argnames="constants"))
-    primitive.def_abstract_eval(shapes)
-    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
-    ad.primitive_jvps[primitive] = tangents
-    ad.primitive_transposes[primitive] = transposed
-    batching.primitive_batchers[primitive] = batched
-    return lambda constants, arguments: primitive.bind(*constants, *arguments, constants=len(constants))
 
 
 @jax.custom_jvp
@@ -156,10 +110,7 @@ def _recurrence_backward(saved, gradients):
             ],
             axis=-1,
         )
-        # As kernel @ d_z.T, and the barrier keeps XLA from turning it round: Eigen takes 1.6 times longer for
-        # d_z @ kernel.T, whose second operand it has to transpose in every time step.
-        d_h = jax.lax.optimization_barrier(jnp.einsum("uz,bz->ub", recurrent_kernel, d_z)).T
-        return (d_h, d_c * f), d_z
+        return (times_transposed(d_z, recurrent_kernel), d_c * f), d_z
 
     (d_h, d_c), d_z = jax.lax.scan(step, (d_h, d_c), (d_hs, gates, cs, earlier_cs), reverse=True)
     units, width = recurrent_kernel.shape
@@ -167,7 +118,7 @@ def _recurrence_backward(saved, gradients):
     return d_z, d_h, d_c, d_recurrent_kernel
 
 
-_recurrence_derivative = _linear_function(_recurrence_forward, _recurrence_backward)
+_recurrence_derivative = linear_function(_recurrence_forward, _recurrence_backward)
 
 
 @jax.custom_jvp
@@ -198,4 +149,4 @@ def _sums_backward(saved, gradients):
     return d_addends * earlier, d_addends, forget[:, 0] * d_addends[:, 0]
 
 
-_sums_derivative = _linear_function(_sums_forward, _sums_backward)
+_sums_derivative = linear_function(_sums_forward, _sums_backward)

@@ -1,4 +1,4 @@
-"""Loops over time on PyTorch: its own LSTM, whose gates have Keras's order (cuDNN on a GPU)."""
+"""Loops over time on PyTorch: its own LSTM, whose gates have Keras's order, and GRU (cuDNN on a GPU)."""
 
 import torch
 from torch.autograd import forward_ad
@@ -32,6 +32,35 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
         batch_first=True,
     )
     return outputs, [h.squeeze(0), c.squeeze(0)], "torch.lstm"
+
+
+def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
+    """`torch.gru`, or for one time step `torch.gru_cell`, whose gates have the order r, z, n."""
+    if _without_kernels():
+        return None
+    units = recurrent_kernel.shape[0]
+
+    def reordered(columns):
+        return torch.cat([columns[units : 2 * units], columns[:units], columns[2 * units :]])
+
+    weights = [reordered(kernel.T), reordered(recurrent_kernel.T)]
+    if bias is not None:
+        weights += [reordered(bias[0]), reordered(bias[1])]
+    if sequences.shape[1] == 1:
+        h = torch.gru_cell(sequences[:, 0], state[0], *weights)
+        return h.unsqueeze(1), [h], "torch.gru"
+    outputs, h = torch.gru(
+        sequences,
+        state[0].unsqueeze(0),
+        weights,
+        has_biases=bias is not None,
+        num_layers=1,
+        dropout=0.0,
+        train=torch.is_grad_enabled(),
+        bidirectional=False,
+        batch_first=True,
+    )
+    return outputs, [h.squeeze(0)], "torch.gru"
 
 
 def weighted_sums(forget, addends, initial):

@@ -1,0 +1,62 @@
+"""The parts of a loop over time, where nothing is differentiated."""
+
+from keras import ops
+
+
+def loop(step, carry, series, widths, reverse=False):
+    """Runs a step for each index of the first axis, as `jax.lax.scan` does.
+
+    Args:
+        step: function of the carry and of one element of each series; it returns the new carry and the outputs, tuples.
+        carry: tuple of tensors.
+        series: tuple of tensors (time, batch, size).
+        widths: tuple of integers, the last axes of the outputs (batch, width), which have the dtype of the series.
+        reverse: whether time runs from the last step to the first; outputs stay at their places.
+
+    Returns:
+        The last carry, and the outputs, tuple of tensors (time, batch, width).
+    """
+    time = series[0].shape[0]
+    outputs = [None] * time
+    for t in reversed(range(time)) if reverse else range(time):
+        carry, outputs[t] = step(carry, tuple(each[t] for each in series))
+    return carry, tuple(ops.stack(parts) for parts in zip(*outputs, strict=True))
+
+
+def by_hand(forward, backward):
+    """A function whose gradient is written by hand.
+
+    Args:
+        forward: function of tensors; it returns a tuple of results, and a tuple of what the gradient needs besides.
+        backward: function of the tuple of tensors, what `forward` has left, and what is upstream of each result; it
+            returns a tuple, the gradient of each tensor.
+
+    Returns:
+        The function of tensors that gives the results.
+    """
+    return lambda *tensors: forward(*tensors)[0]
+
+
+def sigmoid(x):
+    """The function of the gates."""
+    return ops.sigmoid(x)
+
+
+def tanh(x):
+    """The function of what is written."""
+    return ops.tanh(x)
+
+
+def transposed(kernel):
+    """What `times_transposed` takes for a kernel; to be made once, before a loop."""
+    return ops.transpose(kernel)
+
+
+def times_transposed(rows, kernel):
+    """The product of rows and a kernel's transpose.
+
+    Args:
+        rows: (batch, outputs).
+        kernel: what `transposed` has made of one (inputs, outputs).
+    """
+    return rows @ kernel

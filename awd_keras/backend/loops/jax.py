@@ -1,0 +1,103 @@
+"""Loops on JAX: scans."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+
+def loop(step, carry, series, widths, reverse=False):
+    return jax.lax.scan(step, carry, series, reverse=reverse)
+
+
+def by_hand(forward, backward):
+    """The derivative in a direction, of `keras.ops.jvp` for example, is JAX's own of the forward pass."""
+
+    def results_of(*tensors):
+        return forward(*tensors)[0]
+
+    @functools.cache
+    def derivative(count):
+        def by_hand(constants, directions):
+            return jax.jvp(results_of, constants[:count], directions)[1]
+
+        def gradients(constants, upstream):
+            return backward(constants[:count], constants[count:], upstream)
+
+        return linear_function(by_hand, gradients)
+
+    run = jax.custom_jvp(results_of)
+
+    @run.defjvp
+    def tangents(tensors, directions):
+        results, saved = forward(*tensors)
+        return results, tuple(derivative(len(tensors))((*tensors, *saved), directions))
+
+    return run
+
+
+def sigmoid(x):
+    """In one pass, 2 times faster."""
+    return jnp.tanh(x * 0.5) * 0.5 + 0.5
+
+
+def tanh(x):
+    """Keras's computes in float32, whatever it is given."""
+    return jnp.tanh(x)
+
+
+def transposed(kernel):
+    return kernel
+
+
+def times_transposed(rows, kernel):
+    """As kernel @ rows.T, and the barrier keeps XLA from turning it round.
+
+    Eigen takes 1.6 times longer for rows @ kernel.T, whose second operand it has to transpose in every time step.
+    """
+    return jax.lax.optimization_barrier(jnp.einsum("io,bo->ib", kernel, rows)).T
+
+
+def linear_function(function, transpose):
+    """A function `linear(constants, arguments)`, linear in its arguments, with a transpose that is written by hand.
+
+    `jax.custom_vjp` takes a gradient that is written by hand too, and then refuses derivatives in a direction, as of
+    `keras.ops.jvp`. As the derivative of a `jax.custom_jvp`, a function of these has both.
+
+    Args:
+        function: of two tuples of arrays, the constants and the arguments; gives a tuple of arrays.
+        transpose: of two tuples, the constants and what is upstream of each result; gives a tuple, the gradients of the
+            arguments.
+    """
+    primitive = Primitive(function.__name__.strip("_"))
+    primitive.multiple_results = True
+
+    def flat(*arrays, constants):
+        return function(arrays[:constants], arrays[constants:])
+
+    def shapes(*arrays, constants):
+        results = jax.eval_shape(functools.partial(flat, constants=constants), *arrays)
+        return [jax.core.ShapedArray(result.shape, result.dtype) for result in results]
+
+    def tangents(primals, directions, *, constants):
+        directions = tuple(map(ad.instantiate_zeros, directions))
+        return jax.jvp(functools.partial(flat, constants=constants), primals, directions)
+
+    def transposed(upstream, *arrays, constants):
+        gradients = transpose(arrays[:constants], tuple(map(ad.instantiate_zeros, upstream)))
+        asked = map(ad.is_undefined_primal, arrays[constants:])
+        return [None] * constants + [g if ask else None for g, ask in zip(gradients, asked, strict=True)]
+
+    def batched(arrays, axes, *, constants):
+        results = jax.vmap(functools.partial(flat, constants=constants), axes)(*arrays)
+        return results, [0] * len(results)
+
+    primitive.def_impl(jax.jit(flat, static_argnames="constants"))
+    primitive.def_abstract_eval(shapes)
+    mlir.register_lowering(primitive, mlir.lower_fun(flat, multiple_results=True))
+    ad.primitive_jvps[primitive] = tangents
+    ad.primitive_transposes[primitive] = transposed
+    batching.primitive_batchers[primitive] = batched
+    return lambda constants, arguments: primitive.bind(*constants, *arguments, constants=len(constants))

@@ -1,0 +1,42 @@
+"""Loops on TensorFlow: of any length that only the graph knows."""
+
+import tensorflow as tf
+
+from awd_keras.backend.tensorflow import product, widened
+
+
+def loop(step, carry, series, widths, reverse=False):
+    time = tf.shape(series[0])[0]
+    static_time, batch_size = series[0].shape[:2]
+    dtype = series[0].dtype
+    inputs = [tf.TensorArray(each.dtype, size=time).unstack(each) for each in series]
+    outputs = tuple(tf.TensorArray(dtype, size=time) for _ in widths)
+
+    def body(t, carry, outputs):
+        place = time - 1 - t if reverse else t
+        carry, values = step(carry, tuple(array.read(place) for array in inputs))
+        return t + 1, carry, tuple(array.write(place, value) for array, value in zip(outputs, values, strict=True))
+
+    _, carry, outputs = tf.while_loop(lambda t, *_: t < time, body, (0, tuple(carry), outputs), maximum_iterations=time)
+    stacked = (array.stack() for array in outputs)
+    shapes = ((static_time, batch_size, width) for width in widths)
+    return carry, tuple(tf.ensure_shape(each, shape) for each, shape in zip(stacked, shapes, strict=True))
+
+
+def by_hand(forward, backward):
+    @tf.custom_gradient
+    def run(*tensors):
+        results, saved = forward(*tensors)
+        return results, lambda *upstream: backward(tensors, saved, upstream)
+
+    # Tensors, as a function with its own gradient takes no variables.
+    return lambda *tensors: run(*map(tf.identity, tensors))
+
+
+def transposed(kernel):
+    """Once, as the product would transpose it in every time step, and take twice as long."""
+    return tf.transpose(widened(kernel))
+
+
+def times_transposed(rows, kernel):
+    return product(rows, kernel)

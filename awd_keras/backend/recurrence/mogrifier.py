@@ -1,0 +1,167 @@
+"""The Mogrifier LSTM over a whole sequence: by Keras's loop, and by a loop with a gradient that is written by hand."""
+
+from keras import ops
+
+from awd_keras.backend.loops import (
+    by_hand,
+    loop,
+    product,
+    sigmoid,
+    summed_over_rows,
+    summed_products,
+    tanh,
+    times_transposed,
+    transposed,
+    widened,
+)
+from awd_keras.backend.precision import add_bias
+from awd_keras.backend.recurrence.generic import step_by_step
+
+
+def generic_mogrifier(
+    sequences,
+    initial_state,
+    kernel,
+    recurrent_kernel,
+    bias,
+    *mogrifiers,
+    activation,
+    recurrent_activation,
+    recurrent_mask=None,
+    **options,
+):
+    """Runs a Mogrifier LSTM over whole sequences, by Keras's loop.
+
+    Args:
+        sequences, initial_state, kernel, recurrent_kernel, bias: as `generic_lstm` has them.
+        *mogrifiers: the matrices of the rounds: (units, features), (features, units), and so on in turn.
+        activation, recurrent_activation: as `generic_lstm` has them; the rounds have `sigmoid`.
+        recurrent_mask: (batch, units) or None; multiplies h before it is looked at.
+        **options: as `generic_lstm` has them.
+
+    Returns:
+        As `generic_lstm`.
+    """
+
+    def step(x, state):
+        h, c = state
+        if recurrent_mask is not None:
+            h = ops.multiply(h, recurrent_mask)
+        for number, mogrifier in enumerate(mogrifiers):
+            if number % 2 == 0:
+                x = ops.multiply(2 * ops.sigmoid(h @ mogrifier), x)
+            else:
+                h = ops.multiply(2 * ops.sigmoid(x @ mogrifier), h)
+        z = x @ kernel + h @ recurrent_kernel
+        if bias is not None:
+            z = add_bias(z, bias)
+        i, f, content, o = ops.split(z, 4, axis=-1)
+        kept = ops.multiply(recurrent_activation(f), c)
+        c = kept + ops.multiply(recurrent_activation(i), activation(content))
+        h = ops.multiply(recurrent_activation(o), activation(c))
+        return h, [h, c]
+
+    return step_by_step(step, sequences, initial_state, **options)
+
+
+def fused_mogrifier(sequences, state, kernel, recurrent_kernel, bias, *mogrifiers):
+    """As `generic_mogrifier`, of `tanh` and `sigmoid`, without masks."""
+    if bias is None:
+        bias = ops.zeros((kernel.shape[-1],), dtype=sequences.dtype)
+    # One product of x and h side by side.
+    kernel = ops.concatenate([kernel, recurrent_kernel], axis=0)
+    outputs, h, c = _mogrifier(ops.transpose(sequences, (1, 0, 2)), *state, kernel, bias, *mogrifiers)
+    return ops.transpose(outputs, (1, 0, 2)), [h, c], "fused"
+
+
+def _forward(sequences, h, c, kernel, bias, *mogrifiers):
+    """Sequences (time, batch, features), h and c (batch, units), the kernel of x and h side by side, the bias."""
+    units = h.shape[-1]
+    kernel, *matrices = map(widened, (kernel, *mogrifiers))
+
+    def step(carry, series):
+        (h, c), (x,) = carry, series
+        factors = []
+        for number, matrix in enumerate(matrices):
+            factor = 2 * sigmoid(product(x if number % 2 else h, matrix))
+            factors.append(factor)
+            if number % 2:
+                h = factor * h
+            else:
+                x = factor * x
+        z = product(ops.concatenate([x, h], axis=-1), kernel) + bias
+        i_f, content, o = z[:, : 2 * units], z[:, 2 * units : 3 * units], z[:, 3 * units :]
+        i_f, content, o = sigmoid(i_f), tanh(content), sigmoid(o)
+        c = i_f[:, units:] * c + i_f[:, :units] * content
+        h = o * tanh(c)
+        return (h, c), (h, c, ops.concatenate([i_f, content, o], axis=-1), *factors)
+
+    widths = (units, units, 4 * units, *(matrix.shape[-1] for matrix in matrices))
+    (last_h, last_c), saved = loop(step, (h, c), (sequences,), widths)
+    return (saved[0], last_h, last_c), saved
+
+
+def _mogrified(x, h, factors):
+    """What x and h were before each round, and after the last one."""
+    seen = [(x, h)]
+    for number, factor in enumerate(factors):
+        x, h = (x, factor * h) if number % 2 else (factor * x, h)
+        seen.append((x, h))
+    return seen
+
+
+def _backward(tensors, saved, upstream):
+    sequences, h, c, kernel, _, *mogrifiers = tensors
+    hs, cs, gates, *factors = saved
+    d_hs, d_h, d_c = upstream
+    features, units = sequences.shape[-1], h.shape[-1]
+    earlier_hs = ops.concatenate([h[None], hs[:-1]], axis=0)
+    earlier_cs = ops.concatenate([c[None], cs[:-1]], axis=0)
+    kernel, mogrifiers = transposed(kernel), list(map(transposed, mogrifiers))
+
+    def step(carry, series):
+        (d_h, d_c), (d_output, gate, c, earlier_c, x, h, *factors) = carry, series
+        i, f, content, o = (gate[:, part * units : (part + 1) * units] for part in range(4))
+        tanh_c = tanh(c)
+        d_h = d_h + d_output
+        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+        d_z = ops.concatenate(
+            [
+                d_c * content * i * (1 - i),
+                d_c * earlier_c * f * (1 - f),
+                d_c * i * (1 - content * content),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=-1,
+        )
+        both = times_transposed(d_z, kernel)
+        d_x, d_h = both[:, :features], both[:, features:]
+        seen = _mogrified(x, h, factors)
+        d_products = [None] * len(factors)
+        for number in reversed(range(len(factors))):
+            (x, h), factor = seen[number], factors[number]
+            # Of 2 * sigmoid, the derivative in terms of its value.
+            slope = factor * (1 - 0.5 * factor)
+            if number % 2:
+                d_products[number] = d_h * h * slope
+                d_h = d_h * factor
+                d_x = d_x + times_transposed(d_products[number], mogrifiers[number])
+            else:
+                d_products[number] = d_x * x * slope
+                d_x = d_x * factor
+                d_h = d_h + times_transposed(d_products[number], mogrifiers[number])
+        return (d_h, d_c * f), (d_z, d_x, *d_products)
+
+    widths = (4 * units, features, *(factor.shape[-1] for factor in factors))
+    series = (d_hs, gates, cs, earlier_cs, sequences, earlier_hs, *factors)
+    (d_h, d_c), (d_z, d_x, *d_products) = loop(step, (d_h, d_c), series, widths, reverse=True)
+    seen = _mogrified(sequences, earlier_hs, factors)
+    d_kernel = summed_products(ops.concatenate(seen[-1], axis=-1), d_z)
+    d_mogrifiers = (
+        summed_products(x if number % 2 else h, d_product)
+        for number, ((x, h), d_product) in enumerate(zip(seen, d_products, strict=False))
+    )
+    return d_x, d_h, d_c, d_kernel, summed_over_rows(d_z), *d_mogrifiers
+
+
+_mogrifier = by_hand(_forward, _backward)

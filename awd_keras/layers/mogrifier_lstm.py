@@ -1,0 +1,140 @@
+"""The LSTM whose input and output before gate each other first."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from awd_keras import backend
+from awd_keras.backend import keras_private
+from awd_keras.checks import check_not_negative_integer, check_positive_integer
+from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class MogrifierLSTM(WeightDropLSTM):
+    """`WeightDropLSTM` whose input and output before gate each other in turn, before each step.
+
+    With `x` the input and `h` the output before, for `i` from 1 to `rounds`,
+
+        x = 2 * sigmoid(h @ Q[i]) * x, where i is odd
+        h = 2 * sigmoid(x @ R[i]) * h, where i is even
+
+    and then the step is the LSTM's. With a `rank` k, each of these matrices is a product of one (.., k) and one (k, ..)
+    and so has fewer weights. All else, weight drop and the carried state too, is as in `WeightDropLSTM`, which the
+    layer is without rounds.
+
+    Source: Melis, Kočiský and Blunsom (2020), arXiv 1909.01792, section 2.
+
+    Args:
+        units: positive integer, the size of the state.
+        rounds: integer of at least 0.
+        rank: positive integer or None, for matrices of full rank.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop; of the kernel that the LSTM has.
+        kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
+        mogrifier_initializer: initializer of the rounds' matrices; each draws from a seed of its own.
+        **kwargs: all other arguments of `WeightDropLSTM`. There is no implementation by cuDNN.
+
+    Call arguments:
+        sequences: floats of shape (batch, time, features).
+        initial_state: [h, c], each of shape (batch, units), or None.
+        mask: booleans of shape (batch, time), or None.
+        training: boolean, whether to drop.
+
+    Attributes:
+        computed_by: the name of the implementation that the last call ran, or None before the first: `"fused"`, a loop
+            with a gradient that is written by hand, or `"generic"`, Keras's.
+
+    Raises:
+        ValueError: if `rounds` is negative, `rank` isn't positive, and as `WeightDropLSTM` does.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.layers import MogrifierLSTM
+    >>> layer = MogrifierLSTM(8, rounds=5, rank=2, return_sequences=True)
+    >>> tuple(layer(np.ones((2, 5, 3), "float32")).shape)
+    (2, 5, 8)
+    """
+
+    cell: Any  # Keras's
+
+    def __init__(
+        self,
+        units: int,
+        rounds: int = 5,
+        rank: int | None = None,
+        weight_drop: float = 0.5,
+        kernel_weight_drop: float = 0.0,
+        *,
+        mogrifier_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ):
+        check_not_negative_integer("rounds", rounds)
+        if rank is not None:
+            check_positive_integer("rank", rank)
+        super().__init__(units, weight_drop, kernel_weight_drop, **kwargs)
+        self.rounds = rounds
+        self.rank = rank
+        self.mogrifier_initializer = keras.initializers.get(mogrifier_initializer)
+        cell = _Cell(rounds, rank, self.mogrifier_initializer, **self.cell.get_config())
+        keras_private.keep_from_fusing(cell)
+        del self.cell  # Or Keras would go on to track it.
+        self.cell = cell
+        self.supports_jit = True
+
+    def _function(self):
+        run = backend.mogrifier if self.use_cudnn else backend.generic_mogrifier
+        if self.rank is None:
+            return run
+
+        def of_products(sequences, state, kernel, recurrent_kernel, bias, *factors, **options):
+            products = map(backend.product, factors[::2], factors[1::2])
+            return run(sequences, state, kernel, recurrent_kernel, bias, *products, **options)
+
+        return of_products
+
+    def _weights_and_rates(self):
+        return [*super()._weights_and_rates(), *((matrix, 0) for matrix in self.cell.mogrifiers)]
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "rounds": self.rounds,
+            "rank": self.rank,
+            "mogrifier_initializer": keras.initializers.serialize(self.mogrifier_initializer),
+        }
+
+
+class _Cell(keras.layers.LSTMCell):
+    """The weights of the LSTM, and the matrices of the rounds: one each, or two whose product it is."""
+
+    def __init__(self, rounds, rank, initializer, **kwargs):
+        super().__init__(**kwargs)
+        self.rounds = rounds
+        self.rank = rank
+        self.mogrifier_initializer = initializer
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.mogrifiers: list = []
+        for number in range(1, self.rounds + 1):
+            rows, columns = (self.units, input_shape[-1]) if number % 2 else (input_shape[-1], self.units)
+            shapes = [(rows, columns)] if self.rank is None else [(rows, self.rank), (self.rank, columns)]
+            for shape in shapes:
+                matrix = self.add_weight(
+                    name=f"mogrifier_{len(self.mogrifiers)}",
+                    shape=shape,
+                    initializer=_reseeded(self.mogrifier_initializer, len(self.mogrifiers)),
+                )
+                self.mogrifiers.append(matrix)
+
+
+def _reseeded(initializer, number):
+    """An initializer like the given one that draws other values: one and the same gives equal shapes equal values."""
+    config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
+    if "seed" not in config:
+        return initializer
+    if isinstance(config["seed"], int):
+        config["seed"] = int(np.random.SeedSequence([config["seed"], number]).generate_state(1)[0] >> 1)
+    return type(initializer).from_config(config)

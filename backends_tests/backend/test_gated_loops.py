@@ -1,0 +1,112 @@
+"""The GRU, the Mogrifier and the QRNN as functions: values and gradients against NumPy in float64.
+
+Transforms of them, and gradients of gradients: test_transforms.py.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from awd_keras import backend
+from awd_keras.layers.qrnn import qrnn
+from backends_tests import oracle
+from backends_tests.backend.differentiated import differentiated
+
+BATCH, TIME, FEATURES, UNITS = 2, 4, 3, 4
+STATE = (BATCH, UNITS)
+ROUNDS = [(UNITS, FEATURES), (FEATURES, UNITS), (UNITS, FEATURES)]
+# The function, the oracle, the shapes of the state and of the weights, the bias before the mogrifiers.
+CELLS = {
+    "gru": (backend.gru, oracle.gru, [STATE], [(FEATURES, 12), (UNITS, 12), (2, 12)]),
+    "mogrifier": (backend.mogrifier, oracle.mogrifier, [STATE] * 2, [(FEATURES, 16), (UNITS, 16), (16,), *ROUNDS]),
+    "qrnn": (qrnn, oracle.qrnn, [STATE] * 2, [(FEATURES, 12), (12,)]),
+    "qrnn of two": (qrnn, oracle.qrnn, [STATE, STATE, (BATCH, FEATURES)], [(2 * FEATURES, 12), (12,)]),
+    "qrnn without output gate": (qrnn, oracle.qrnn, [STATE] * 2, [(FEATURES, 8), (8,)]),
+}
+ACTIVATIONS = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
+MASK = np.array([[1, 0, 1, 0], [0, 0, 1, 1]], bool)
+WITHOUT_LOOP = {name for name in CELLS if name.startswith("qrnn")}
+
+
+def check(rng, name, options, of_oracle, turn=lambda x: x):
+    """Compares a random linear function of all that comes out, and its gradients by all that goes in; the paths."""
+    function, expected, states, weights = CELLS[name]
+    shapes = [(BATCH, TIME, FEATURES), *states, *weights]
+    arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    directions = [rng.normal(size=shape).astype("float32") for shape in ((BATCH, TIME, UNITS), *states)]
+    count = len(states)
+    paths = set()
+
+    def loss(x, *others):
+        outputs, state, path = function(x, list(others[:count]), *others[count:], **ACTIVATIONS, **options)
+        paths.add(path)
+        parts = zip((outputs, *state), directions, strict=True)
+        # PyTorch and TensorFlow have no gradient of a part of the state that isn't used.
+        unused = sum(0.0 * ops.sum(part) for part in others[:count])
+        return unused + sum(ops.sum(part * ops.convert_to_tensor(direction)) for part, direction in parts)
+
+    def expected_loss(x, *others):
+        outputs, *state = expected(turn(x), *others, **of_oracle)
+        return sum(np.sum(part * direction) for part, direction in zip((outputs, *state), directions, strict=True))
+
+    value, gradients = differentiated(loss, arrays)
+    doubles = [array.astype("float64") for array in arrays]
+    np.testing.assert_allclose(ops.convert_to_numpy(value), expected_loss(*doubles), rtol=1e-5, atol=1e-5)
+    for actual, wanted in zip(gradients, oracle.differences(expected_loss, arrays), strict=True):
+        # An element is a sum of terms that may be as large as the largest one, in float32.
+        atol = 1e-5 * max(1, np.abs(wanted).max())
+        np.testing.assert_allclose(ops.convert_to_numpy(actual), wanted, rtol=1e-5, atol=atol)
+    return paths
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_values_and_gradients_equal_numpy(rng, name):
+    paths = check(rng, name, {}, {})
+    assert paths <= ({"associative_scan"} if name in WITHOUT_LOOP else {"fused", "torch.gru"})
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_with_all_that_keras_has(rng, name):
+    """Backwards, with masks of steps and of the state, and zeros for steps that don't count."""
+    options = {"mask": ops.convert_to_tensor(MASK[:, ::-1].copy()), "go_backwards": True, "zero_output_for_mask": True}
+    of_oracle = {"mask": MASK}
+    if name in WITHOUT_LOOP:
+        stays = np.random.default_rng(1).random((BATCH, TIME, UNITS)) < 0.4
+        options["moves"] = ops.convert_to_tensor(~stays[:, ::-1])
+        of_oracle["stays"] = stays
+    else:
+        of_oracle["recurrent_mask"] = np.array([[0, 2, 2, 0], [2, 0, 2, 2]], "float32")
+        options["recurrent_mask"] = ops.convert_to_tensor(of_oracle["recurrent_mask"])
+    paths = check(rng, name, options, {**of_oracle, "zero_output_for_mask": True}, lambda x: x[:, ::-1])
+    assert paths == ({"associative_scan"} if name in WITHOUT_LOOP else {"generic"})
+
+
+def test_a_gru_that_resets_before_the_product(rng, monkeypatch):
+    function, expected, states, weights = CELLS["gru"]
+    monkeypatch.setitem(CELLS, "gru", (function, expected, states, [*weights[:2], (12,)]))
+    assert check(rng, "gru", {"reset_after": False}, {"reset_after": False}) == {"generic"}
+
+
+if keras.backend.backend() == "torch":
+
+    @pytest.mark.parametrize("time", [TIME, 1])
+    def test_the_gru_of_pytorch(rng, time):
+        """PyTorch's own layer, with the gates in its order."""
+        import torch
+
+        x, kernel, recurrent_kernel, *biases = (
+            rng.normal(size=shape).astype("float32")
+            for shape in ((BATCH, time, FEATURES), (FEATURES, 12), (UNITS, 12), (12,), (12,))
+        )
+        theirs = torch.nn.GRU(FEATURES, UNITS, batch_first=True)
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        for name, weight in zip(names, (kernel, recurrent_kernel, *biases), strict=True):
+            z, r, n = np.split(weight, 3, axis=-1)
+            setattr(theirs, name, torch.nn.Parameter(torch.tensor(np.concatenate([r, z, n], axis=-1).T)))
+        arguments = map(ops.convert_to_tensor, (kernel, recurrent_kernel, np.stack(biases)))
+        outputs, [h], path = backend.gru(torch.tensor(x), [torch.zeros(STATE)], *arguments, **ACTIVATIONS)
+        expected, last = theirs(torch.tensor(x))
+        np.testing.assert_allclose(outputs, expected.detach(), atol=1e-6)
+        np.testing.assert_allclose(h, last[0].detach(), atol=1e-6)
+        assert path == "torch.gru"
