@@ -344,7 +344,7 @@ def test_keras_file_in_a_fresh_process(tmp_path):
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
 # float32 is what every other test has, and what these are held against.
-POLICIES = ["float16", *once("bfloat16", "mixed_float16"), "mixed_bfloat16"]
+POLICIES = [*once("float16", "bfloat16", "mixed_float16"), "mixed_bfloat16"]
 
 
 def check_policy(cls, policy):

@@ -38,12 +38,22 @@ XLA_FLAGS = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device
 DEVICES = {**ONE_PROCESS, "XLA_FLAGS": XLA_FLAGS}
 # A loop in a framework's own terms chooses that framework itself, whatever Keras would take.
 ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
-# A loop in plain PyTorch is for that backend alone; what is for all of them is run on one every day.
-OF_ALL = [name for name in EXPECTED if not name.startswith(("custom_training_", "several_devices_"))]
-OF_THIS = [f"custom_training_{keras.backend.backend()}", f"several_devices_{keras.backend.backend()}"]
+# A loop in a framework's own terms is for that backend alone. Of the others some run on one every day, and once a week
+# what is long or has a test of its own.
+OF_THIS = f"custom_training_{keras.backend.backend()}"
+ONCE = ("functional_model", "language_model", "time_series")
+OTHERS = [
+    name
+    for name in EXPECTED
+    if name not in ONCE
+    and not name.startswith("custom_")
+    and ("_devices_" not in name or name.endswith(keras.backend.backend()))
+]
 
 
-@pytest.mark.parametrize("name", [*once(*OF_ALL), OF_THIS[0], pytest.param(OF_THIS[1], marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "name", [OF_THIS, *once(*ONCE), *(pytest.param(name, marks=pytest.mark.thorough) for name in OTHERS)]
+)
 def test_example(name, tmp_path):
     arguments, printed = EXPECTED[name]
     run = subprocess.run(
