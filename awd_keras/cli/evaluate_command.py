@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 
-from awd_keras.cli.options import add_data, add_run, read_splits
+from awd_keras.cli.options import add_data, add_run, explained, read_splits
 
 
 def score_line(name, score, batch_size):
@@ -23,9 +23,13 @@ def add_evaluate(commands, common):
         "evaluate",
         parents=[common],
         help="perplexity of a run's model on a text",
-        description="Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. It also "
-        "tells how many of the tokens are <unk>, which is what the model reads where it doesn't know a word: with many "
-        "of them a perplexity is low and says nothing.",
+        **explained(
+            "Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. It also tells how "
+            "many of the tokens are <unk>, which is what the model reads where it doesn't know a word: with many of "
+            "them a perplexity is low and says nothing.",
+            "evaluate runs/first",
+            "evaluate runs/first --text FILE --cache",
+        ),
     )
     evaluate.set_defaults(command=run_evaluate, trains=False)
     add_run(evaluate)

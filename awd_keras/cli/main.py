@@ -3,11 +3,13 @@
 import argparse
 import importlib.util
 import os
+import re
 import sys
 
 from awd_keras._version import __version__
 from awd_keras.cli.evaluate_command import add_evaluate
 from awd_keras.cli.model_commands import add_analyse, add_generate, add_next, add_score, add_verify
+from awd_keras.cli.options import did_you_mean, in_options
 from awd_keras.cli.train_commands import add_finetune, add_train
 from awd_keras.output import replacing
 
@@ -19,6 +21,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **arguments)
 
     def error(self, message):
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            message += did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         self.exit(2, f"awd-keras: error: {message}\n")
 
 
@@ -33,12 +38,18 @@ def main(arguments: list[str] | None = None) -> int:
         that diverges, of which one line on the standard error stream tells. After SIGINT it is
         130, after SIGTERM 143.
     """
-    options = _parser().parse_args(arguments)
+    parser, commands = _parser()
+    options, others = parser.parse_known_args(arguments)
+    # Those of the command: each is in its usage.
+    flags = re.findall(r"--[\w-]+", commands[options.command].format_usage())
+    if others:
+        name = others[0].partition("=")[0]
+        parser.error(f"unknown option or argument: {' '.join(others)}{did_you_mean(name, flags)}")
     with replacing():
-        return _run(options)
+        return _run(options, flags)
 
 
-def _run(options):
+def _run(options, flags):
     try:
         choose_backend(options.backend, options.trains)
         return options.command(options)
@@ -47,7 +58,7 @@ def _run(options):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"awd-keras: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"awd-keras: error: {in_options(' '.join(str(error).split()), flags)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("awd-keras: stopped by SIGINT", file=sys.stderr)
@@ -55,22 +66,22 @@ def _run(options):
 
 
 def _parser():
+    """The parser, and those of the commands by their functions."""
     parser = Parser(
         prog="awd-keras",
         description="AWD-LSTM language models on PyTorch, JAX and TensorFlow.",
     )
     parser.add_argument("--version", action="version", version=f"awd-keras {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    common = Parser(add_help=False)
-    common.add_argument(
-        "--backend",
-        metavar="NAME",
-        help=f"{', '.join(BACKENDS)}, or numpy where nothing is trained; without it, KERAS_BACKEND or the "
-        "first that is installed",
-    )
-    for add in (add_train, add_finetune, add_evaluate, add_score, add_generate, add_next, add_analyse, add_verify):
-        add(commands, common)
-    return parser
+    trains, reads = Parser(add_help=False), Parser(add_help=False)
+    otherwise = "without it, KERAS_BACKEND or the first that is installed"
+    trains.add_argument("--backend", metavar="NAME", help=f"{', '.join(BACKENDS)}; {otherwise}")
+    reads.add_argument("--backend", metavar="NAME", help=f"{', '.join(BACKENDS)} or numpy; {otherwise}")
+    for add in (add_train, add_finetune, add_verify):
+        add(commands, trains)
+    for add in (add_evaluate, add_score, add_generate, add_next, add_analyse):
+        add(commands, reads)
+    return parser, {command.get_default("command"): command for command in commands.choices.values()}
 
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -92,7 +103,8 @@ def choose_backend(name: str | None, trains: bool = True) -> None:
     if chosen == "numpy" and trains:
         raise ValueError(f"Keras's NumPy backend can't train. The backend must be one of {', '.join(BACKENDS)}.")
     if chosen not in (*BACKENDS, "numpy"):
-        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}")
+        hint = did_you_mean({"tf": "tensorflow"}.get(chosen, chosen), BACKENDS)
+        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}{hint}")
     # Keras's NumPy backend imports JAX, for what no model here has, convolutions for example.
     package = "jax" if chosen == "numpy" else chosen
     if importlib.util.find_spec(package) is None:

@@ -5,7 +5,7 @@ import itertools
 import os
 import sys
 
-from awd_keras.cli.options import add_run, tell_unknown
+from awd_keras.cli.options import add_run, explained, tell_unknown
 
 # Lines that are read before their scores are printed.
 _PART = 4096
@@ -15,7 +15,16 @@ _UTF8 = "utf-8-sig"
 
 def add_generate(commands, common):
     """Declares the command."""
-    generate = commands.add_parser("generate", parents=[common], help="text from a run's model")
+    generate = commands.add_parser(
+        "generate",
+        parents=[common],
+        help="text from a run's model",
+        **explained(
+            "Writes a text word by word, each drawn from what the model of a run expects.",
+            'generate runs/first --prompt "the"',
+            'generate runs/first --prompt "the" --temperature 0.8 --top-p 0.9 --seed 1',
+        ),
+    )
     generate.set_defaults(command=run_generate, trains=False)
     add_run(generate)
     generate.add_argument(
@@ -111,8 +120,11 @@ def add_next(commands, common):
         "next",
         parents=[common],
         help="the likeliest next words, with their probabilities",
-        description="Prints the words that a run's model expects after a text, the likeliest first, each with its "
-        "probability.",
+        **explained(
+            "Prints the words that the model of a run expects after a text, the likeliest first, with probabilities.",
+            'next runs/first --prompt "the"',
+            'next runs/first --prompt "the value of" --words 3',
+        ),
     )
     following.set_defaults(command=run_next, trains=False)
     add_run(following)
@@ -140,8 +152,12 @@ def add_score(commands, common):
         "score",
         parents=[common],
         help="the probability of each line of a file",
-        description="Scores each line for itself, as a sentence that begins on a new line. Prints, separated by tabs, "
-        "its log-probability (natural), perplexity, number of words, how many of them are <unk>, and the line.",
+        **explained(
+            "Scores each line for itself, as a sentence that begins on a new line. Prints, separated by tabs, its "
+            "log-probability (natural), perplexity, number of words, how many of them are <unk>, and the line.",
+            "score runs/first --text FILE",
+            "score runs/first < FILE",
+        ),
     )
     score.set_defaults(command=run_score, trains=False)
     add_run(score)
@@ -184,9 +200,12 @@ def add_analyse(commands, common):
         "analyse",
         parents=[common],
         help="pictures of what the LSTMs of a run's model do with a text",
-        description="For each LSTM of the model writes LAYER_gates.png (the forget, input and output gate at each "
-        "word), LAYER_memory.png (how strongly each word is held in memory after each other) and LAYER.json (the "
-        "figures).",
+        **explained(
+            "For each LSTM of the model writes LAYER_gates.png (the forget, input and output gate at each word), "
+            "LAYER_memory.png (how strongly each word is held after each other), and LAYER.json (the figures).",
+            'analyse runs/first --text "the value of the expression" --output pictures',
+            'analyse runs/first --backend torch --text "a list of lists" --output pictures',
+        ),
     )
     analyse.set_defaults(command=run_analyse, trains=False)
     add_run(analyse)
@@ -209,7 +228,17 @@ def run_analyse(options):
 
 def add_verify(commands, common):
     """Declares the command."""
-    verify = commands.add_parser("verify", parents=[common], help="show that the regularization is really on")
+    verify = commands.add_parser(
+        "verify",
+        parents=[common],
+        help="show that the regularization is really on",
+        **explained(
+            "Measures whether weight drop, the masks, the carried state and averaging act as they should on this "
+            "backend. Prints a line a check; the exit status is 1 if one failed.",
+            "verify",
+            "verify --backend torch",
+        ),
+    )
     verify.set_defaults(command=run_verify, trains=True)
 
 

@@ -1,7 +1,94 @@
 """Options that several commands have, what they are read into, and what is told of a text."""
 
+import difflib
+import re
+import runpy
 import sys
+import textwrap
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
+
+
+def explained(sentence, *examples, more=""):
+    """Of a command's parser: what it does, two examples, and what there is `more` to know."""
+    lines = ["examples:", *(f"  awd-keras {example}" for example in examples)]
+    return {
+        "description": textwrap.fill(sentence, 79),
+        "epilog": "\n".join(lines) + (f"\n\n{more}" if more else ""),
+        "formatter_class": RawDescriptionHelpFormatter,
+    }
+
+
+def did_you_mean(name, known):
+    """A question with the likeliest of `known`, to be put behind a message; empty if none is like `name`."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
+# Arguments of functions whose option has another name.
+_OPTIONS = {
+    "path": "--data",
+    "window": "--cache",
+    "global_clipnorm": "--clip",
+    "max_words": "--words",
+    "k": "--words",
+}
+
+
+def in_options(message, flags):
+    """The `message` of a function about an argument, told of the command's option that the user gave.
+
+    Args:
+        message: as the package's errors are: ``Argument `rate` must be ... Received: rate=2``.
+        flags: the options that the command has.
+    """
+
+    def option(match):
+        name = match[1]
+        flag = f"--{name.replace('_', '-')}"
+        if flag not in flags:
+            flag = _OPTIONS.get(name, "")
+        return f"Option {flag}" if flag in flags else match[0]
+
+    said = re.sub(r"Argument `(\w+)`", option, message)
+    return message if said == message else re.sub(r"Received: \w+=", "Received: ", said)
+
+
+# Beside the model and the optimizer, by their names there.
+_OF_PRESET = ("epochs", "batch_size", "bptt")
+
+
+def presets():
+    """The settings of each preset by the names of their options.
+
+    The file is run by itself: its package imports Keras, which --help and the choice of a backend come before.
+    """
+    found = runpy.run_path(str(Path(__file__).parents[1] / "models" / "presets.py"))["PRESETS"]
+    names = {"global_clipnorm": "clip"}
+    return {
+        name: {
+            f"--{names.get(argument, argument).replace('_', '-')}": value
+            for argument, value in {
+                **{part: getattr(preset, part) for part in _OF_PRESET},
+                **preset.model,
+                **preset.optimizer,
+            }.items()
+        }
+        for name, preset in found.items()
+    }
+
+
+def table_of_presets():
+    """What each preset stands for, a line an option."""
+    settings = presets()
+    options = list(dict.fromkeys(option for values in settings.values() for option in values))
+    rows = [
+        ["", *settings],
+        *([option, *(values.get(option, "") for values in settings.values())] for option in options),
+    ]
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "presets:\n" + "\n".join(f"  {line}".rstrip() for line in lines)
 
 
 def add_run(command):

@@ -3,85 +3,21 @@
 import pathlib
 import sys
 
-from awd_keras.cli.options import add_data, add_devices, read_corpus, read_corpus_again
-
-# Tokens of a training text whose pairs are quickly counted.
-_COUNTED = 10_000_000
-
-
-def report(directory, run):
-    """Prints what came of a training; the exit status.
-
-    Args:
-        directory: of the run.
-        run: function that trains in `directory`, and gives the result and the corpus; None for the latter compares the
-            result with no simpler model.
-    """
-    from awd_keras import runs
-
-    try:
-        result, corpus = run()
-    except runs.Interrupted as stop:
-        print()  # Keras's progress bar has left its line open.
-        checkpoints = runs.Checkpoints(directory).paths()
-        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
-        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
-        return 128 + stop.number
-    except FloatingPointError:
-        print()
-        raise
-    start = result.get("finetuned_from")
-    print(f"backend           {result['backend']}")
-    if start:
-        print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
-        print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
-    else:
-        print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
-    print(f"skipped steps     {result['skipped_steps']}")
-    if "unknown_tokens" in result:  # which runs of before don't have
-        print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
-    print(f"tokens a second   {result['tokens_per_second']:.0f}")
-    print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
-    print(f"test perplexity   {_figure(result['test_perplexity'])}{_compared(corpus)}")
-    print(f"run directory     {directory}")
-    curve = runs.Run(directory).path("curve.png")
-    if curve.is_file():
-        print(f"learning curve    {curve}")
-    print(f"to write with it  awd-keras generate {directory} --prompt TEXT")
-    return 0
+from awd_keras.cli.options import (
+    add_data,
+    add_devices,
+    did_you_mean,
+    explained,
+    read_corpus,
+    read_corpus_again,
+    table_of_presets,
+)
+from awd_keras.cli.training_report import report
 
 
 def verbosity():
     """Keras's progress bar in a terminal; elsewhere, in a log for example, a line an epoch."""
     return 1 if sys.stdout.isatty() else 2
-
-
-def _averaging(epoch, directory):
-    if epoch is not None:
-        return f"since the end of epoch {epoch}"
-    return (
-        "not begun, as validation has not stopped improving; "
-        f"more epochs: awd-keras train --resume {directory} --epochs N"
-    )
-
-
-def _compared(corpus):
-    from awd_keras import evaluation
-
-    if corpus is None or len(corpus.train) > _COUNTED:
-        return ""
-    words, pairs = (
-        evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary), order) for order in (1, 2)
-    )
-    return f" (counting words alone: {words:.2f}; pairs of words: {pairs:.2f})"
-
-
-def _why_so_many(result):
-    return "as many as it might have" if result["stopped_epoch"] is None else "until validation stopped improving"
-
-
-def _figure(value):
-    return "not finite: the training diverged" if value is None else f"{value:.2f}"
 
 
 # Option, type, metavar, help; each overrides the preset's argument of that name.
@@ -115,7 +51,17 @@ _OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_
 
 def add_train(commands, common):
     """Declares the command."""
-    train = commands.add_parser("train", parents=[common], help="train a model")
+    train = commands.add_parser(
+        "train",
+        parents=[common],
+        help="train a language model",
+        **explained(
+            "Trains a language model on the text in --data, and keeps all that belongs to it in the directory RUN.",
+            "train --output runs/first",
+            "train --data DIR --preset ptb --output runs/ptb",
+            more=table_of_presets(),
+        ),
+    )
     train.set_defaults(command=run_train, trains=True)
     add_data(train)
     directory = train.add_mutually_exclusive_group(required=True)
@@ -128,12 +74,12 @@ def add_train(commands, common):
     )
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     train.add_argument(
-        "--cache",
+        "--text-cache",
         metavar="DIR",
         help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
         "memory",
     )
-    train.add_argument("--preset", metavar="NAME", help="tiny, ptb-small, ptb or wikitext-2 (default: tiny)")
+    train.add_argument("--preset", metavar="NAME", help="one of those below (default: tiny)")
     train.add_argument(
         "--min-count",
         type=int,
@@ -172,17 +118,20 @@ def run_train(options):
 def _start(options):
     from awd_keras import runs
 
-    if options.cache is not None and options.data is None:
-        raise ValueError("--cache needs --data: Python's documentation is read each time.")
+    if options.text_cache is not None and options.data is None:
+        raise ValueError("Option --text-cache needs --data: Python's documentation is read each time.")
+    name = "tiny" if options.preset is None else options.preset
+    preset = _preset(name)
     model = _given(options, _MODEL_OPTIONS)
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
     if "clip" in optimizer:
         optimizer["global_clipnorm"] = optimizer.pop("clip")
-    corpus = read_corpus(options.data, options.min_count, options.cache)
+    corpus = read_corpus(options.data, options.min_count, options.text_cache)
+    _tell_long_windows(options.bptt or preset.bptt, options.batch_size or preset.batch_size, corpus.train)
     result = runs.train(
         options.output,
         corpus,
-        "tiny" if options.preset is None else options.preset,
+        name,
         model=model,
         optimizer=optimizer,
         epochs=options.epochs,
@@ -196,6 +145,25 @@ def _start(options):
         verbose=verbosity(),
     )
     return result, corpus
+
+
+def _preset(name):
+    from awd_keras.models import PRESETS
+
+    if name not in PRESETS:
+        hint = did_you_mean(name, PRESETS)
+        raise ValueError(f"Option --preset must be one of {', '.join(PRESETS)}. Received: {name!r}{hint}")
+    return PRESETS[name]
+
+
+def _tell_long_windows(bptt, rows, tokens):
+    length = len(tokens) // rows
+    if 0 < length < bptt:
+        print(
+            f"awd-keras: windows of {bptt} tokens (--bptt) are longer than the text's {rows} rows of {length}, so an "
+            "epoch is one step; a smaller --bptt or --batch-size makes more",
+            file=sys.stderr,
+        )
 
 
 def _resume(options):
@@ -232,7 +200,13 @@ def add_finetune(commands, common):
     finetune = commands.add_parser(
         "finetune",
         parents=[common],
-        help="train a finished run's model on, averaging from the first step, until validation stops improving",
+        help="train a finished run's model on, averaging from the first step",
+        **explained(
+            "Trains the model of a finished run on, averaging from the first step, until validation stops improving; "
+            "then scores it.",
+            "finetune runs/ptb",
+            "finetune runs/ptb --epochs 50 --output runs/finer",
+        ),
     )
     finetune.set_defaults(command=run_finetune, trains=True)
     finetune.add_argument("run", metavar="RUN", help="directory of the finished run")

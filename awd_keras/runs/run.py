@@ -77,8 +77,7 @@ class Run:
         held += [path.name for path in Checkpoints(directory).paths()]
         if held and not overwrite:
             raise ValueError(
-                f"The directory {directory} already holds a run ({', '.join(held)}). Choose "
-                "another one, or pass overwrite (--overwrite) to replace it."
+                f"The directory {directory} already holds a run. Choose another one, or overwrite it (--overwrite)."
             )
 
     @classmethod

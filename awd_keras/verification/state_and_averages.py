@@ -30,7 +30,7 @@ def _carried(training):
         f"state is carried in {'training' if training else 'inference'}",
         change < 1e-5 < without,
         f"{change:.1e}, {without:.1e} without",
-        "largest difference of two windows from one long window; must be 0",
+        "largest difference of two windows from one long window; must be below 1e-5",
     )
 
 
@@ -148,5 +148,5 @@ def _averages():
         "the averages are in the model after fit",
         not iterates.early and error < 1e-6 < moved,
         f"{error:.1e}, {moved:.1e} from the last",
-        "largest difference from the mean of the iterates since the trigger; must be 0",
+        "largest difference from the mean of the iterates since the trigger; must be below 1e-6",
     )

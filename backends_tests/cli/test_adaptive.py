@@ -153,10 +153,10 @@ def test_a_file_with_a_search_on_the_run_s_own_text(run, data, capsys, monkeypat
         (["--learning-rate", "1", "--cache"], "Option --learning-rate needs --dynamic."),
         (["--decay", "1"], "Option --decay needs --dynamic."),
         (["--tune"], "Option --tune needs --cache or --dynamic."),
-        (["--cache", "0"], "Argument `window` must be a positive integer. Received: window=0"),
-        (["--cache", "--interpolation", "1"], "Argument `interpolation` must be a number in [0, 1)."),
+        (["--cache", "0"], "Option --cache must be a positive integer. Received: 0"),
+        (["--cache", "--interpolation", "1"], "Option --interpolation must be a number in [0, 1)."),
         (["--cache", "many"], "invalid int value: 'many'"),
-        (["--dynamic", "--decay", "-1"], "Argument `decay` must be a number of at least 0."),
+        (["--dynamic", "--decay", "-1"], "Option --decay must be a number of at least 0."),
     ],
 )
 def test_bad_options(run, data, capsys, options, said):

@@ -47,7 +47,7 @@ def test_writes_pictures_and_figures(directory, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "output", "named"),
     [
-        (" ", "output", "Argument `text` must have at least one word"),
+        (" ", "output", "Option --text must have at least one word"),
         ("the cat", "file", "File exists"),
         ("the " * 20_000, "output", "give a shorter text"),
     ],

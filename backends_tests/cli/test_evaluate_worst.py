@@ -35,4 +35,4 @@ def test_lists_the_words_that_cost_most(tmp_path, capsys):
 @pytest.mark.parametrize("count", ["0", "-3"])
 def test_bad_counts(capsys, count):
     assert cli.main(["evaluate", "nowhere", "--worst", count]) == 2
-    assert f"`worst` must be a positive integer. Received: worst={count}" in capsys.readouterr().err
+    assert f"Option --worst must be a positive integer. Received: {count}" in capsys.readouterr().err

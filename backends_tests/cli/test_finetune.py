@@ -53,7 +53,7 @@ def test_finetunes_and_goes_on(folder, capsys):
     assert str(folder) not in config.replace(text, "")
     for line in (
         f"fine-tuned from   run, valid perplexity {old['valid_perplexity']:.2f}",
-        "epochs            1, as many as it might have",
+        "epochs            1, the epoch limit",
         f"valid perplexity  {result['valid_perplexity']:.2f}",
         f"test perplexity   {result['test_perplexity']:.2f}",
         "run directory     run-finetuned",
@@ -80,7 +80,7 @@ def test_finetunes_and_goes_on(folder, capsys):
 
 def test_bad_input(folder, capsys):
     assert "There is no run in nowhere" in said(capsys, "finetune", "nowhere")
-    assert "`epochs` must be a positive integer" in said(capsys, "finetune", "run", "--epochs", "0")
+    assert "--epochs must be a positive integer" in said(capsys, "finetune", "run", "--epochs", "0")
     assert "run already holds a run" in said(capsys, "finetune", "run", "--output", "run")
     assert "a directory of its own" in said(capsys, "finetune", "run", "--output", "run", "--overwrite")
     (folder / "text" / "test.txt").write_text("a b c d\n" * 4, encoding="utf-8")

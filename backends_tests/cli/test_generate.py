@@ -132,13 +132,13 @@ def test_a_model_that_diverged(directory, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--top-k", "0"], "`top_k`"),
-        (["--top-p", "1.5"], "`top_p`"),
-        (["--words", "0"], "`max_words`"),
+        (["--top-k", "0"], "--top-k"),
+        (["--top-p", "1.5"], "--top-p"),
+        (["--words", "0"], "--words"),
         (["--stop", "zebra"], "'zebra'"),
-        (["--banned", "zebra"], "`banned`"),
-        (["--num-beams", "2", "--seed", "1"], "`num_beams`"),
-        (["--prompt", "the"] * 4, "`prompt` must hold at most as many"),
+        (["--banned", "zebra"], "--banned"),
+        (["--num-beams", "2", "--seed", "1"], "--num-beams"),
+        (["--prompt", "the"] * 4, "Option --prompt must hold at most as many"),
     ],
 )
 def test_bad_options(directory, capsys, options, named):

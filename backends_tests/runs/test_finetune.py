@@ -253,7 +253,7 @@ def test_where_a_run_is_already(folder, tmp_path, no_fit):
     """It is deleted if it is to be, and when nothing else is wrong."""
     directory = shutil.copytree(folder / "after-1", tmp_path / "new")
     before = files(directory)
-    with pytest.raises(ValueError, match="already holds a run .*--overwrite"):
+    with pytest.raises(ValueError, match="already holds a run.*--overwrite"):
         finetune(folder, directory)
     with pytest.raises(ValueError, match="`epochs` must be a positive integer"):
         finetune(folder, directory, epochs=0, overwrite=True)

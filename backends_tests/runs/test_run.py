@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(run):
 @pytest.mark.parametrize("name", [*Run.FILES, "checkpoint-7.keras"])
 def test_refuses_to_replace_a_run(tmp_path, name):
     (tmp_path / name).write_text("mine", encoding="utf-8")
-    with pytest.raises(ValueError, match=f"already holds a run .{name}"):
+    with pytest.raises(ValueError, match="already holds a run"):
         Run.create(tmp_path, {}, VOCABULARY)
     assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
 

@@ -1,0 +1,76 @@
+"""What `awd-keras train` and `finetune` print at the end of a training."""
+
+import sys
+
+# Tokens of a training text whose pairs are quickly counted.
+_COUNTED = 10_000_000
+
+
+def report(directory, run):
+    """Prints what came of a training; the exit status.
+
+    Args:
+        directory: of the run.
+        run: function that trains in `directory`, and gives the result and the corpus; None for the latter compares the
+            result with no simpler model.
+    """
+    from awd_keras import runs
+
+    try:
+        result, corpus = run()
+    except runs.Interrupted as stop:
+        print()  # Keras's progress bar has left its line open.
+        checkpoints = runs.Checkpoints(directory).paths()
+        kept = f"kept {checkpoints[0]}; " if checkpoints else ""
+        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
+        return 128 + stop.number
+    except FloatingPointError:
+        print()
+        raise
+    start = result.get("finetuned_from")
+    print(f"backend           {result['backend']}")
+    if start:
+        print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
+        print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
+    else:
+        print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
+    print(f"skipped steps     {result['skipped_steps']}")
+    if "unknown_tokens" in result:  # which runs of before don't have
+        print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
+    print(f"tokens a second   {result['tokens_per_second']:.0f}")
+    print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
+    print(f"test perplexity   {_figure(result['test_perplexity'])}{_compared(corpus)}")
+    print(f"run directory     {directory}")
+    curve = runs.Run(directory).path("curve.png")
+    if curve.is_file():
+        print(f"learning curve    {curve}")
+    print(f"to write with it  awd-keras generate {directory} --prompt TEXT")
+    return 0
+
+
+def _averaging(epoch, directory):
+    if epoch is not None:
+        return f"since the end of epoch {epoch}"
+    return (
+        "not begun: validation was still improving, so the weights are those of plain SGD; "
+        f"to train on: awd-keras train --resume {directory} --epochs N"
+    )
+
+
+def _compared(corpus):
+    from awd_keras import evaluation
+
+    if corpus is None or len(corpus.train) > _COUNTED:
+        return ""
+    words, pairs = (
+        evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary), order) for order in (1, 2)
+    )
+    return f" (counting words alone: {words:.2f}; pairs of words: {pairs:.2f})"
+
+
+def _why_so_many(result):
+    return "the epoch limit" if result["stopped_epoch"] is None else "until validation stopped improving"
+
+
+def _figure(value):
+    return "not finite: the training diverged" if value is None else f"{value:.2f}"
