@@ -1,7 +1,9 @@
 """What a user gets from `pip install`: the wheel, built here without the network."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import Parser
 from importlib import import_module
@@ -42,6 +44,32 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
 
 def test_version_is_that_of_the_package(wheel):
     assert Parser().parsestr(named(wheel, "METADATA"))["Version"] == awd_keras.__version__
+
+
+def test_links_of_the_readme_work_from_pypi(wheel):
+    text = Parser().parsestr(named(wheel, "METADATA")).get_payload()
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert [link for link in links if not link.startswith("https://")] == []
+    for link in links:
+        if link.startswith(urls["Source"]):
+            _, _, path = link.removeprefix(f"{urls['Source']}/").split("/", 2)
+            assert (ROOT / path).exists(), link
+    assert any(link.startswith(f"{urls['Source']}/raw/main/docs/") for link in links), "the picture"
+
+
+def test_addresses_have_one_place():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*.cff"), ROOT / "mkdocs.yml"]
+    assert [path.name for path in pages if "example.org" in path.read_text(encoding="utf-8")] == []
+
+
+def test_citation_and_changelog_are_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert set(re.findall(r"^ *version: (.+)$", citation, re.MULTILINE)) == {awd_keras.__version__}
+    released = set(re.findall(r"date-released: (.+)$", citation, re.MULTILINE))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert {f"## [{awd_keras.__version__}] - {date}" in changelog for date in released} == {True}
+    assert f"version = {{{awd_keras.__version__}}}" in (ROOT / "docs/citing.md").read_text(encoding="utf-8")
 
 
 def test_version_is_written_once():
