@@ -23,7 +23,7 @@ def blocks(page):
 
 
 def run_shell(code):
-    for line in code.splitlines():
+    for line in code.replace("\\\n", " ").splitlines():
         command = line.partition("#")[0].strip()
         if not command.startswith("awd-keras "):
             assert not command or command.startswith(NOT_RUN), f"not run by the tests: {command}"

@@ -13,4 +13,6 @@ class FenceDoctests(griffe.Extension):
     def on_instance(self, *, obj, **_):
         if obj.docstring and ">>> " in obj.docstring.value:
             text = obj.docstring.value + "\n"
-            obj.docstring.value = _EXAMPLE.sub(lambda match: f"```pycon\n{match[0].rstrip()}\n```\n", text)
+            obj.docstring.value = _EXAMPLE.sub(
+                lambda match: f"```pycon\n{match[0].rstrip()}\n```\n", text
+            )

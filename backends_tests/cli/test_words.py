@@ -10,6 +10,8 @@ from awd_keras.cli.options import in_options, presets
 from awd_keras.cli.train_commands import _tell_long_windows
 from awd_keras.cli.training_report import _averaging
 
+pytestmark = pytest.mark.once
+
 COMMANDS = ("train", "finetune", "evaluate", "score", "generate", "next", "analyse", "verify")
 
 

@@ -108,3 +108,54 @@ def test_what_is_there_passes():
         "```\n`no_such_file.py`\n```\n"
     )
     assert problems(text, ROOT / "docs") == []
+
+
+# In a table, a heading or an address, a line can't be broken.
+_UNBROKEN = ("|", "#", "![", "<", "[", "    ")
+
+
+def too_wide(text):
+    """The lines of prose beyond 100 columns, and those of code beyond 88."""
+    wide, fenced = [], False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif len(line.strip() if fenced else line) > (88 if fenced else 100) and (
+            fenced or not line.startswith(_UNBROKEN)
+        ):
+            wide.append(line)
+    return wide
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_can_be_read_in_a_narrow_window(page):
+    assert too_wide(page.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_too_wide_is_noticed():
+    assert len(too_wide("word " * 21)) == 1
+    assert len(too_wide(f"```\n{'x' * 89}\n```\n{'x' * 89}")) == 1
+    assert too_wide(f"| {'x' * 100} |\n```\n{'x' * 88}\n```") == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_picture_has_an_alternative_text(page):
+    texts = re.findall(r"!\[([^\]]*)\]\(", page.read_text(encoding="utf-8"))
+    assert [text for text in texts if len(text.split()) < 5] == []
+
+
+def test_the_site_s_navigation_has_every_page():
+    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["AR", "AWD-LSTM", "BPTT", "cuDNN", "GPU", "JSON", "LSTM", "NT-ASGD", "ONNX", "PTB", "SGD", "TAR", "TF32", "XLA"],
+)
+def test_an_abbreviation_is_in_the_glossary(word):
+    assert re.search(rf"^\| {word}\b", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
