@@ -1,4 +1,4 @@
-"""What a trained model computes, compiled once and kept with it: all that scores and writes runs through here."""
+"""Compiled programs of a trained model, kept with it: evaluation and generation run through here."""
 
 import contextlib
 import operator
@@ -12,12 +12,12 @@ from keras import ops
 from awd_keras.backend import keras_private
 from awd_keras.backend.devices import program
 
-# The attribute of a model that holds its programs. They refer to the model as it does to them: both go together.
+# The attribute of a model that holds its programs. They refer to the model too: both are freed together.
 _ATTRIBUTE = "_awd_keras_programs"
 
 
 class _Programs:
-    """The programs of a model as it is now: a weight, a dtype or a layer's arguments may be others later.
+    """The programs of a model as it is now: its weights, dtypes or layers may change later.
 
     Args:
         model: the `keras.Model`.
@@ -63,7 +63,7 @@ def run(model: keras.Model, function: Callable, *arguments: Any) -> Any:
 
 
 def _state(model):
-    """What a program of the model has been made for, beside the values of its variables."""
+    """What a program of the model depends on, except the values of its variables."""
     policies = [layer.dtype_policy for layer in keras_private.flatten_layers(model)]
     variables = [*model.variables, *model.trainable_variables]
     return [keras_private.compile_config(model), *policies, *variables]
@@ -72,7 +72,7 @@ def _state(model):
 def build(model: keras.Model, ids: Any) -> None:
     """Builds a model, where it isn't yet, for ids of this shape."""
     if not all(layer.built for layer in keras_private.flatten_layers(model)):
-        # Its variables are to be made, none to be assigned to.
+        # This creates its variables and assigns to none.
         with keras.StatelessScope():
             model(ops.convert_to_tensor(ids), training=False)
 
@@ -80,7 +80,7 @@ def build(model: keras.Model, ids: Any) -> None:
 def logits_of(model: keras.Model, ids: Any) -> Any:
     """The logits of a model, which may have other outputs behind them, with nothing dropped.
 
-    They may be `DeferredLogits`, which only know their cross-entropy.
+    They may be `DeferredLogits`, which are never materialized and give only their cross-entropy.
     """
     with getattr(model, "deferring_logits", contextlib.nullcontext)():
         return first_of(model(ids, training=False))

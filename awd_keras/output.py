@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and a console that lacks some characters."""
+"""Writes files whole or not at all, and replaces characters that the console can't show."""
 
 import codecs
 import contextlib
@@ -59,7 +59,7 @@ def replacing() -> Iterator[None]:
         return "?" * (error.end - error.start), error.end
 
     stream = sys.stdout
-    # Not all that stands for the standard output encodes.
+    # Some replacements of the standard output don't encode.
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is None:
         yield

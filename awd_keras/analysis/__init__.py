@@ -1,4 +1,4 @@
-"""A trained LSTM taken apart: its gates, and its memory as a weighted sum."""
+"""Looks inside a trained LSTM: its gates, and its memory as a weighted sum."""
 
 from awd_keras.analysis.gates import Gates, gate_activations
 from awd_keras.analysis.memory import Memory, memory_weights

@@ -32,8 +32,8 @@ class Gates(NamedTuple):
 
 
 def columns_of(layer):
-    """What an LSTM's kernel, recurrent kernel and bias have columns for, in their order: i, f, c (the content), o."""
-    # An ablated layer's cell says what is left.
+    """The columns of an LSTM's kernel, recurrent kernel and bias, in their order: i, f, c (the content), o."""
+    # An ablated layer's cell lists the columns that are left.
     return getattr(layer.cell, "columns", ("ifco",) * 3)
 
 
@@ -150,5 +150,5 @@ def _weights(layer):
 
 def _stacked(parts):
     whole = ops.stack(parts, axis=1)
-    # Products of many gates, and NumPy, want more than half precision.
+    # Products of many gates need more than half precision, and so does NumPy.
     return ops.convert_to_numpy(ops.cast(whole, backend.sum_dtype(whole.dtype)))

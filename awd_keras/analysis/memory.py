@@ -27,7 +27,7 @@ class Memory(NamedTuple):
     initial: np.ndarray
 
 
-# What the weights of all units may take, in bytes.
+# The most bytes that the weights of all units may take.
 LARGEST = 2**30
 
 

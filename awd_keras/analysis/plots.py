@@ -10,7 +10,7 @@ from awd_keras.analysis.gates import Gates
 from awd_keras.analysis.memory import Memory, root_mean_square
 from awd_keras.output import write_whole
 
-# In inches: the bounds of an axis of words, the room of a word where there is enough, and of a label at least.
+# In inches: the smallest and largest axis of words, the usual space for a word, and the least for a label.
 _LEAST, _MOST, _WORD, _LABEL = 2.5, 10.0, 0.32, 0.15
 # Longer words would leave no room for the picture.
 _LETTERS = 18
@@ -54,7 +54,7 @@ def label_words(axis, words: Sequence[str], **how) -> None:
     places = range(0, len(words), step)
     axis.set_ticks(places, [_short(words[place]) for place in places], fontsize=9 if room > 0.2 else 8, **how)
     for label in axis.get_ticklabels():
-        # A word with two dollars in it is no formula.
+        # Dollar signs in a word must not start a formula.
         label.set_parse_math(False)
     axis.set_tick_params(length=0)
 

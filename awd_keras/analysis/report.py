@@ -1,4 +1,4 @@
-"""What the LSTMs of a language model do with a text, all of it, and as files."""
+"""Runs a language model over a text and collects what its LSTMs do, also as files."""
 
 import json
 import os

@@ -8,7 +8,7 @@ from keras import ops
 from awd_keras.backend.keras_private import DrawnSeed
 from awd_keras.backend.precision import add_bias, sum_dtype
 
-# Logits that are there at once: 128 MiB in float32, or those of 256 tokens. Parts that are smaller add to the table's
+# The most logits that are held at once: 128 MiB in float32, or those of 256 tokens. Smaller parts add to the table's
 # gradient so often that it takes longer.
 _CHUNK = 2**25
 _ROWS = 256
@@ -21,22 +21,22 @@ def cross_entropy(ids, rows):
         ids: int32 (tokens,).
         rows: logits (tokens, vocabulary).
     """
-    # Not Keras's, which on JAX makes a vector over the vocabulary of each id: 2 times slower.
+    # Not Keras's, which on JAX makes a one-hot vector of each id: 2 times slower.
     targets = ops.take_along_axis(rows, ops.expand_dims(ids, -1), axis=-1)
     return ops.subtract(ops.logsumexp(rows, axis=-1), ops.squeeze(targets, -1))
 
 
 def rows_at_a_time(words):
-    """The tokens that are taken at a time, where each has the logits of so many words."""
+    """The number of tokens that are computed at a time, for a vocabulary of this size."""
     return max(_CHUNK // words, _ROWS)
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, which are never there at once.
+    """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, never materialized at once.
 
-    They are made of a few rows at a time. Where gradients are asked for, these are taken at once too, of
-    `sum(weights * losses)`, so that no logits need be kept or made again: the product of that sum's own gradient with
-    what has been taken is all that is left for later. The softmax is taken in float32 at least, and so are the sums
+    They are computed for a few rows at a time. Where gradients are asked for, those of `sum(weights * losses)` are
+    computed along with it, so that no logits need be kept or computed again: later they are only multiplied by that
+    sum's own gradient. The softmax is taken in float32 at least, and so are the sums
     over the parts.
 
     Args:
@@ -66,7 +66,7 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
 
 
 def register_structure(cls):
-    """Lets an object of this class go through the framework's transformations of functions.
+    """Registers a class with the framework, so that its objects may be passed to and from transformed functions.
 
     Args:
         cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors, and are made again by the
@@ -75,9 +75,9 @@ def register_structure(cls):
 
 
 def keep_losses(targets, logits, losses):
-    """Leaves with the logits, for the metrics, what the loss has computed of them.
+    """Attaches the losses to the logits, so that metrics need not compute them again.
 
-    It isn't needed where functions are compiled whole, as XLA computes once what is there twice.
+    It isn't needed where functions are compiled whole: XLA removes the second computation.
 
     Args:
         targets: the tensor of ids.
@@ -92,7 +92,7 @@ def kept_losses(targets, logits):
 
 
 def widened(operand):
-    """What a product of an operand is computed of, where the framework's own of its dtype isn't right."""
+    """The operand as products should read it: cast, where the framework's own product of its dtype is inexact."""
     return operand
 
 
@@ -119,7 +119,7 @@ def affine(rows, kernel, bias):
 
 
 def keep_by_columns(variable):
-    """Has a matrix lie in memory column by column, if that's how the framework's LSTM reads its kernels.
+    """Stores a matrix in memory column by column, if the framework's LSTM reads its kernels in that order.
 
     Args:
         variable: `keras.Variable`, whose values and shape stay as they are.
@@ -141,12 +141,12 @@ def device_name() -> str:
 
 
 def map_flat(function, tensor):
-    """The function of a tensor; where it is ragged, of the values alone, which are then a ragged tensor again."""
+    """Applies a function to a tensor; to a ragged one, by its flat values, and the result is ragged again."""
     return function(tensor)
 
 
 def mask_bits(rate):
-    """How few random bits an element of a mask needs, drawing being what a mask costs.
+    """How many random bits an element of a mask needs: as few as possible, as drawing them is the cost of a mask.
 
     Returns:
         8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
@@ -175,7 +175,7 @@ def drop(values, keep, rate):
         keep: booleans of their shape.
         rate: float in [0, 1).
     """
-    # A product, as each of two branches of a `where` would be another pass over the weights, and over gradients.
+    # A product: a `where` would make another pass over the weights, and over gradients, for each branch.
     return ops.multiply(values, ops.multiply(ops.cast(keep, values.dtype), 1 / (1 - rate)))
 
 
@@ -191,17 +191,17 @@ def locked_dropout(inputs, rate, seed):
 
 
 def transformed():
-    """Whether a transform of functions (`jvp`, `vmap`) runs under which a gradient that is written by hand fails."""
+    """Whether a transform of functions (`jvp`, `vmap`) is running in which hand-written gradients fail."""
     return False
 
 
 def untransformed():
-    """A context for draws and the like, which aren't part of what a transform of functions (`jvp`, `vmap`) works on."""
+    """A context for draws and the like, which transforms of functions (`jvp`, `vmap`) must leave alone."""
     return contextlib.nullcontext()
 
 
 def can_assign(values):
-    """Whether a variable can take values that have been computed here, as it can't inside of a transform of functions.
+    """Whether these values may be assigned to a variable; inside a transform of functions they may not.
 
     Args:
         values: list of tensors.
@@ -210,7 +210,7 @@ def can_assign(values):
 
 
 def rematerialize(function, tensors):
-    """Calls a function whose intermediate results aren't kept for the gradients, but computed again.
+    """Calls a function and recomputes its intermediate results for the gradients, instead of keeping them.
 
     Args:
         function: of float tensors; gives what is differentiated, and something else, which isn't.
@@ -223,7 +223,7 @@ def rematerialize(function, tensors):
 
 
 def runs_again():
-    """Whether this call is a repetition, made for the gradients of another one: it must draw and leave nothing anew."""
+    """Whether this call repeats an earlier one for its gradients: it must draw no new masks and leave no state."""
     return False
 
 
@@ -292,4 +292,4 @@ def compiles_each_length(jit_compile):
 
 
 def keep_programs():
-    """Has what is compiled from now on kept on the disk, for later processes, if the user hasn't said otherwise."""
+    """Keeps programs that are compiled from now on, on disk for later processes, unless the user turned that off."""

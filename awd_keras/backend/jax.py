@@ -1,4 +1,4 @@
-"""What is better on JAX, where XLA makes one pass of what `generic` does in several."""
+"""Overrides for JAX, where XLA fuses into one pass what `generic` does in several."""
 
 import functools
 import hashlib
@@ -88,7 +88,7 @@ def _by_parts(size, count, ids, weights, rows, table, bias, *, differentiated, w
     sums = [jnp.zeros(len(rows), dtype)]
     if differentiated:
         sums += [jnp.zeros(x.shape, dtype) for x in (rows, table, bias)]
-    # JAX differentiates a loop of a fixed length alone; rows that don't count add nothing.
+    # JAX differentiates only loops of a fixed length; rows that don't count add nothing.
     losses, *gradients = jax.lax.fori_loop(0, -(-(len(rows) if whole else count) // size), step, tuple(sums))
     return (weights @ losses, losses), gradients
 
@@ -125,7 +125,7 @@ def register_structure(cls):
 
 
 def keep_programs():
-    """In JAX's persistent compilation cache; a directory of the user's own for it stays, as does its switch."""
+    """In JAX's persistent compilation cache. A directory or a switch that the user has set stays."""
     config = jax.config
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return
@@ -133,17 +133,17 @@ def keep_programs():
         directory = _user_cache() / "awd_keras" / f"jax-{_processor()}"
         directory.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # There may be no home at all.
-        return  # A program that isn't kept is compiled again, and nothing is wrong.
+        return  # A failure to keep a program does no harm: it is compiled again.
     if not os.access(directory, os.W_OK):
         return
     config.update("jax_compilation_cache_dir", str(directory))
-    # JAX leaves out what took less than a second, which is most of a small model.
+    # By default JAX keeps nothing that compiled in less than a second, as most of a small model does.
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _processor():
-    """What tells the programs of one kind of processor from another's, which may share the user's directory."""
+    """A name for this kind of processor, as several may share the user's directory."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = [line for line in file if line.startswith(("flags", "Features"))]

@@ -12,7 +12,7 @@ from keras.src.backend import get_keras_mask as get_keras_mask
 from keras.src.backend import rnn as rnn
 from keras.src.backend import set_keras_mask as set_keras_mask
 
-# Whether Keras only computes with values that it has been given, as within `keras.StatelessScope`, which is public.
+# Whether Keras computes with given values only, as within `keras.StatelessScope`, which is public.
 from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
 
 # What every loss does with its values: there is no other way to its `reduction`.
@@ -43,7 +43,7 @@ def torch_device():
 
 
 def replace_value(variable, function):
-    """Has a variable's tensor be `function` of it, now, or as soon as Keras draws it."""
+    """Replaces a variable's tensor by `function` of it, now or as soon as Keras draws its value."""
     initializer = variable._initializer
     if initializer is None:
         variable._value.data = function(variable._value.data)
@@ -52,7 +52,7 @@ def replace_value(variable, function):
 
 
 def has_value(variable):
-    """Whether a variable holds a value: on JAX, Keras takes it out for a step, and a step that raises leaves it so."""
+    """Whether a variable holds a value. On JAX, Keras takes it out for a step; after a step that raised, it is gone."""
     return getattr(variable, "_value", True) is not None
 
 
@@ -98,8 +98,8 @@ class _Rate(float):
 def keep_from_fusing(cell):
     """Has `keras.layers.Bidirectional` call a layer with this cell, on a GPU too.
 
-    There it would run two LSTMs as one, with the weights that they store, not those that are left by weight drop. It
-    asks the cells whether they have dropout.
+    There it would run two LSTMs as one, with the stored weights instead of the dropped ones. It doesn't where a cell
+    has dropout, so this one's rate is true even where it is 0.
     """
     cell.dropout = _Rate(cell.dropout)
 
@@ -122,18 +122,18 @@ class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
 
     @classmethod
     def take_the_place_of(cls, generator):
-        """Makes one of the generator that a built layer has, as Keras lets such a layer have no other."""
+        """Turns the generator of a built layer into one: Keras allows no new one in a built layer."""
         generator.__class__ = cls
 
     def _obj_type(self):
-        return "Loss"  # of the kinds that Keras knows, one without variables
+        return "Loss"  # among the kinds that Keras tracks, one without variables
 
     def save_own_variables(self, store):
         """Integers of 32 bits, signed or unsigned or in 64: each backend has its own type."""
         store["seed_state"] = ops.convert_to_numpy(self.state).astype("uint32")
 
     def load_own_variables(self, store):
-        """A file without a state, as other layers write them, is let be."""
+        """Ignores a file without a state, as other layers write them."""
         if "seed_state" in store.keys():  # noqa: SIM118 - Keras's view of an HDF5 group has no other
             self.load(store["seed_state"])
 
@@ -167,7 +167,7 @@ def table_of(embedding):
 
 
 def lower_is_better(metric):
-    """Tells `ModelCheckpoint` and `EarlyStopping` which way a metric of our own is to be read."""
+    """Tells `ModelCheckpoint` and `EarlyStopping` that less of this metric is better."""
     metric._direction = "down"
 
 
@@ -180,19 +180,19 @@ class OneStep(keras.optimizers.Optimizer):
     """An optimizer that makes its whole step in `_step_of_all(gradients, variables, learning_rate)`.
 
     Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes all
-    the weights, or as many gradients, and memory is what a step of SGD waits for.
+    the weights, or as many gradients, and the time of a step of SGD goes to memory accesses.
     """
 
     @property
     def _model_variables(self):
-        """Those that it was built for. A list of its own would be among the variables that it saves."""
+        """The variables that it was built for. A list of its own would be saved among its variables."""
         return self._trainable_variables
 
     def _clip_gradients(self, grads):
         return grads if self.global_clipnorm else super()._clip_gradients(grads)
 
     def _apply_weight_decay(self, variables):
-        """Leaves it to the step."""
+        """Nothing: `_step_of_all` applies weight decay."""
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         self._step_of_all(grads, trainable_variables, learning_rate)
@@ -241,9 +241,9 @@ class Surrounding(keras.optimizers.Optimizer):
 
 
 class SymbolicallyBuilt(keras.Model):
-    """A model that TensorFlow's trainer builds, on several devices, for what the first of them has.
+    """A model that TensorFlow's trainer builds, on several devices, for the batch of the first of them.
 
-    Keras builds for the mean of what the devices have, and the mean of integers is none; on several hosts, it fails.
+    Keras builds with the mean of the devices' batches. The mean of ids isn't integers; on several hosts, it fails.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -289,7 +289,7 @@ class InOrder(DataAdapter):
         replicas = strategy.num_replicas_in_sync
         if signature[0].shape[0] % replicas == 0:
             return windows
-        # Rows that can't be split evenly, of a validation: some device might have none. Every one gets all of them.
+        # Validation rows that can't be split evenly: some device might get none, so each device gets all of them.
         windows = windows.flat_map(lambda *window: tf.data.Dataset.from_tensors(window).repeat(replicas))
         return strategy.distribute_datasets_from_function(lambda _: windows)
 

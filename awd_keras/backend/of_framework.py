@@ -1,4 +1,4 @@
-"""Which file of a package is asked: that of the framework that Keras runs on, and `generic` for what it lacks."""
+"""Chooses a package's functions: those of the framework that Keras runs on, else those of `generic`."""
 
 import importlib
 import types
@@ -11,7 +11,7 @@ FRAMEWORKS = ("jax", "tensorflow", "torch")
 def of_framework(package: str) -> types.SimpleNamespace:
     """The public functions of a package's `generic.py`, each replaced by the framework's own where there is one.
 
-    A framework's file defines what is better there, under the same names with the same signatures, and nothing else.
+    A framework's file overrides functions, under the same names with the same signatures, and defines nothing else.
 
     Args:
         package: the name of the package, with the file `generic.py` and one for each framework.

@@ -1,4 +1,4 @@
-"""The precision that half precision doesn't have."""
+"""Sums in float32 where values are of 16 bits."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What is better on TensorFlow."""
+"""Overrides for TensorFlow."""
 
 import sys
 import types
@@ -12,7 +12,7 @@ from awd_keras.backend.precision import add_bias, sum_dtype
 
 @tf.custom_gradient
 def cross_entropy(ids, rows):
-    """TensorFlow's own takes the gradient along, whether or not it's asked for."""
+    """TensorFlow's own operation always computes the gradient too, also where none is asked for."""
 
     def backward(d_losses):
         d_rows = tf.nn.softmax(rows) * d_losses[:, None]
@@ -78,7 +78,7 @@ def kept_losses(targets, logits):
 
 
 def widened(operand):
-    """What a product is computed of: on a CPU, half precision in float32.
+    """Casts half precision to float32 for products on a CPU.
 
     Where a processor doesn't multiply bfloat16 itself, TensorFlow cuts off the digits that it should round: each
     product comes out smaller by up to 1%, and a gradient that goes through one in every time step by more and more.
@@ -116,12 +116,12 @@ def keep_mask(shape, rate, seed):
 
 
 def can_assign(values):
-    """A loop over examples that are taken all at once would assign any one's."""
+    """Under `vectorized_map`, an assignment would keep the value of an arbitrary example."""
     return not _called_by("_pfor_impl")
 
 
 def rematerialize(function, tensors):
-    """TensorFlow's function takes nothing but what has gradients."""
+    """TensorFlow's function takes only tensors that have gradients."""
     first = []
 
     @tf.recompute_grad
@@ -143,7 +143,7 @@ def global_norm(gradients):
 
 
 def descend(variables, gradients, learning_rate, scale, decays, finite):
-    """By TensorFlow's own kernel of a step, which needs no array between."""
+    """By TensorFlow's own kernel for a step, which needs no temporary array."""
 
     def step():
         for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
@@ -176,12 +176,12 @@ def shrink_steps(variables, starts, multipliers):
 
 
 def jit_compile():
-    """XLA would make a program for every length, and run the backward loop slower."""
+    """Off: XLA would compile a program for every length, and run the backward loop slower."""
     return False
 
 
 def compiles_each_length(jit_compile):
-    """XLA does, and a graph serves all lengths."""
+    """XLA compiles each length; a graph serves all."""
     return bool(jit_compile)
 
 

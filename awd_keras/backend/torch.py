@@ -1,4 +1,4 @@
-"""What is better on PyTorch, which runs operation by operation."""
+"""Overrides for PyTorch, which runs operation by operation."""
 
 import collections
 import contextlib
@@ -17,7 +17,7 @@ from awd_keras.backend.keras_private import in_stateless_scope, replace_value, t
 
 
 def cross_entropy(ids, rows):
-    """With two arrays of the logits' size at once, where PyTorch's own has four."""
+    """Holds two arrays of the logits' size at once, where PyTorch's own function holds four."""
     return generic.cross_entropy(ids, rows) if transformed() else _CrossEntropy.apply(ids.long(), rows)
 
 
@@ -58,7 +58,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         differentiated = any(ctx.needs_input_grad)
         if differentiated:
             d_rows, d_table, d_bias = (torch.zeros_like(x, dtype=dtype) for x in (rows, table, bias))
-        # One array for all parts: a fresh one costs more time, for the system to give it, than a pass over it.
+        # One array for all parts: allocating a fresh one takes longer than a pass over it.
         buffer = rows.new_empty(min(chunk, count), len(table))
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
@@ -90,7 +90,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, d_total, _):
         losses, *gradients, ids, weights, rows, table, bias = ctx.saved_tensors
         inputs = weights, rows, table, bias
-        if torch.is_grad_enabled():  # for gradients of gradients, which those that have been taken have none of
+        if torch.is_grad_enabled():  # for gradients of gradients: the gradients computed above have none
             total, _ = generic.linear_cross_entropy(ids, *inputs, *ctx.constants)
             wanted = [x for x in inputs if x.requires_grad]
             found = iter(torch.autograd.grad(total, wanted, d_total, create_graph=True))
@@ -183,7 +183,7 @@ def locked_dropout(inputs, rate, seed):
 
 
 def transformed():
-    # PyTorch has no public question for what runs, nor a way around it.
+    # PyTorch has no public way to ask which transform is running.
     return bool(torch._C._functorch.get_interpreter_stack()) or forward_ad._current_level >= 0
 
 
@@ -204,7 +204,7 @@ def drop(values, keep, rate):
 
 
 class _Drop(torch.autograd.Function):
-    """`values * keep * scale`, which PyTorch's own gradient of would keep the mask for as floats, 4 bytes for 1."""
+    """`values * keep * scale`, with a mask of 1 byte an element kept for the gradient; PyTorch's own would keep 4."""
 
     @staticmethod
     def forward(values, keep, scale):
@@ -230,10 +230,10 @@ def global_norm(gradients):
 
 @torch.no_grad()
 def descend(variables, gradients, learning_rate, scale, decays, finite):
-    """By the one pass over the weights that PyTorch has for a step with a loss scale."""
+    """In one pass over the weights, by the fused step that PyTorch has for a loss scale."""
     groups = collections.defaultdict(list)
     for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
-        if gradient.stride() != variable.value.stride():  # which PyTorch's pass takes for granted
+        if gradient.stride() != variable.value.stride():  # which PyTorch's fused step assumes
             gradient = torch.empty_like(variable.value).copy_(gradient)
         groups[decay].append((variable.value, gradient))
     for decay, pairs in groups.items():
@@ -262,5 +262,5 @@ def average(averages, variables, share):
     for mean, variable in zip(averages, variables, strict=True):
         mean = mean.value
         new = variable.value.to(mean.dtype)
-        # To look at the share would wait for a GPU, where a pass costs nothing; and 0 of something infinite is NaN.
+        # Reading the share would wait for a GPU, where a pass costs nothing. And 0 times infinity is NaN.
         mean.lerp_(new if on_cpu else torch.where(share > 0, new, mean), share.to(mean.dtype))

@@ -1,4 +1,4 @@
-"""A training whose numbers overflow stops and says where, or leaves that step out."""
+"""Stops a training whose numbers overflow and says where, or leaves that step out."""
 
 import math
 from typing import Any
@@ -102,7 +102,8 @@ class CatchNonFinite(keras.callbacks.Callback):
         loss = (logs or {}).get("val_loss", 0.0)
         if not math.isfinite(loss):
             raise FloatingPointError(f"In the validation after epoch {epoch + 1}, the loss is {loss}.")
-        # The step itself can overflow, with a learning rate that is far too large. Asked once an epoch, as all weights
+        # The step itself can overflow, with a learning rate that is far too large. Checked once an epoch, as all
+        # weights
         # are read for it.
         for variable in self.model.trainable_variables:
             if not _is_finite(variable):

@@ -92,7 +92,7 @@ class ResetStates(keras.callbacks.Callback):
                 getattr(layer, method)()
 
 
-# An epoch of more lengths, each of which is compiled for, is one that somebody waits for without knowing why.
+# More lengths than this in an epoch, each of which is compiled, take so long that the user should know why.
 _MANY_LENGTHS = 12
 
 # Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
@@ -218,6 +218,6 @@ class ScaleLearningRate(keras.callbacks.Callback):
     def _put_back(self):
         optimizer = self.model.optimizer
         rate, scaled = _scaled.pop(optimizer, (None, None))
-        # A rate that somebody has set meanwhile stays.
+        # A rate that another callback has set meanwhile stays.
         if rate is not None and float(ops.convert_to_numpy(optimizer.learning_rate)) == scaled:
             optimizer.learning_rate = rate

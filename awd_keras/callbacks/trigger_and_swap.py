@@ -1,4 +1,4 @@
-"""What `NTASGD` needs of `fit`: the trigger's measures, and the averages where they are looked at."""
+"""What `NTASGD` needs in `fit`: measures for the trigger, and the average in the model where it is used."""
 
 import warnings
 from typing import Any
@@ -159,7 +159,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self._missing = monitor, ",".join(logs)
         validated = self.frequency != "epoch" or any(name.startswith("val_") for name in logs)
         if validated and not self._settled:
-            self._settled = True  # It is said once, and now, not after a long training that never averages.
+            self._settled = True  # The error comes when training starts, not after a long training that never averages.
             self._warn(*self._missing)
 
     def _warn(self, monitor, available):

@@ -109,7 +109,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
                 f"one window. Received: {len(tokens)} tokens with {batch_size=}"
             )
         self.tokens = tokens
-        # The places of all targets, were the rows one, and where each row begins.
+        # The number of all targets, and the position where each row begins.
         self._places = n * batch_size
         self._rows = np.arange(batch_size)[:, None] * n
         self._lengths: FixedLengths | AnyLengths | FewLengths

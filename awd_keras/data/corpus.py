@@ -152,7 +152,7 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """What tells one corpus from another: a checksum of its words and of the ids in each split."""
+        """Checksums of the words and of the ids in each split, to tell one corpus from another."""
         checksum = hashlib.sha256("\n".join(self.vocabulary).encode("utf-8", "surrogatepass"))
         for split in SPLITS:
             ids = getattr(self, split)
@@ -222,7 +222,7 @@ def _split_topics(topics: dict[str, str]) -> list[str]:
                 seen.add(words)
                 paragraphs.append(paragraph.strip("\n"))
         text = "\n\n".join(paragraphs)
-        # To the split that lacks most of its share: long topics go to training this way.
+        # To the split that is furthest from its share: this sends long topics to training.
         total = sum(sizes) + len(text)
         lacks = [share * total - size for share, size in zip(shares, sizes, strict=True)]
         split = lacks.index(max(lacks))

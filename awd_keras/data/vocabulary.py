@@ -13,9 +13,9 @@ from awd_keras.output import write_whole
 
 EOS = "<eos>"
 UNK = "<unk>"
-# What an error says that tells of an unknown word.
+# Advice in an error about an unknown word.
 WITH_UNK = f"A model that is trained with `min_count=2`, on the command line --min-count 2, has {UNK!r}."
-# What some programs begin a text with, Windows' Notepad for example. It is no part of the text.
+# The byte-order mark, with which Windows' Notepad, for example, begins a file. It is no part of the text.
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -215,7 +215,7 @@ class Vocabulary:
             if not isinstance(content, dict) or not isinstance(content.get("words"), list):
                 raise ValueError('no {"words": [...]} in it')
             vocabulary = cls(content["words"])
-            # JSON can hold halves of characters, which no text has and nothing prints.
+            # JSON can hold halves of characters (lone surrogates), which can't be printed.
             "".join(vocabulary).encode("utf-8")
             return vocabulary
         except (ValueError, RecursionError) as error:

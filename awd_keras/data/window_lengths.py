@@ -31,7 +31,7 @@ class FixedLengths:
 
 
 class AnyLengths:
-    """Windows of every length, as the paper has it; where they don't add up to n, random ones pay a token each.
+    """Windows of any length, as in the paper; to make the sum n, some are a token longer or shorter than drawn.
 
     Args:
         n: the number of tokens in a row.
@@ -63,7 +63,7 @@ class AnyLengths:
 
 
 class FewLengths:
-    """Windows of a few lengths, the same in every epoch, for what is compiled once a length.
+    """Windows of a few lengths, the same in every epoch, where each length is compiled.
 
     They are multiples of m: some around `bptt`, and one for its half. One window, at a random place, has what makes
     the sum n, the same number of tokens in each epoch. For edges to fall on every token, the text is a ring, and the

@@ -18,7 +18,7 @@ import numpy as np
 from awd_keras.data.vocabulary import EOS, UNK, WITH_UNK, Vocabulary, split_piece
 from awd_keras.output import write_whole
 
-# Bytes of text in a piece. While it is split, its words take some ten times as much.
+# Bytes of text that are read at a time. While they are split, the words take some ten times as much.
 _BLOCK = 2**21
 
 
@@ -113,7 +113,7 @@ def _places(path, word):
 
 # Ids that are worked on in one go.
 _PIECE = 2**20
-# Changes with the way in which a text is read, so that no older ids are taken: 2 knows byte-order marks and CR.
+# Raised whenever texts are read differently, so that older ids aren't used. 2: byte-order marks and CR.
 _READING = 2
 
 
@@ -218,7 +218,7 @@ def _rename(beside, folder):
     try:
         beside.rename(folder)
     except OSError:
-        if not folder.is_dir():  # else another process was first, with the same
+        if not folder.is_dir():  # else another process was first, and wrote the same
             raise
 
 

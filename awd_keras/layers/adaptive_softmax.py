@@ -11,8 +11,8 @@ from awd_keras import backend
 from awd_keras.checks import check_integers, check_positive_integer, check_shape
 from awd_keras.layers.embedding_dropout import Reversible
 
-# Tokens of a cluster after the first that are taken at a time. Where programs have fixed shapes, as on JAX, so many are
-# computed for any part of that, and products of fewer rows are slow.
+# How many tokens of a cluster after the first are computed at a time. Where programs have fixed shapes, as on JAX, an
+# incomplete part costs as much as a full one, and products of fewer rows are slow.
 ROWS = 128
 
 
@@ -103,7 +103,7 @@ class AdaptiveSoftmax(Reversible):
 
     def build(self, input_shape: Any = None) -> None:
         def table(name, words, size):
-            # As `EmbeddingDropout` has it, for the sake of frequent words' gradients.
+            # As in `EmbeddingDropout`: rounding would spoil the gradients of frequent words.
             return self.add_weight(
                 name=name, shape=(words, size), initializer=self.embeddings_initializer, autocast=False
             )
@@ -155,7 +155,7 @@ class AdaptiveSoftmax(Reversible):
     def loss(self, inputs: Any, targets: Any, sample_weight: Any = None) -> Any:
         """The mean of `-log p(target)`, in nats, each times its token's weight.
 
-        Its gradients are taken along with it.
+        Its gradients are computed along with it.
 
         Args:
             inputs: floats of shape (..., output_dim).

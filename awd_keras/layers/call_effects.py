@@ -1,4 +1,4 @@
-"""What a call of a layer leaves behind, drawn seeds and a carried state, also where the call is made again."""
+"""Side effects of a layer's call, drawn seeds and a carried state, also where the call is recomputed."""
 
 import keras
 from keras import ops
@@ -20,16 +20,16 @@ class Rematerialized(keras.layers.Layer):
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """The call, run again for its gradients where the layer's `keras.RematScope` says so."""
         if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call or rematerializes_activations(self):
-            # An LSTM's gates aren't an activation that could be replaced, as Keras would.
+            # Keras would replace the activation, and an LSTM's gates aren't one.
             return layer_call
         return lambda *args, **kwargs: _run(self, layer_call, args, kwargs)
 
 
 def check_first_run(layer):
-    """Refuses a call that draws masks or leaves a state, and is made again for the gradients of another one.
+    """Refuses to recompute a call that draws masks or leaves a state for the gradients.
 
     Raises:
-        RuntimeError: if that is so.
+        RuntimeError: if the call is such a repetition.
     """
     if backend.runs_again():
         raise RuntimeError(
@@ -75,12 +75,12 @@ def _is_float_tensor(leaf):
     return ops.is_tensor(leaf) and "float" in keras.backend.standardize_dtype(leaf.dtype)
 
 
-# In files of before, the name among the layer's own variables of where its draws had got to.
+# In files of earlier versions, the name under which the layer's own variables have the state of its draws.
 _NAME = "seed_state"
 
 
 def next_seed(layer):
-    """A seed that this layer hasn't drawn with yet, of this device's own."""
+    """The next seed of this layer, different on each device."""
     check_first_run(layer)
     with backend.untransformed():
         return devices.own_seed(layer.seed_generator.next())

@@ -1,4 +1,4 @@
-"""An embedding that drops whole words, and turns around to give tied logits."""
+"""An embedding that drops whole words, and in reverse gives tied logits."""
 
 from typing import Any
 
@@ -178,7 +178,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
             self.enable_lora(rank, self.lora_alpha)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
-        """As every layer's, but in half precision the variable isn't rounded where it is read.
+        """As in every layer, but in half precision the variable isn't rounded when it is read.
 
         It would round a frequent word's gradient again with each of its tokens.
         """

@@ -9,15 +9,15 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.checks import check_integers, check_shape
 
-# The model whose step is being made, and asks it for logits like these.
+# The model whose step is running, which asks for logits like these.
 deferring: contextvars.ContextVar[object] = contextvars.ContextVar("deferring", default=None)
 
 
 class DeferredLogits:
     """The logits `hidden_states @ transpose(table) + bias`, for a loss and metrics that can do without.
 
-    They stand for the logits as the output of a model in a training or test step, and know the logits' shape. Where
-    they are asked for a cross-entropy, it's computed of a few tokens at a time.
+    They stand for the logits as the output of a model in a training or test step, and have the logits' shape. The
+    cross-entropy is computed from them a few tokens at a time.
 
     Args:
         hidden_states: floats of shape (..., inputs), of the dtype that the logits are to have.
@@ -60,14 +60,14 @@ class DeferredLogits:
         return total, ops.reshape(losses, losses_shape)
 
     def keep(self, losses):
-        """Leaves for the metrics what the loss has computed of the same targets, with the weights before the step."""
+        """Keeps the losses of these targets for the metrics, computed with the weights before the step."""
         self._kept_losses = losses
 
     def losses(self, targets):
         """The cross-entropy of each token, which can't be differentiated: what has been kept, or else computed."""
         return self.cross_entropy(targets)[1] if self._kept_losses is None else self._kept_losses
 
-    # What JAX takes apart and puts together again between the loss and the metrics.
+    # JAX flattens and rebuilds this object between the loss and the metrics.
 
     def parts(self):
         return self.hidden_states, self.table, self.bias, self._kept_losses
@@ -167,7 +167,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return cross_entropy(y_true, y_pred, self.dtype)
 
     def _of_deferred(self, y_true, y_pred, sample_weight):
-        """The reduced loss. Its gradients are taken along with it, so that the weights of tokens come before them."""
+        """The reduced loss. Its gradients are computed along with it, so the weights of tokens are applied first."""
         total, losses = y_pred.cross_entropy(y_true, sample_weight)
         y_pred.keep(losses)
         # What Keras's reduction makes of the sum, which it can't be asked for: the mean of ones, for a mean.

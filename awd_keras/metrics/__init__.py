@@ -1,4 +1,4 @@
-"""What language models are measured by."""
+"""Metrics of language models."""
 
 from awd_keras.metrics.mean_cross_entropy import BitsPerCharacter, MeanCrossEntropy, Perplexity
 

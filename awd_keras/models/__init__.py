@@ -1,4 +1,4 @@
-"""The whole model, its step at inference, and the settings it was published with."""
+"""The AWD-LSTM language model, its step at inference, and presets."""
 
 from awd_keras.models.awd_lstm import AWDLSTM
 from awd_keras.models.inference_step import inference_step

@@ -194,7 +194,7 @@ class AWDLSTM(TokenModel):
 
     @property
     def input_dtype(self):
-        """What `export` takes for the inputs' dtype."""
+        """The dtype of the inputs, which `export` reads."""
         return "int32"
 
     def build(self, input_shape: tuple) -> None:
@@ -208,7 +208,7 @@ class AWDLSTM(TokenModel):
             dropout.build(shape)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """The call as it is: under `keras.RematScope`, its layers are rematerialized each, and not all at once."""
+        """The call itself: under `keras.RematScope`, each layer is rematerialized by itself, not the whole model."""
         return layer_call
 
     def call(self, inputs, training=False, return_hidden_states=False):

@@ -1,4 +1,4 @@
-"""A model's inference as a function of its state, to be exported."""
+"""A step of a model at inference, with its state as input and output, to be exported."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""A model of ids, whatever it is made of."""
+"""The base class of models of ids: building, losses and metrics, whatever the layers."""
 
 import contextlib
 from collections.abc import Iterable
@@ -72,7 +72,7 @@ class TokenModel(SymbolicallyBuilt):
         )
 
     def _wants_no_more_than_cross_entropy(self, loss, metrics, weighted_metrics):
-        """Whether logits that only know their cross-entropy will do."""
+        """Whether logits that give only their cross-entropy will do."""
         asking = [
             one
             for one in keras.tree.flatten([metrics, weighted_metrics])
@@ -150,7 +150,7 @@ class TokenModel(SymbolicallyBuilt):
 
     @contextlib.contextmanager
     def deferring_logits(self):
-        """A context in which the model may give, for its logits, what only knows their cross-entropy."""
+        """A context in which the model may return `DeferredLogits` instead of its logits."""
         # Not an attribute of the model: TensorFlow's replicas are threads, each in the middle of its own step.
         before = deferring.set(self)
         try:
@@ -164,7 +164,7 @@ class TokenModel(SymbolicallyBuilt):
         return deferring.get() is self and (large if chunked is None else chunked)
 
     def _check_ids(self, x, y=None):
-        # Compiled code can't raise: JAX would look up NaN, XLA another word.
+        # Checked here, as compiled code can't raise: JAX would look up NaN, XLA another word.
         for name, values in (("x", x), ("y", y)):
             ids = getattr(values, "tokens", values)
             if not isinstance(ids, np.ndarray) or ids.size == 0:

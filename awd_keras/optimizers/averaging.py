@@ -13,22 +13,22 @@ from awd_keras.backend.keras_private import OneStep, has_value, steps_made
 # Too short a mantissa to hold a mean of many iterates.
 _HALF = ("float16", "bfloat16")
 
-# In a file, before the number of a variable, which alone is the name of one of the optimizer's own.
+# In a file, this comes before the number of a variable; a number alone is one of the optimizer's own variables.
 _ITERATE = "iterate_"
 
 
 class Averaging(OneStep):
     """An optimizer that holds the averages of its iterates beside the model's variables, and exchanges them.
 
-    A class of these adds the variables of that in its `build`, by `_add_averages`, counts in `_num_skipped` the steps
-    that it doesn't make, and calls `_update_averages` after each step.
+    A subclass calls `_add_averages` in its `build`, counts in `_num_skipped` the steps
+    that it leaves out, and calls `_update_averages` after each step.
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._averages: list[keras.Variable] = []
-        # Arrays, only while the averages are in the model. To exchange the two would save this copy, but whoever
-        # then sets the model's weights, as EarlyStopping does, would unknowingly set the average.
+        # Arrays, only while the averages are in the model. Swapping the two would save this copy, but a
+        # callback that restores weights, as EarlyStopping does, would then overwrite the average.
         self._iterates: list[Any] = []
 
     def _add_averages(self, variables):
@@ -112,7 +112,7 @@ class Averaging(OneStep):
         self._warn_if_averages_were_trained()
         if self._iterates:
             for variable, iterate in zip(self._model_variables, self._iterates, strict=True):
-                variable.assign(iterate)  # whose buffer is the variable's alone from here on
+                variable.assign(iterate)  # the buffer belongs to the variable only from here on
         else:
             warnings.warn(
                 "The raw iterate is lost: the optimizer's variables were set to those of one whose averages were in "

@@ -19,6 +19,9 @@ from awd_keras.optimizers.averaging import Averaging
 class NTASGD(Averaging):
     """Non-monotonically triggered averaged stochastic gradient descent, NT-ASGD.
 
+    **Pass a learning rate unless you train a language model**: at the default of 30, other models diverge. Start with
+    the rate that plain SGD takes there.
+
     The step, for the gradient `g` of the loss with all its penalties:
 
         g = g * min(1, global_clipnorm / ||g||)         one norm over all variables
@@ -46,8 +49,7 @@ class NTASGD(Averaging):
     Source: section 3, algorithm 1; section 5 for the numbers.
 
     Args:
-        learning_rate: float, 0 or more. The default of 30 is for the mean cross-entropy of a language model's tokens;
-            for another model, start with the rate that plain SGD takes there.
+        learning_rate: float, 0 or more. The default of 30 is for the mean cross-entropy of a language model's tokens.
         non_monotone_interval: positive integer, n above, in measures.
         weight_decay: float of at least 0, or None.
         clipnorm: float or None, clips the norm of each variable's gradient. At most one of the
@@ -125,7 +127,7 @@ class NTASGD(Averaging):
             return
         super().build(variables)
         infinity = keras.initializers.Constant(math.inf)
-        # All that the rule needs of `logs`: its last n, the oldest first, and the best before them.
+        # All that the rule needs to know of `logs`: the last n, the oldest first, and the best before them.
         # Starting at infinity makes it wait for more than n measures.
         self._last_measures = self.add_variable(
             (self.non_monotone_interval,), infinity, dtype="float32", name="last_measures"

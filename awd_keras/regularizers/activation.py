@@ -1,4 +1,4 @@
-"""AR and TAR: activations cost that are large, or that jump from one time step to the next."""
+"""AR and TAR: penalties on activations that are large, or that change from one time step to the next."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a run can go on."""
+"""The checkpoints of a run, from which it can be resumed."""
 
 import os
 import pathlib
@@ -78,8 +78,8 @@ class Checkpoints:
                     warnings.filterwarnings("error", "Skipping variable loading")
                     model.load_weights(path)
             except MemoryError:
-                raise  # The file may well be whole.
-            # Whatever comes, as in `load_model`.
+                raise  # Not the fault of the file.
+            # Any exception, as in `load_model`.
             except Exception as error:
                 print(f"{path} is damaged, and is left out: {reason(error)}", file=sys.stderr)
             else:
@@ -96,7 +96,7 @@ class Checkpoints:
     def _delete_all_but(self, *epochs):
         for path in self.paths():
             if _epoch(path) not in epochs:
-                path.unlink(missing_ok=True)  # Of several processes, another one may have done it.
+                path.unlink(missing_ok=True)  # Another one of several processes may have deleted it.
 
 
 def _epoch(path):

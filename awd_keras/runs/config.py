@@ -1,4 +1,4 @@
-"""The settings of a run, and reading what somebody may have edited."""
+"""The settings of a run, checked when they are read, as somebody may have edited the file."""
 
 import dataclasses
 import json
@@ -67,7 +67,7 @@ _CHECKS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What `config.json` holds of a run that is trained; what has a default, runs of before may lack.
+    """The settings of a run in `config.json`. Runs of earlier versions may lack those that have a default.
 
     Args:
         preset: a name in `awd_keras.models.PRESETS`.
@@ -110,7 +110,7 @@ class RunConfig:
 
     @classmethod
     def setting(cls, config: dict, name: str, where) -> Any:
-        """One of the settings in `config`, checked as by `of`, for whom one is enough."""
+        """One of the settings in `config`, checked as by `of`."""
         # Those that have a default are attributes of the class.
         value = config[name] if name in config else getattr(cls, name, _MISSING)
         if value is _MISSING:
@@ -159,7 +159,7 @@ def parse_object(text: bytes, where) -> dict:
     """
     try:
         value = json.loads(text)
-    # Not all of them are JSON errors: a number of 5000 digits is none, nor are 100,000 brackets.
+    # Not all are JSON errors: a number of 5000 digits raises another one, and so do 100,000 brackets.
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -80,7 +80,7 @@ def finetune(
     epochs = PRESETS[settings.preset].epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
-    # Whatever can be wrong is found before an old run is deleted.
+    # Errors are found before an old run is deleted.
     Run.check(output, overwrite)
     if pathlib.Path(output).resolve() == old.directory.resolve():
         raise ValueError(f"The fine-tuned run needs a directory of its own. Received: {old.directory} for both")

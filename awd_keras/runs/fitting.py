@@ -1,4 +1,4 @@
-"""What is left to do of a run, from its beginning or from its last checkpoint."""
+"""Trains a run from its last checkpoint, or from the beginning, and scores it."""
 
 import math
 import platform
@@ -53,7 +53,7 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
             lines, skipped_steps = devices.run_on(settings.devices, _train, run.directory, corpus, verbose, stop)
             return _score(run, settings, corpus, lines, skipped_steps)
     except FileNotFoundError:
-        raise  # What is lost doesn't come back by going on.
+        raise  # Training on would not bring back what is lost.
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
@@ -70,7 +70,7 @@ def versions() -> dict:
     return {
         "awd_keras": __version__,
         "keras": keras.version(),
-        # Read off the module: TensorFlow has several distributions of one module.
+        # Read from the module: TensorFlow has several distributions of one module.
         framework: getattr(sys.modules.get(framework), "__version__", "unknown"),
         "python": platform.python_version(),
     }
@@ -114,7 +114,7 @@ def _fit(run, corpus, verbose, stop):
                 f"{keras.backend.backend()} on {backend.device_name()}, {weights:,} parameters, {_about(corpus)}",
                 flush=True,
             )
-        # What all processes have, one writes.
+        # All processes have the same, so one writes.
         recorders = [recorder] if number == 0 else []
         awd_lstm = callbacks.awd_lstm(own_rows, stop_training=bool(start))
         with CompilationNotice(own_rows) as notice:
@@ -156,7 +156,7 @@ class _FilledWindows(BPTTDataset):
 
 
 def _about(corpus):
-    """What a corpus has, and a remark if it is hardly one of words."""
+    """The size of a corpus, and a remark if it hardly consists of words."""
     words, once = len(corpus.vocabulary), corpus.words_seen_once
     text = (
         f"{words:,} words, {len(corpus.train):,} tokens to train on, {corpus.unknown_tokens['train']:,} of them {UNK}"
@@ -179,7 +179,7 @@ def _restored(run, settings, batch_size):
     network.build((batch_size, None))
     if start and not lines and not run.checkpoints.paths():
         _load_start(run, start, network)
-    # With weights, as validation has tokens that fill up a window, and count for nothing.
+    # With weights, as validation has tokens that only fill up a window and must not count.
     ntasgd = _configured(NTASGD, run, "optimizer", settings.optimizer)
     network.compile(optimizer=ntasgd, metrics=[], weighted_metrics=[Perplexity()])
     network.optimizer.build(network.trainable_variables)
@@ -197,7 +197,7 @@ def _restored(run, settings, batch_size):
                 "options."
             )
     elif epoch or start:
-        run.model()  # That the best one is there and whole is better known now than after hours of training.
+        run.model()  # Check now, not after hours of training, that the best one is there and whole.
     return network, optimizer, lines[: epoch or 0]
 
 
@@ -214,7 +214,7 @@ def _load_start(run, start, network):
         ValueError: if its best model is another one now.
     """
     own = run.path("model.keras")
-    # Killed before its first checkpoint, it has the model already, and the old run may be gone.
+    # A run that was killed before its first checkpoint has the model already, and the old run may be gone.
     if not own.is_file() or file_digest(own) != start["model_digest"]:
         path = Run.open(start["run"]).path("model.keras")
         if file_digest(path) != start["model_digest"]:
@@ -226,7 +226,7 @@ def _load_start(run, start, network):
 def _configured(kind, run, name, config):
     try:
         return kind.from_config(config)
-    # Whatever comes: Keras wraps what is wrong with an argument in one thing or another.
+    # Any exception: Keras wraps errors of arguments in various classes.
     except Exception as error:
         path = run.path("config.json")
         raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
@@ -260,7 +260,7 @@ def _score(run, settings, corpus, lines, skipped_steps):
 def stopped_epoch(lines: list[dict], non_monotone_interval: int) -> int | None:
     """The epoch of a fine-tuned run after which `awd_keras.callbacks.NonMonotonicTrigger` has stopped it, or `None`.
 
-    Its metrics tell, as a run can be interrupted when its last checkpoint is written and its result isn't.
+    It is computed from the metrics, as a run can be interrupted after its last checkpoint and before its result.
 
     Args:
         lines: the run's metrics, an epoch each.

@@ -1,4 +1,4 @@
-"""Reading a saved model, which may be damaged, or made to do harm."""
+"""Loads a saved model, which may be damaged or malicious."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def load_model(path: str | os.PathLike) -> AWDLSTM:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not model.built:
             raise ValueError("its config.json has no shape to build the model for, so that it has no weights")
-    # Whatever comes: a damaged file makes zipfile, h5py and Keras raise a dozen things, some of many lines.
+    # Any exception: a damaged file makes zipfile, h5py and Keras raise a dozen classes, some with many lines.
     except Exception as error:
         raise ValueError(f"{os.fspath(path)} is not a whole Keras model of this library: {reason(error)}") from error
     return model

@@ -1,4 +1,4 @@
-"""What a run says and writes while it trains."""
+"""What a run prints and writes while it trains."""
 
 import importlib.util
 import math
@@ -17,7 +17,7 @@ from awd_keras.callbacks.trigger_and_swap import averaging_optimizer
 from awd_keras.data import BPTTDataset
 from awd_keras.runs.run import Run
 
-# Seconds: a step of so many is one that compiles, and nobody waits longer without a word.
+# Seconds: a step that takes longer is one that compiles, and the user is told.
 _PATIENCE = 2.0
 _SILENCE = 9.0
 
@@ -98,7 +98,7 @@ class RunRecorder(keras.callbacks.Callback):
 
 
 class CompilationNotice(keras.callbacks.Callback):
-    """Says what is waited for while steps are compiled for windows of new lengths, where each length is.
+    """Tells when a step waits for the compiler, where windows of each length are compiled.
 
     To be used in a `with` statement, at whose end it is silent, whatever ended the training.
 
@@ -141,7 +141,7 @@ class CompilationNotice(keras.callbacks.Callback):
             return
         self._known.add(what)
         self._over = threading.Event()
-        # The step that is compiled holds this thread.
+        # The compiler blocks this thread.
         threading.Thread(target=self._wait, args=(what, self._over), daemon=True).start()
 
     def _wait(self, what, over):

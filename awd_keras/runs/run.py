@@ -100,13 +100,13 @@ class Run:
             ValueError: if the directory holds a run and `overwrite` is false, or JSON can't hold `config`.
         """
         cls.check(directory, overwrite)
-        try:  # What is wrong with it is found before an old run is deleted.
+        try:  # Errors are found before an old run is deleted.
             format_object(config)
         except TypeError as error:
             raise ValueError(f"Argument `config` must be what JSON can hold. Received: {error}") from None
         run = cls(directory)
         run.directory.mkdir(parents=True, exist_ok=True)
-        # First, so that what is left is no run, whenever this is interrupted.
+        # config.json goes first, so that an interruption leaves a directory that isn't a run.
         run.path("config.json").unlink(missing_ok=True)
         for name in cls.FILES:
             run.path(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A training run ends cleanly when the machine, or somebody at it, says so."""
+"""Ends a training run cleanly after SIGINT or SIGTERM."""
 
 import signal
 import threading
@@ -62,7 +62,7 @@ class StopOnSignal(keras.callbacks.Callback):
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                # None is a handler that Python hasn't set, and couldn't put back.
+                # None is a handler that Python didn't set, and can't restore.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._note)
         return self
@@ -86,7 +86,7 @@ class StopOnSignal(keras.callbacks.Callback):
         self._in_fit = True
 
     def on_epoch_begin(self, epoch, logs=None):
-        # What came during the last epoch's end.
+        # A signal that came at the end of the last epoch.
         self._stop_if_asked()
 
     def on_train_batch_end(self, batch, logs=None):

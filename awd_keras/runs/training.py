@@ -1,4 +1,4 @@
-"""Training runs from their beginning, and from where they were interrupted."""
+"""Starts training runs, and resumes them."""
 
 import dataclasses
 import os
@@ -95,7 +95,7 @@ def train(
     check_boolean("skip_nonfinite", skip_nonfinite)
     check_seed(seed)
     devices = count_devices(devices, batch_size)
-    # Whatever can be wrong is found before an old run is deleted.
+    # Errors are found before an old run is deleted.
     Run.check(output, overwrite)
     corpus = Corpus.python_docs() if corpus is None else corpus
     for name, tokens, rows in (
@@ -107,7 +107,7 @@ def train(
                 f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
                 f"short for one window. Received: {len(tokens)} tokens"
             )
-    # With names, as Keras would give every model and optimizer of a process others, and the run another config.json.
+    # With fixed names: Keras numbers the models and optimizers of a process, so config.json would differ.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
     if length_multiple is None:

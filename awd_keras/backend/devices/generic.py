@@ -1,4 +1,4 @@
-"""One device, which is all that a framework without an engine for several has."""
+"""The default: a single device."""
 
 
 def count_devices(devices):
@@ -44,7 +44,7 @@ def process():
 
 
 def replicate(model):
-    """Has every training step of the model average its gradients over the processes, from equal weights on.
+    """Makes every training step of the model average its gradients over the processes, starting from equal weights.
 
     Args:
         model: `keras.Model`, whose `fit` begins.
@@ -60,7 +60,7 @@ def average_values(variables):
 
 
 def add_gradients(gradients):
-    """The sum of the gradients over the devices, each of which has those of its share of the loss.
+    """The sum of the gradients over the devices; each device computed those of its share of the loss.
 
     Args:
         gradients: list of tensors, and None.
@@ -69,7 +69,7 @@ def add_gradients(gradients):
 
 
 def own_seed(seed):
-    """A seed of this device's own, where each runs a program of its own. The first one's is `seed`.
+    """A seed that differs between devices, where each runs a program of its own. The first device's is `seed`.
 
     Args:
         seed: tensor of two integers, as a seed generator gives it.

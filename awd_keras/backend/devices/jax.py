@@ -11,7 +11,7 @@ from awd_keras.backend.devices import generic
 
 
 class _Rows(keras.distribution.DataParallel):
-    """Keras's, and every device computes a batch whole whose rows can't be split evenly, as validation may have it."""
+    """Keras's `DataParallel`; a batch whose rows can't be split evenly is computed whole by every device."""
 
     def get_data_layout(self, data_shape):
         if data_shape[0] % self.num_model_replicas == 0:
@@ -40,7 +40,7 @@ def process():
 
 
 def own_rows(function, batch, shared, seeds):
-    """Left to itself, XLA splits what it can, and a loop over time isn't among it: every device would get all rows, and
+    """XLA doesn't split a loop over time by itself: every device would get all rows, and
     compute all of them. And it would draw one mask of the weights for all devices.
     """
     distribution = keras.distribution.distribution()
@@ -59,7 +59,7 @@ def own_rows(function, batch, shared, seeds):
         mesh=distribution.device_mesh.backend_mesh,
         in_specs=(PartitionSpec(name), PartitionSpec(), PartitionSpec()),
         out_specs=PartitionSpec(name),
-        # Gradients that are written by hand say nothing of devices.
+        # Hand-written gradients say nothing about devices.
         check_vma=False,
     )(batch, shared, seeds)
 
@@ -69,7 +69,7 @@ def splits_variables():
 
 
 def program(function, model):
-    """What the variables hold goes in, and what has been assigned to them comes out."""
+    """The values of the variables go in, and those assigned to them come out."""
 
     @jax.jit
     def compiled(values, arguments):
@@ -95,7 +95,7 @@ def gradients(loss, model):
     trainable = model.trainable_variables
     places = {id(variable) for variable in trainable}
     others = [variable for variable in model.variables if id(variable) not in places]
-    # In a scope of its own, which sees nothing of the program's, and whose assignments are handed on.
+    # In a scope of its own, which sees no variables of the program's, and whose assignments are returned.
     known = [(variable, variable.value) for variable in others]
 
     def value_of(values):

@@ -8,7 +8,7 @@ import functools
 import tensorflow as tf
 from keras import ops
 
-# Far apart: seeds of neighbouring devices mustn't be those of neighbouring layers or steps.
+# Far apart: seeds of neighbouring devices must not equal those of neighbouring layers or steps.
 _STRIDE = 1640531527
 
 
@@ -58,14 +58,14 @@ def replicate(model):
 
     @functools.wraps(compute)
     def computed(*args, **kwargs):
-        # Keras takes their mean over hosts and a first axis, which a number hasn't.
+        # Keras takes their mean over hosts along a first axis, which a scalar doesn't have.
         return tf.nest.map_structure(lambda value: tf.expand_dims(value, 0), compute(*args, **kwargs))
 
     object.__setattr__(model, "compute_metrics", computed)
 
 
 def add_gradients(gradients):
-    """Keras's optimizers do it too late, after they have clipped."""
+    """Keras's optimizers add gradients after they have clipped them, which is too late."""
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return gradients
@@ -82,7 +82,7 @@ def own_seed(seed):
 
 
 def program(function, model):
-    """A graph, which serves all lengths from the second one on."""
+    """A graph; from the second length on, one graph serves all lengths."""
 
     def run(*arguments):
         return function(model, *arguments)

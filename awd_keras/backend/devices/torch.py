@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def count_devices(devices):
-    """A processor is one device, and can be shared by as many processes as one likes."""
+    """A CPU is one device, which any number of processes can share."""
     if not torch.cuda.is_available():
         return 1 if devices == "all" else devices
     available = torch.cuda.device_count()
@@ -28,15 +28,15 @@ def count_devices(devices):
 
 
 def run_on(devices, function, *arguments):
-    """By what `torchrun` runs."""
+    """Starts the processes as `torchrun` does."""
     if count_devices(devices) == 1:
         return function(*arguments)
-    # Only here, as it takes longer to import than a small model to build.
+    # Imported here, as the import takes longer than building a small model.
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # What they tell of an end comes as an exception too.
+    # They report the end of a process as an exception too.
     for name in ("torch.distributed.elastic", "torch.multiprocessing"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -50,7 +50,7 @@ def run_on(devices, function, *arguments):
             run_id=os.path.basename(logs),
             max_restarts=0,
             monitor_interval=0.2,
-            # What the others have to say is what the first one says.
+            # The other processes raise the same as the first one.
             logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=dict.fromkeys(range(1, devices), Std.ALL)),
         )
         try:
@@ -59,7 +59,7 @@ def run_on(devices, function, *arguments):
             rank, failure = error.get_first_failure()
             raise _reason(rank, failure, devices) from None
         except SignalException as stop:
-            # The processes have ended. Now what the signal does here.
+            # The processes have ended. Now the signal takes effect here.
             _handle(handlers)
             signal.raise_signal(stop.sigval)
             raise
@@ -71,7 +71,7 @@ def _handle(handlers):
     """Sets what PyTorch has set to its own; only the main thread can, and only there has it."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
-            # None is one that Python hasn't set, and couldn't put back.
+            # None is a handler that Python didn't set, and can't restore.
             if handler is not None:
                 signal.signal(number, handler)
 
@@ -84,11 +84,11 @@ def _run(function, arguments):
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         result = function(*arguments)
-        # Nobody leaves while others may still wait for it.
+        # No process ends while others may still wait for it.
         dist.barrier()
         return result
     except RuntimeError:
-        # If another process is gone, its end is the one to be told of: time for whoever started all to find it.
+        # If another process has died, report the one that failed first: give the parent time to find it.
         time.sleep(5)
         raise
     finally:
@@ -123,8 +123,8 @@ class _Forward(torch.nn.Module):
 def replicate(model):
     """By `DistributedDataParallel`, which adds the gradients.
 
-    Keras's training step calls the model itself, not what `DistributedDataParallel` makes of it. So what the model's
-    own call calls is replaced.
+    Keras's training step calls the model itself, not the `DistributedDataParallel` around it. So the function that the
+    model's call runs is replaced.
     """
     if process()[1] == 1 or "call" in vars(model):
         return

@@ -38,7 +38,7 @@ def generic_lstm(
         recurrent_mask: (batch, units) or None; multiplies h before each recurrent product.
         go_backwards: whether time runs from the last step to the first (outputs in that order).
         unroll: whether to write the loop out.
-        zero_output_for_mask: whether a masked step puts out zeros instead of the output before.
+        zero_output_for_mask: whether the output of a masked step is zeros instead of the last output.
 
     Returns:
         Outputs (batch, time, units), the final [h, c], and the name of what ran.
@@ -140,7 +140,7 @@ def weighted_sums(forget, addends, initial):
     """
     length, units = forget.shape[1:]
     batch_size, time = ops.shape(forget)[:2]
-    # Any number is right; TensorFlow may know the length only when the graph runs.
+    # Any number gives the right sums; TensorFlow may know the length only when the graph runs.
     steps = 8 if length is None else math.isqrt(length)
     blocks = -(-time // steps)
 
@@ -163,7 +163,7 @@ def weighted_sums(forget, addends, initial):
     if length is None:
         _, before, _ = keras_private.rnn(step, ops.concatenate([left[-1], sums[-1]], axis=-1), [initial])
     else:
-        # Not with both in one array, of which JAX could make no gradient: it is linear in the addends alone.
+        # Not with both in one array, for which JAX could derive no gradient: it is linear in the addends only.
         before = [initial]
         for block in range(blocks - 1):
             before.append(left[-1][:, block] * before[-1] + sums[-1][:, block])
@@ -179,11 +179,11 @@ def differentiable_sums(forget, addends, initial):
 
 @functools.cache
 def _differentiable():
-    # Made when it is called: where there are no gradients, Keras warns of the making.
+    # Created when called: where there are no gradients, Keras warns when it is created.
     @ops.custom_gradient
     def sums_of(forget, addends, initial):
         def gradient(*upstream, **named):
-            # PyTorch's comes by name, behind the arguments.
+            # PyTorch passes it by name, behind the arguments.
             d_sums = named["upstream"] if named else upstream[0]
             # What c[t] adds to all later sums: the same sum from the end.
             later = ops.concatenate([forget[:, 1:], ops.zeros_like(forget[:, :1])], axis=1)

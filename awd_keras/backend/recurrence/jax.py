@@ -11,7 +11,7 @@ from awd_keras.backend.recurrence import generic
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """cuDNN has biases, and float32 alone."""
+    """cuDNN needs biases and float32."""
     h, c = state
     if jax.default_backend() == "gpu" and sequences.dtype == jnp.float32 and bias is not None:
         return *keras_private.lstm(sequences, h, c, kernel, recurrent_kernel, bias), "cudnn"
@@ -46,7 +46,7 @@ def _steps(projections, h, c, recurrent_kernel):
     def step(carry, projection):
         h, c = carry
         z = projection + h @ recurrent_kernel
-        # All in one pass, 2 times faster, as sigmoid(x) is tanh(x / 2) / 2 + 1 / 2.
+        # All gates in one pass of tanh, 2 times faster: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2.
         gates = jnp.tanh(z * scales) * scales + (1 - scales)
         i, f, content, o = jnp.split(gates, 4, axis=-1)
         c = f * c + i * content

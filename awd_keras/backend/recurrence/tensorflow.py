@@ -8,7 +8,7 @@ from awd_keras.backend.tensorflow import affine, product, widened
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """cuDNN has biases."""
+    """cuDNN needs biases."""
     h, c = state
     if not lstm_supports_jit() and bias is not None:
         return *keras_private.lstm(sequences, h, c, kernel, recurrent_kernel, bias), "cudnn"

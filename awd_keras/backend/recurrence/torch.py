@@ -17,8 +17,8 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
         # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
         h, c = torch.lstm_cell(sequences[:, 0], state, kernel.T, recurrent_kernel.T, *biases)
         return h.unsqueeze(1), [h, c], "torch.lstm"
-    # No copies where `keep_by_columns` has been. Others made here, as `torch.lstm` would copy once for the forward pass
-    # and once for the backward one.
+    # No copies where `keep_by_columns` was applied. Other kernels are copied here: `torch.lstm` would copy them once
+    # for the forward pass and once for the backward one.
     weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *biases]
     outputs, h, c = torch.lstm(
         sequences,
@@ -64,13 +64,13 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
 
 
 def weighted_sums(forget, addends, initial):
-    """A gradient of its own, where there is no transform that it would have no rule for."""
+    """Uses a hand-written gradient, unless a transform runs that has no rule for it."""
     run = generic.weighted_sums if transformed() else generic.differentiable_sums
     return run(forget, addends, initial)
 
 
 def _without_kernels():
-    """Whether a transform runs that PyTorch's LSTM kernels have no rule for: all but gradients."""
+    """Whether a transform runs that PyTorch's LSTM kernels don't support: any but gradients."""
     functorch = torch._C._functorch
     transforms = functorch.get_interpreter_stack() or ()
     return forward_ad._current_level >= 0 or any(each.key() != functorch.TransformType.Grad for each in transforms)
