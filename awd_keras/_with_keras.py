@@ -1,4 +1,4 @@
-"""When the namespaces are imported: with Keras, or with the first module of the package that imports it."""
+"""Imports the namespaces together with Keras, or with the first module of the package that imports it."""
 
 import importlib
 import importlib.abc
@@ -11,7 +11,7 @@ _WITHOUT_KERAS = ("__main__", "_version", "cli", "output")
 
 
 def import_with_keras(namespaces: Sequence[str]) -> None:
-    """Imports the namespaces of the package, or if Keras isn't imported yet sees to it that they come with it.
+    """Imports the namespaces of the package; if Keras isn't imported yet, they are imported together with it.
 
     Args:
         namespaces: their names, within the package.

@@ -1,4 +1,4 @@
-"""`awd-keras evaluate`, also with what makes use of the text just read: a continuous cache, dynamic evaluation."""
+"""`awd-keras evaluate`, also with a continuous cache or dynamic evaluation, which use the text just read."""
 
 import functools
 import inspect
@@ -60,12 +60,12 @@ def run_evaluate(options):
         texts = {name: splits[name] for name in ("valid", "test") if name in splits}
     else:
         texts = {"text": encode_file(options.text, vocabulary)}
-        # What else there is to read is the run's own.
+        # Other splits are those of the run's own text.
         splits = read_splits(run, None, wanted) if wanted else {}
     model = run.model()
     bptt = run.setting("bptt")
     rows = {name: preset.valid_batch_size if name == "valid" else preset.test_batch_size for name in texts}
-    # Behind all that may be bad input, of which one line is to tell.
+    # After everything that may be bad input, so that an error is one line.
     if not run.path("result.json").is_file():
         print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     for name, tokens in texts.items():
@@ -84,15 +84,15 @@ def run_evaluate(options):
 # The setting in Python, and the argument of its search.
 _CACHE = {"window": "windows", "interpolation": "interpolations", "theta": "thetas"}
 _DYNAMIC = {"learning_rate": "learning_rates", "decay": "decays"}
-# What `--cache` without a number says.
+# The value of `--cache` without a number.
 _BY_DEFAULT = object()
-# The best of a search that are shown.
+# How many of the best settings of a search are shown.
 _SHOWN = 10
 
 
 def add_adaptive(parser):
     """Declares the options."""
-    adaptive = parser.add_argument_group("with what makes use of the text just read")
+    adaptive = parser.add_argument_group("with the text just read")
     adaptive.add_argument(
         "--cache",
         dest="window",

@@ -54,7 +54,7 @@ def _run(options, flags):
         choose_backend(options.backend, options.trains)
         return options.command(options)
     except BrokenPipeError:
-        # Whoever read has had enough, as `head` has. What is left in the buffer has nowhere to go.
+        # The reader has closed the pipe, as `head` does. What is left in the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -105,7 +105,7 @@ def choose_backend(name: str | None, trains: bool = True) -> None:
     if chosen not in (*BACKENDS, "numpy"):
         hint = did_you_mean({"tf": "tensorflow"}.get(chosen, chosen), BACKENDS)
         raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}{hint}")
-    # Keras's NumPy backend imports JAX, for what no model here has, convolutions for example.
+    # Keras's NumPy backend imports JAX, for convolutions for example, which no model here has.
     package = "jax" if chosen == "numpy" else chosen
     if importlib.util.find_spec(package) is None:
         raise ValueError(
@@ -115,7 +115,7 @@ def choose_backend(name: str | None, trains: bool = True) -> None:
     if loaded not in (None, chosen):
         raise ValueError(f"The backend can't become {chosen!r}: this process has imported Keras with {loaded!r}.")
     os.environ["KERAS_BACKEND"] = chosen
-    # TensorFlow's C++ side talks much when it starts; what goes wrong still raises.
+    # TensorFlow's C++ code logs much when it starts; errors are still raised.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -7,7 +7,7 @@ import sys
 
 from awd_keras.cli.options import add_run, explained, tell_unknown
 
-# Lines that are read before their scores are printed.
+# How many lines are read before their scores are printed.
 _PART = 4096
 # Without the byte-order mark that some programs begin a text with.
 _UTF8 = "utf-8-sig"

@@ -1,4 +1,4 @@
-"""Options that several commands have, what they are read into, and what is told of a text."""
+"""Options that several commands have, and how their values are read; help and errors in the user's words."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def explained(sentence, *examples, more=""):
-    """Of a command's parser: what it does, two examples, and what there is `more` to know."""
+    """Arguments of a command's parser: its description, two examples, and `more` behind them."""
     lines = ["examples:", *(f"  awd-keras {example}" for example in examples)]
     return {
         "description": textwrap.fill(sentence, 79),
@@ -36,7 +36,7 @@ _OPTIONS = {
 
 
 def in_options(message, flags):
-    """The `message` of a function about an argument, told of the command's option that the user gave.
+    """The `message` of a function about an argument, naming the command's option instead.
 
     Args:
         message: as the package's errors are: ``Argument `rate` must be ... Received: rate=2``.
@@ -79,7 +79,7 @@ def presets():
 
 
 def table_of_presets():
-    """What each preset stands for, a line an option."""
+    """The values of each preset, a line an option."""
     settings = presets()
     options = list(dict.fromkeys(option for values in settings.values() for option in values))
     rows = [
@@ -92,12 +92,12 @@ def table_of_presets():
 
 
 def add_run(command):
-    """Declares what a command that works on a run is told first."""
+    """Declares the argument RUN."""
     command.add_argument("run", metavar="RUN", help="directory of the run")
 
 
 def add_devices(command, default):
-    """Declares it; `default` is what its help says of the default."""
+    """Declares `--devices`; `default` is what its help says of the default."""
     command.add_argument(
         "--devices",
         type=_devices,

@@ -45,7 +45,7 @@ _OPTIMIZER_OPTIONS = (
         "averaging begins when validation is worse than the best of all earlier epochs but the last N",
     ),
 )
-# What may be said of a run that is resumed.
+# Options that may be given beside `--resume`.
 _OF_RESUME = ("command", "trains", "backend", "resume", "data", "epochs", "skip_nonfinite", "devices")
 
 

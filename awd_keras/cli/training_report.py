@@ -2,7 +2,7 @@
 
 import sys
 
-# Tokens of a training text whose pairs are quickly counted.
+# The most tokens of a training text whose pairs are counted: more take too long.
 _COUNTED = 10_000_000
 
 
@@ -35,7 +35,7 @@ def report(directory, run):
     else:
         print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
     print(f"skipped steps     {result['skipped_steps']}")
-    if "unknown_tokens" in result:  # which runs of before don't have
+    if "unknown_tokens" in result:  # which runs of earlier versions don't have
         print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")

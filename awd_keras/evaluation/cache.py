@@ -166,7 +166,7 @@ def cache_loss(model, parts, window, interpolation, theta, wait_until_full):
 def mix(log_p, cache_log_p, interpolation, unmixed):
     """Log-probabilities of the model and its cache together, the first `unmixed` of which are the model's own."""
     log_p = log_p.astype("float64")
-    with np.errstate(divide="ignore"):  # the logarithm of no share at all
+    with np.errstate(divide="ignore"):  # the logarithm of a share of 0
         shares = np.log1p(-interpolation), np.log(interpolation)
     log_p[unmixed:] = np.logaddexp(shares[0] + log_p[unmixed:], shares[1] + cache_log_p[unmixed:])
     return log_p
@@ -195,7 +195,7 @@ class ContinuousCache:
         self.model = model
         self.theta = np.array(theta, "float32")
         self.hidden_states = None
-        # -1, which no word is, where there is no entry yet.
+        # -1, which is no word's id, where there is no entry yet.
         self.words = np.full(window, -1, "int32")
 
     def log_probabilities(self, window) -> np.ndarray:
@@ -216,7 +216,7 @@ def _look_up(model, states, words, earlier_states, earlier_words, theta):
     all_states = ops.concatenate([earlier_states, states], axis=0)
     all_words = ops.concatenate([earlier_words, words], axis=0)
     scores = ops.multiply(theta, ops.matmul(states, ops.transpose(all_states)))
-    # Entry t + window is the token itself, whose next word it mustn't know.
+    # Entry t + window is the token itself, whose next word must stay unknown.
     token = ops.expand_dims(ops.arange(time, dtype="int32"), axis=1)
     entry = ops.expand_dims(ops.arange(time + window, dtype="int32"), axis=0)
     seen = ops.logical_and(ops.greater_equal(entry, token), ops.less(entry, ops.add(token, window)))

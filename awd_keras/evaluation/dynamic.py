@@ -206,7 +206,7 @@ def tune_dynamic(
 
 
 def _constants(model, decay, epsilon, rms):
-    """Of each weight: where it began, how it decays back to there, and the scale of its steps."""
+    """For each weight: its initial value, how it decays back to that, and the scale of its steps."""
     variables = model.trainable_variables
     mean = sum(float(np.sum(r, dtype="float64")) for r in rms) / sum(r.size for r in rms)
 
@@ -265,7 +265,7 @@ def _read(model, dataset, verbose):
 
 @contextlib.contextmanager
 def unchanged(model):
-    """A context that leaves all variables of a built model as it found them, whatever ends it."""
+    """A context that restores all variables of a built model at its end, also after an exception."""
     kept = [(variable, ops.convert_to_numpy(variable).copy()) for variable in model.variables]
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the simplest language models come to: a perplexity to compare with."""
+"""The perplexity of the simplest language models, to compare with."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How well a model predicts a text, and what every score of it reads: the text, window by window."""
+"""The perplexity of a model on a text, and the reading of a text window by window that all scores share."""
 
 import inspect
 import math
@@ -140,7 +140,7 @@ def read_nats(model, dataset):
         ids, words = dataset[index]
         read = ids.shape[1]
         if compiles_each and index > 0:
-            # What is behind a text's end changes nothing before it, and the last window needs no program of its own.
+            # What is behind a text's end changes nothing before it: the last window is filled up, and needs no own program.
             ids, words = (np.pad(array, ((0, 0), (0, length - read))) for array in (ids, words))
         windows.append((run(model, nats_of_words, ids, words), read))
     return np.concatenate([ops.convert_to_numpy(nats)[:, :read] for nats, read in windows], axis=1)
@@ -152,7 +152,7 @@ def nats_of_words(model, ids, words):
 
 
 class Window(NamedTuple):
-    """What a model makes of a window of a text.
+    """A window of a text, with the model's outputs.
 
     Attributes:
         words: the ids that were to be predicted, int32 (time,).

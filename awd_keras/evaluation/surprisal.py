@@ -1,4 +1,4 @@
-"""How much each word of a text surprises a model, and the table to look at."""
+"""The surprisal of each word of a text, and a table of them."""
 
 import collections
 import html
@@ -163,7 +163,7 @@ class SurprisalTable:
     _repr_html_ = html
 
     def _level(self, bits):
-        # What isn't a number is as bad as can be.
+        # NaN counts as the worst.
         return int(4 * bits / self.even_guess) if bits < self.even_guess else 4
 
     def _legend(self):

@@ -86,7 +86,7 @@ def score_texts(
         return []
     check_tokens(np.concatenate(ids), model)
     rows = min(batch_size, most_rows(model) or batch_size, _rounded_up(len(ids)))
-    # The longest first: what takes most memory is known at once.
+    # The longest first, so that a lack of memory shows at once.
     order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
     nats = np.zeros(len(ids))
     for start in range(0, len(ids), rows):

@@ -1,4 +1,4 @@
-"""The likeliest text that a search finds which keeps a few at a time."""
+"""Beam search: the likeliest text, found by keeping a few candidates at a time."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def beam_search(model, vocabulary, prompts, num_beams, choice, max_words, stop, 
     inputs = read_prompts(model, [prompt for prompt in prompts for _ in range(num_beams)])
     origin = np.arange(len(inputs), dtype="int32")
     for _ in range(max_words):
-        # Of all rows in every call, so that one program serves all.
+        # Every call has all rows, so that one program serves all.
         logits = read_logits(model, vocabulary, _moved_logits, inputs, origin)
         for place, beam in enumerate(beams):
             if len(beam.ended) < num_beams:
@@ -49,7 +49,7 @@ class _Beams:
     def __init__(self, prompt, count, length_penalty):
         self.prompt = prompt
         self.texts: list[list[int]] = [[] for _ in range(count)]
-        # All begin as the same text, of which one will do.
+        # All candidates begin as the same text, so one is enough.
         self.sums = np.full(count, -np.inf)
         self.sums[0] = 0
         self.ended = []
@@ -63,7 +63,7 @@ class _Beams:
         sums = self.sums[:, None] + log_p
         for beam, word in _largest(sums, len(self.texts)):
             if word in stop and sums[beam, word] > -np.inf:
-                # Those further down count for nothing: enough texts that go on are before them.
+                # Candidates further down don't matter: enough unfinished texts come before them.
                 text = self.texts[beam]
                 self.ended.append((self._score(sums[beam, word], len(text) + 1), text))
         sums[:, stop] = -np.inf

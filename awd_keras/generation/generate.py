@@ -212,7 +212,7 @@ def stream(
     prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
     check_carries_state(model)
     _check_rows(model, prompts, num_beams or 1)
-    if hasattr(model, "vocabulary_size"):  # else the logits tell, once there are some
+    if hasattr(model, "vocabulary_size"):  # else it is checked when there are logits
         check_words(vocabulary, model.vocabulary_size)
     ids = [encode_prompt("prompt", words or [EOS], vocabulary) for words in prompts]
     if num_beams is not None:
@@ -271,7 +271,7 @@ def _check_beams(num_beams, length_penalty, temperature, draws):
 
 
 def _check_rows(model, prompts, num_beams):
-    """Before Keras does, whose message is of a layer that the caller has never seen."""
+    """Raises ValueError before Keras does, whose message names a layer that the caller doesn't know."""
     most = most_rows(model)
     if most is not None and len(prompts) * num_beams > most:
         beams = f" of {num_beams} beams each" if num_beams > 1 else ""

@@ -66,7 +66,7 @@ def _windows(start, end):
 
 
 def _read(model, ids):
-    # Of which nothing is wanted but the state.
+    # Only the state is needed.
     logits_of(model, ids)
     return ()
 

@@ -1,4 +1,4 @@
-"""What decides on the next word: functions of the logits of one step, each of which can follow another.
+"""How the next word is chosen: functions of the logits of one step, which can be combined.
 
 They take and give the logits of one text, (vocabulary,) floats; a word that must not come has minus infinity. The names
 are those of the options of Hugging Face's `generate`, and so is the order in which `stream` applies them. All is in
@@ -87,7 +87,7 @@ def keep_top_p(logits, share):
     """
     p = probabilities(logits)
     descending = np.sort(p)[::-1]
-    # A sum of all may be a rounding below 1.
+    # The sum of all may be below 1 by rounding.
     last = min(np.searchsorted(np.cumsum(descending), share), len(p) - 1)
     return _keep(logits, p, descending[last])
 
