@@ -120,18 +120,17 @@ def _start(options):
 
     if options.text_cache is not None and options.data is None:
         raise ValueError("Option --text-cache needs --data: Python's documentation is read each time.")
-    name = "tiny" if options.preset is None else options.preset
-    preset = _preset(name)
+    preset = "tiny" if options.preset is None else options.preset
+    _check_preset(preset)
     model = _given(options, _MODEL_OPTIONS)
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
     if "clip" in optimizer:
         optimizer["global_clipnorm"] = optimizer.pop("clip")
     corpus = read_corpus(options.data, options.min_count, options.text_cache)
-    _tell_long_windows(options.bptt or preset.bptt, options.batch_size or preset.batch_size, corpus.train)
     result = runs.train(
         options.output,
         corpus,
-        name,
+        preset,
         model=model,
         optimizer=optimizer,
         epochs=options.epochs,
@@ -147,23 +146,12 @@ def _start(options):
     return result, corpus
 
 
-def _preset(name):
+def _check_preset(name):
     from awd_keras.models import PRESETS
 
     if name not in PRESETS:
         hint = did_you_mean(name, PRESETS)
         raise ValueError(f"Option --preset must be one of {', '.join(PRESETS)}. Received: {name!r}{hint}")
-    return PRESETS[name]
-
-
-def _tell_long_windows(bptt, rows, tokens):
-    length = len(tokens) // rows
-    if 0 < length < bptt:
-        print(
-            f"awd-keras: windows of {bptt} tokens (--bptt) are longer than the text's {rows} rows of {length}, so an "
-            "epoch is one step; a smaller --bptt or --batch-size makes more",
-            file=sys.stderr,
-        )
 
 
 def _resume(options):

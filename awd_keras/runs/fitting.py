@@ -110,10 +110,8 @@ def _fit(run, corpus, verbose, stop):
     if len(lines) < settings.epochs and not is_over:
         if verbose:
             weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-            print(
-                f"{keras.backend.backend()} on {backend.device_name()}, {weights:,} parameters, {_about(corpus)}",
-                flush=True,
-            )
+            device = f"{keras.backend.backend()} on {backend.device_name()}"
+            print(f"{device}, {weights:,} parameters, {_about(corpus, train_set)}", flush=True)
         # All processes have the same, so one writes.
         recorders = [recorder] if number == 0 else []
         awd_lstm = callbacks.awd_lstm(own_rows, stop_training=bool(start))
@@ -155,19 +153,25 @@ class _FilledWindows(BPTTDataset):
         return np.pad(x, fill), np.pad(y, fill), np.pad(weights, fill)
 
 
-def _about(corpus):
-    """The size of a corpus, and a remark if it hardly consists of words."""
+def _about(corpus, dataset):
+    """The size of a corpus, and remarks if it hardly consists of words, or its rows are shorter than a window."""
     words, once = len(corpus.vocabulary), corpus.words_seen_once
     text = (
         f"{words:,} words, {len(corpus.train):,} tokens to train on, {corpus.unknown_tokens['train']:,} of them {UNK}"
     )
-    if 2 * once <= words:
-        return text
-    return (
-        f"{text}\n{once:,} of the words are seen once, and of such a word a model learns next to nothing. "
-        "With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no spaces between "
-        "its words, in Chinese for example, needs them first, or a space after each character."
-    )
+    row = (len(corpus.train) - 1) // dataset.batch_size
+    if row < dataset.bptt:
+        text += (
+            f"\nWindows of `bptt={dataset.bptt}` tokens are longer than the text's {dataset.batch_size} rows of {row}, "
+            "so an epoch is one step. A smaller --bptt or --batch-size makes more."
+        )
+    if 2 * once > words:
+        text += (
+            f"\n{once:,} of the words are seen once, and of such a word a model learns next to nothing. "
+            "With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no spaces "
+            "between its words, in Chinese for example, needs them first, or a space after each character."
+        )
+    return text
 
 
 def _restored(run, settings, batch_size):

@@ -7,8 +7,9 @@ import pytest
 
 from awd_keras import cli
 from awd_keras.cli.options import in_options, presets
-from awd_keras.cli.train_commands import _tell_long_windows
 from awd_keras.cli.training_report import _averaging
+from awd_keras.data import BPTTDataset, Corpus, Vocabulary
+from awd_keras.runs import fitting
 
 pytestmark = pytest.mark.once
 
@@ -128,12 +129,12 @@ def test_averaging_that_has_not_begun_says_what_that_means():
     )
 
 
-def test_windows_longer_than_the_rows_are_told_of(capsys):
-    _tell_long_windows(70, 20, np.zeros(20 * 70))
-    assert capsys.readouterr().err == ""
-    _tell_long_windows(70, 20, np.zeros(20 * 70 - 1))
-    told = capsys.readouterr().err
-    assert "windows of 70 tokens (--bptt) are longer than the text's 20 rows of 69" in told
+@pytest.mark.parametrize(("tokens", "told"), [(20 * 70 + 1, False), (20 * 70, True)])
+def test_windows_longer_than_the_rows_are_told_of(tokens, told):
+    ids = np.zeros(tokens, "int32")
+    corpus = Corpus(ids, ids, ids, Vocabulary(["<eos>", "<unk>"]))
+    said = fitting._about(corpus, BPTTDataset(ids, batch_size=20, bptt=70))
+    assert ("Windows of `bptt=70` tokens are longer than the text's 20 rows of 69" in said) == told
 
 
 def test_a_directory_that_holds_a_run_is_told_of_in_one_short_line(tmp_path, capsys):
