@@ -1,4 +1,4 @@
-"""Loops over time: the LSTM, the GRU and the Mogrifier over a whole sequence, and the sum that forgets."""
+"""Loops over time: the LSTM, the GRU and the Mogrifier over a whole sequence, and the weighted sum of gated layers."""
 
 from keras import activations, ops
 
