@@ -307,6 +307,7 @@ def test_activations_alone_are_not_those_of_gates():
     assert results[0][1] == results[1][1]
 
 
+@pytest.mark.once
 def test_a_model_s_layers_are_rematerialized():
     def trained_model(scope):
         with scope:

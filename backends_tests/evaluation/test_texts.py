@@ -32,7 +32,7 @@ def make_texts(count):
 
 @pytest.mark.parametrize("batch_size", [3, *once(1, 5, 32)])
 def test_the_sums_of_surprisal(model, vocabulary, batch_size):
-    texts = [*make_texts(20), "a b\nc\n"]
+    texts = [*make_texts(3), "a b\nc\n"]
     scores = score_texts(model, vocabulary, texts, batch_size)
     assert len(scores) == len(texts)
     for text, score in zip(texts, scores, strict=True):

@@ -222,6 +222,7 @@ def test_models_of_users_train_with_the_whole_recipe(build):
     assert model.predict(valid, verbose=0, steps=1).shape[0] == 2
 
 
+@pytest.mark.once
 def test_same_seed_same_training():
     text = tokens(300)
     losses = []
