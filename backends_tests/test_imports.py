@@ -141,11 +141,12 @@ def test_an_import_of_another_framework_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     "first",
     [
-        "import awd_keras; import keras",
         "import keras; import awd_keras",
-        "from awd_keras.layers import LockedDropout",
-        "import awd_keras.checks",
         "from awd_keras import cli; import keras",
+        # Each a process, which takes seconds.
+        pytest.param("import awd_keras; import keras", marks=pytest.mark.thorough),
+        pytest.param("from awd_keras.layers import LockedDropout", marks=pytest.mark.thorough),
+        pytest.param("import awd_keras.checks", marks=pytest.mark.thorough),
     ],
 )
 def test_every_class_is_registered_whatever_is_imported_first(first):
