@@ -26,7 +26,7 @@ def by_hand(forward, backward):
         def gradients(constants, upstream):
             return backward(constants[:count], constants[count:], upstream)
 
-        return linear_function(by_hand, gradients)
+        return _linear_function(by_hand, gradients)
 
     run = jax.custom_jvp(results_of)
 
@@ -60,7 +60,7 @@ def times_transposed(rows, kernel):
     return jax.lax.optimization_barrier(jnp.einsum("io,bo->ib", kernel, rows)).T
 
 
-def linear_function(function, transpose):
+def _linear_function(function, transpose):
     """A function `linear(constants, arguments)`, linear in its arguments, with a transpose that is written by hand.
 
     `jax.custom_vjp` takes a gradient that is written by hand too, and then refuses derivatives in a direction, as of

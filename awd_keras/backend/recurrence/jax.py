@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from awd_keras.backend import keras_private
-from awd_keras.backend.loops.jax import linear_function, times_transposed
+from awd_keras.backend.loops.jax import _linear_function, times_transposed
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence import generic
 
@@ -118,7 +118,7 @@ def _recurrence_backward(saved, gradients):
     return d_z, d_h, d_c, d_recurrent_kernel
 
 
-_recurrence_derivative = linear_function(_recurrence_forward, _recurrence_backward)
+_recurrence_derivative = _linear_function(_recurrence_forward, _recurrence_backward)
 
 
 @jax.custom_jvp
@@ -149,4 +149,4 @@ def _sums_backward(saved, gradients):
     return d_addends * earlier, d_addends, forget[:, 0] * d_addends[:, 0]
 
 
-_sums_derivative = linear_function(_sums_forward, _sums_backward)
+_sums_derivative = _linear_function(_sums_forward, _sums_backward)
