@@ -68,3 +68,23 @@ def test_ablation():
         changes = ["", ""] if row["variant"] == "full" else changes
         assert on_the_page[1:5] == [*(f"{row[split][0]:.1f}" for split in splits), *changes]
         assert on_the_page[6] == ", ".join(str(epoch or "never") for epoch in row["averaged_from"])
+
+
+OVERFITTING = json.loads((DOCS / "results/overfitting/overfitting.json").read_text(encoding="utf-8"))["runs"]
+
+
+@pytest.mark.parametrize("model", OVERFITTING)
+def test_overfitting(model):
+    """Means over the seeds."""
+    runs = OVERFITTING[model]
+
+    def mean(figure, form):
+        return format(sum(map(figure, runs)) / len(runs), form)
+
+    assert [
+        model,
+        mean(lambda run: run["train_accuracy"], ".0%"),
+        mean(lambda run: run["test_accuracy"], ".0%"),
+        mean(lambda run: min(run["valid_loss"]), ".2f"),
+        mean(lambda run: run["valid_loss"][-1], ".2f"),
+    ] in on_page("guides/overfitting.md")

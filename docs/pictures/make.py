@@ -152,6 +152,26 @@ def trigger():
     save(figure, "trigger")
 
 
+def overfitting():
+    """The validation loss of a classifier, with some of the parts and without."""
+    runs = json.loads(
+        (HERE / "../results/overfitting/overfitting.json").read_text(encoding="utf-8")
+    )["runs"]
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    styles = {
+        "LSTM": (RED, "-"),
+        "LockedDropout": (TEAL, ":"),
+        "WeightDropLSTM": (TEAL, "--"),
+        "all three, AR and TAR": (TEAL, "-"),
+    }
+    for name, (color, line) in styles.items():
+        losses = np.mean([run["valid_loss"] for run in runs[name]], axis=0)
+        axes.plot(np.arange(1, len(losses) + 1), losses, line, color=color, label=name)
+    axes.set(xlabel="epoch", ylabel="valid loss", xticks=[1, 5, 10, 15, 20])
+    axes.legend(frameon=False)
+    save(figure, "overfitting")
+
+
 if __name__ == "__main__":
-    for draw in (architecture, masks, window_lengths, trigger):
+    for draw in (architecture, masks, window_lengths, trigger, overfitting):
         draw()
