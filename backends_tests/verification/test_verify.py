@@ -3,6 +3,7 @@ import pytest
 from keras import ops
 
 from awd_keras import layers
+from awd_keras.layers import recurrent
 from awd_keras.optimizers import NTASGD
 from awd_keras.verification import masks, state_and_averages, verify
 
@@ -22,7 +23,7 @@ def test_all_pass():
 
 @pytest.mark.once
 def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
-    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", lambda self, tensor, rate, seed: tensor)
+    monkeypatch.setattr("awd_keras.layers.recurrent._dropped", lambda tensor, rate, seed: tensor)
     assert failed(masks.weight_drop_checks()) == {
         "weight drop changes the training output",
         "the gradient is masked as the forward pass is",
@@ -40,12 +41,12 @@ def test_weight_drop_at_inference_is_found(monkeypatch):
 @pytest.mark.once
 def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
     # The stored kernel gets a gradient everywhere, whatever was dropped.
-    drop = layers.WeightDropLSTM._drop
+    drop = recurrent._dropped
 
-    def straight_through(self, tensor, rate, seed):
-        return tensor + ops.stop_gradient(drop(self, tensor, rate, seed) - tensor)
+    def straight_through(tensor, rate, seed):
+        return tensor + ops.stop_gradient(drop(tensor, rate, seed) - tensor)
 
-    monkeypatch.setattr(layers.WeightDropLSTM, "_drop", straight_through)
+    monkeypatch.setattr(recurrent, "_dropped", straight_through)
     found = failed([masks._gradient_matches()])
     assert found == {"the gradient is masked as the forward pass is"}
 
