@@ -12,6 +12,13 @@ def check_rate(name, value):
         raise ValueError(f"Argument `{name}` must be a number in [0, 1). Received: {name}={value!r}")
 
 
+def check_choice(name, value, choices):
+    """Raises ValueError unless `value` is one of the choices."""
+    if value not in list(choices):
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"Argument `{name}` must be one of {listed}. Received: {name}={value!r}")
+
+
 def check_boolean(name, value):
     """Raises ValueError unless `value` is True or False."""
     if not isinstance(value, bool):

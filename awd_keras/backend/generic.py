@@ -69,8 +69,8 @@ def register_structure(cls):
     """Registers a class with the framework, so that its objects may be passed to and from transformed functions.
 
     Args:
-        cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors, and are made again by the
-            class method `from_parts(parts)`.
+        cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors and what else there is, of
+            a kind that has a hash; and are made again by the class method `from_parts(tensors, constants)`.
     """
 
 

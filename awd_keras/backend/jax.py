@@ -121,7 +121,9 @@ def _with_gradients_tangents(size, primals, tangents):
 
 
 def register_structure(cls):
-    jax.tree_util.register_pytree_node(cls, lambda one: (one.parts(), None), lambda _, parts: cls.from_parts(parts))
+    jax.tree_util.register_pytree_node(
+        cls, lambda one: one.parts(), lambda constants, tensors: cls.from_parts(tensors, constants)
+    )
 
 
 def keep_programs():

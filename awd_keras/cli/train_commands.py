@@ -25,7 +25,14 @@ _MODEL_OPTIONS = (
     ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
     ("hidden-units", int, "N", "units of the other layers"),
     ("num-layers", int, "N", "number of LSTM layers"),
-    ("cell", str, "NAME", "lstm (the default), or it without a part: --cell=-srnn, -srnn-out, -srnn-hidden or -gates"),
+    (
+        "cell",
+        str,
+        "NAME",
+        "lstm (the default), gru, qrnn, mogrifier, or the LSTM without a part: --cell=-srnn, -srnn-out, -srnn-hidden "
+        "or -gates",
+    ),
+    ("softmax", str, "NAME", "full (the default), or adaptive, for a large vocabulary"),
     ("input-dropout", float, "P", "locked dropout after the embedding"),
     ("hidden-dropout", float, "P", "locked dropout between the layers"),
     ("output-dropout", float, "P", "locked dropout after the last layer"),
@@ -106,6 +113,9 @@ def add_train(commands, common):
     own.add_argument("--bptt", type=int, metavar="N", help="mean window, in tokens")
     for option, kind, metavar, text in (*_MODEL_OPTIONS, *_OPTIMIZER_OPTIONS):
         own.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
+    own.add_argument(
+        "--no-tie-weights", action="store_true", help="give the logits a table of their own, not the embedding's"
+    )
 
 
 def run_train(options):
@@ -123,6 +133,8 @@ def _start(options):
     preset = "tiny" if options.preset is None else options.preset
     _check_preset(preset)
     model = _given(options, _MODEL_OPTIONS)
+    if options.no_tie_weights:
+        model["tie_weights"] = False
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
     if "clip" in optimizer:
         optimizer["global_clipnorm"] = optimizer.pop("clip")

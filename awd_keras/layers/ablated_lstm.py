@@ -7,6 +7,7 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend import keras_private
+from awd_keras.checks import check_choice
 from awd_keras.layers.gated_sums import gated_sums, project, turned
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
@@ -192,9 +193,7 @@ class AblatedLSTM(WeightDropLSTM):
         kernel_weight_drop: float = 0.0,
         **kwargs: Any,
     ):
-        if variant not in self.VARIANTS:
-            names = ", ".join(map(repr, self.VARIANTS))
-            raise ValueError(f"Argument `variant` must be one of {names}. Received: variant={variant!r}")
+        check_choice("variant", variant, self.VARIANTS)
         super().__init__(units, weight_drop, kernel_weight_drop, **kwargs)
         self.variant = variant
         if variant != "lstm":

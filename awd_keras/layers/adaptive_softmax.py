@@ -8,7 +8,9 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_integers, check_positive_integer, check_shape
+from awd_keras.backend import keras_private
+from awd_keras.checks import check_integers, check_positive_integer, check_rate, check_seed, check_shape
+from awd_keras.layers.call_effects import Rematerialized
 from awd_keras.layers.embedding_dropout import Reversible
 
 # How many tokens of a cluster after the first are computed at a time. Where programs have fixed shapes, as on JAX, an
@@ -17,7 +19,7 @@ ROWS = 128
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class AdaptiveSoftmax(Reversible):
+class AdaptiveSoftmax(Rematerialized, Reversible):
     """Adaptive softmax with tied tables: an embedding that, called in reverse, gives log-probabilities.
 
     The words, whose ids must be in the order of falling frequency as those of `Vocabulary.from_words` are, fall into
@@ -43,6 +45,8 @@ class AdaptiveSoftmax(Reversible):
         cutoffs: rising positive integers less than `input_dim`, the ids that clusters begin with, after the first.
         div_value: positive integer, by which a cluster's embeddings are smaller than those of the one before.
         embeddings_initializer: initializer of the tables. Defaults to the paper's U(-0.1, 0.1).
+        rate: float in [0, 1), the fraction of words that are dropped of the embeddings, as by `EmbeddingDropout`.
+        seed: integer or None, the seed of what is dropped.
         **kwargs: `name`, `dtype` and what else every Keras layer takes.
 
     Call arguments:
@@ -50,6 +54,7 @@ class AdaptiveSoftmax(Reversible):
             they may be ragged.
         reverse: boolean, whether to give log-probabilities (..., input_dim), float32 at least, instead of embeddings
             (..., output_dim).
+        training: boolean, whether to drop words.
 
     Raises:
         ValueError: if a size isn't a positive integer, the cutoffs aren't rising, or an embedding would have no size;
@@ -74,8 +79,13 @@ class AdaptiveSoftmax(Reversible):
         cutoffs: Sequence[int],
         div_value: int = 4,
         embeddings_initializer: Any = None,
+        rate: float = 0.0,
+        seed: int | None = None,
         **kwargs: Any,
     ):
+        check_rate("rate", rate)
+        if seed is not None:
+            check_seed(seed)
         check_positive_integer("input_dim", input_dim)
         check_positive_integer("output_dim", output_dim)
         check_positive_integer("div_value", div_value)
@@ -99,6 +109,10 @@ class AdaptiveSoftmax(Reversible):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomUniform(-0.1, 0.1)
         )
+        self.rate = rate
+        self.seed = seed
+        if rate > 0:
+            self.seed_generator = keras_private.SavedSeedGenerator(seed)
         self._bounds = list(itertools.pairwise([0, *cutoffs, input_dim]))
 
     def build(self, input_shape: Any = None) -> None:
@@ -121,10 +135,10 @@ class AdaptiveSoftmax(Reversible):
                 shape = (self.output_dim, size)
                 self.projections.append(self.add_weight(name=f"projection_{index}", shape=shape))
 
-    def call(self, inputs: Any, reverse: bool = False) -> Any:
-        return backend.map_flat(self.log_prob if reverse else self._embedded, inputs)
+    def call(self, inputs: Any, reverse: bool = False, training: bool = False) -> Any:
+        return backend.map_flat(self.log_prob if reverse else lambda ids: self._embedded(ids, training), inputs)
 
-    def _embedded(self, inputs):
+    def _embedded(self, inputs, training):
         self._check_ids(inputs)
         ids = ops.cast(inputs, "int32")
         embedded = self._looked_up(0, ids)
@@ -132,7 +146,7 @@ class AdaptiveSoftmax(Reversible):
             inside = ops.expand_dims(ops.greater_equal(ids, low), -1)
             projection = ops.transpose(self._computed(self.projections[index - 1]))
             embedded = ops.where(inside, self._looked_up(index, ids) @ projection, embedded)
-        return embedded
+        return self._drop_words(ids, embedded) if training else embedded
 
     def log_prob(self, inputs: Any) -> Any:
         """The log-probabilities of all words.
@@ -175,16 +189,31 @@ class AdaptiveSoftmax(Reversible):
         weights = ops.ones_like(ids, dtype="float32")
         if sample_weight is not None:
             weights = ops.reshape(ops.convert_to_tensor(sample_weight, dtype="float32"), (-1,))
+        total, _ = self.cross_entropy(rows, ids, weights)
+        return ops.divide_no_nan(total, ops.cast(ops.size(ids), total.dtype))
+
+    def cross_entropy(self, rows: Any, ids: Any, weights: Any) -> tuple:
+        """The cross-entropy of each token, in nats.
+
+        Args:
+            rows: floats of shape (tokens, output_dim), of the layer's compute dtype.
+            ids: int32 (tokens,).
+            weights: float32 (tokens,).
+
+        Returns:
+            The sum of the losses times their weights, whose gradients are taken along with it; and the losses
+            (tokens,), which have none.
+        """
         # In the head, a cluster is a word that follows its own ones.
         first = self.cutoffs[0]
         later = sum(ops.cast(ops.greater_equal(ids, cutoff), "int32") for cutoff in self.cutoffs)
         choices = ops.where(ops.equal(later, 0), ids, first - 1 + later)
-        total, _ = self._cross_entropy(0, choices, weights, rows)
+        total, losses = self._cross_entropy(0, choices, weights, rows)
         for index, (low, high) in enumerate(self._bounds[1:], start=1):
             inside = ops.equal(later, index)
             order = ops.argsort(ops.cast(ops.logical_not(inside), "int32"))
             words = ops.clip(ops.subtract(ops.take(ids, order), low), 0, high - low - 1)
-            part, _ = self._cross_entropy(
+            part, of_part = self._cross_entropy(
                 index,
                 words,
                 ops.take(weights, order),
@@ -192,7 +221,8 @@ class AdaptiveSoftmax(Reversible):
                 ops.sum(ops.cast(inside, "int32")),
             )
             total = ops.add(total, part)
-        return ops.divide_no_nan(total, ops.cast(ops.size(ids), total.dtype))
+            losses = ops.add(losses, ops.take(of_part, ops.argsort(order)))
+        return total, losses
 
     def _computed(self, variable):
         return ops.convert_to_tensor(variable, dtype=self.compute_dtype)
@@ -242,4 +272,6 @@ class AdaptiveSoftmax(Reversible):
             "cutoffs": self.cutoffs,
             "div_value": self.div_value,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "rate": self.rate,
+            "seed": self.seed,
         }

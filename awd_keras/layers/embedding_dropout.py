@@ -24,7 +24,8 @@ from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_
 class Reversible(keras.layers.Layer):
     """A layer from ids (...,) to embeddings (..., output_dim), and called with `reverse=True` from these to words.
 
-    A class of these has the attributes `input_dim`, the number of words, and `output_dim`, and the methods
+    A class of these has the attributes `input_dim`, the number of words, `output_dim`, `rate`, at which words are
+    dropped, and where that isn't 0 a `seed_generator`; and the methods
     `_check_ids(inputs)` and `_words_dtype()`, which gives the dtype of what comes in reverse, (..., input_dim). To be
     put before one of Keras's layers in the list of bases.
     """
@@ -38,6 +39,16 @@ class Reversible(keras.layers.Layer):
     def _check_states(self, inputs):
         check_floats("inputs", inputs)
         check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
+
+    def _drop_words(self, ids, embedded):
+        """What was looked up, which is the same as dropping rows of the table, and never copies the table."""
+        if self.rate == 0:
+            return embedded
+        keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [next_seed(self)]), axis=-1)
+        return ops.where(keep, embedded / (1 - self.rate), 0)
+
+    def _keep(self, ids, seed):
+        return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
 
     def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> tuple:
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
@@ -214,14 +225,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
             embedded = ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
         else:
             embedded = super().quantized_call(ids)
-        if training and self.rate > 0:
-            # Dropping what was looked up is the same as dropping rows of the table, and never copies the table.
-            keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [next_seed(self)]), axis=-1)
-            embedded = ops.where(keep, embedded / (1 - self.rate), 0)
-        return embedded
-
-    def _keep(self, ids, seed):
-        return ops.take(backend.keep_mask((self.input_dim,), self.rate, seed), ids, axis=0)
+        return self._drop_words(ids, embedded) if training else embedded
 
     def _logits(self, inputs):
         self._check_states(inputs)

@@ -32,7 +32,11 @@ class DeferredLogits:
 
     @property
     def shape(self):
-        return (*self.hidden_states.shape[:-1], self.table.shape[0])
+        return (*self.hidden_states.shape[:-1], self.words)
+
+    @property
+    def words(self):
+        return self.table.shape[0]
 
     @property
     def dtype(self):
@@ -55,9 +59,12 @@ class DeferredLogits:
             weights = ops.convert_to_tensor(sample_weight, dtype="float32")
             weights = ops.reshape(ops.broadcast_to(weights, losses_shape), (-1,))
         rows = ops.reshape(self.hidden_states, (-1, self.hidden_states.shape[-1]))
-        chunk = backend.rows_at_a_time(self.table.shape[0])
-        total, losses = backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
+        total, losses = self._cross_entropy(ids, weights, rows)
         return total, ops.reshape(losses, losses_shape)
+
+    def _cross_entropy(self, ids, weights, rows):
+        chunk = backend.rows_at_a_time(self.words)
+        return backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
 
     def keep(self, losses):
         """Keeps the losses of these targets for the metrics, computed with the weights before the step."""
@@ -70,12 +77,12 @@ class DeferredLogits:
     # JAX flattens and rebuilds this object between the loss and the metrics.
 
     def parts(self):
-        return self.hidden_states, self.table, self.bias, self._kept_losses
+        return (self.hidden_states, self.table, self.bias, self._kept_losses), None
 
     @classmethod
-    def from_parts(cls, parts):
+    def from_parts(cls, tensors, constants):
         one = cls.__new__(cls)
-        one.hidden_states, one.table, one.bias, one._kept_losses = parts
+        one.hidden_states, one.table, one.bias, one._kept_losses = tensors
         return one
 
 

@@ -1,17 +1,15 @@
 """The AWD-LSTM language model."""
 
-import functools
-import math
 from typing import Any
 
 import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate, check_seed
+from awd_keras.checks import check_boolean, check_choice, check_integers, check_positive_integer, check_rate, check_seed
 from awd_keras.data.window_lengths import few_lengths_multiple
-from awd_keras.layers import AblatedLSTM, EmbeddingDropout, LockedDropout, WeightDropLSTM
-from awd_keras.losses.token_cross_entropy import DeferredLogits
+from awd_keras.layers import LockedDropout
+from awd_keras.models.parts import CELLS, SOFTMAXES, deferred_logits, recurrent_layer, word_layers
 from awd_keras.models.presets import PRESETS
 from awd_keras.models.token_model import TokenModel
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -52,16 +50,22 @@ class AWDLSTM(TokenModel):
         seed: integer or None, the seed of weights and masks.
         stateful: boolean, whether the state is carried: True for windows of one text, False for rows that are texts of
             their own.
-        cell: `"lstm"` for `WeightDropLSTM`, or the variant of `awd_keras.layers.AblatedLSTM` that takes its place.
+        cell: `"lstm"` for `WeightDropLSTM`, or what takes its place: `"gru"`, `"qrnn"` (a window of 2 in the first
+            layer, and `weight_drop` on all its weights), `"mogrifier"`, or a variant of
+            `awd_keras.layers.AblatedLSTM`.
         chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` take the cross-entropy of some tokens at a
             time and never hold all logits, which is exact too. None: where the vocabulary has more than 32,768 words,
             if loss and metrics want no more than the cross-entropy, as the default ones do.
+        tie_weights: boolean, whether the logits are made with the embedding's table; False gives them one of their own.
+        softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`: ids must be in the order of falling
+            frequency then, and rare words, the last three quarters and the last eleven twelfths of the vocabulary, have
+            embeddings of a sixteenth and a fourth of the size.
         **kwargs: `name`, `dtype`.
 
     Raises:
-        ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), or there is no such cell; when called,
-            if the inputs aren't integers of two axes; when training or scoring, if a token id is outside the
-            vocabulary.
+        ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), or there is no such cell or softmax;
+            when called, if the inputs aren't integers of two axes; when training or scoring, if a token id is outside
+            the vocabulary.
 
     Example:
 
@@ -92,6 +96,8 @@ class AWDLSTM(TokenModel):
         cell: str = "lstm",
         chunked_cross_entropy: bool | None = None,
         stateful: bool = True,
+        tie_weights: bool = True,
+        softmax: str = "full",
         **kwargs: Any,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
@@ -103,9 +109,9 @@ class AWDLSTM(TokenModel):
         check_rate("output_dropout", output_dropout)
         check_rate("embedding_dropout", embedding_dropout)
         check_rate("weight_drop", weight_drop)
-        if cell not in AblatedLSTM.VARIANTS:
-            names = ", ".join(map(repr, AblatedLSTM.VARIANTS))
-            raise ValueError(f"Argument `cell` must be one of {names}. Received: cell={cell!r}")
+        check_choice("cell", cell, CELLS)
+        check_choice("softmax", softmax, SOFTMAXES)
+        check_boolean("tie_weights", tie_weights)
         if seed is not None:
             check_seed(seed)
         if chunked_cross_entropy is not None:
@@ -129,41 +135,34 @@ class AWDLSTM(TokenModel):
         self.cell = cell
         self.chunked_cross_entropy = chunked_cross_entropy
         self.stateful = stateful
+        self.tie_weights = tie_weights
+        self.softmax = softmax
 
         seeds = _seeds(seed)
-        self.embedding = EmbeddingDropout(
-            vocabulary_size,
-            embedding_dim,
-            rate=embedding_dropout,
-            embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1, seed=next(seeds)),
-            seed=next(seeds),
-            dtype=self.dtype_policy,
-            name="embedding",
+        self.embedding, decoder = word_layers(
+            vocabulary_size, embedding_dim, embedding_dropout, softmax, tie_weights, seeds, self.dtype_policy
         )
+        # Under a second name, Keras would write the embedding to files by the first of the two.
+        self.own_decoder = None if decoder is self.embedding else decoder
         self.input_locked_dropout = LockedDropout(
             input_dropout, seed=next(seeds), dtype=self.dtype_policy, name="input_dropout"
         )
-        new_lstm = WeightDropLSTM if cell == "lstm" else functools.partial(AblatedLSTM, variant=cell)
+        # Whatever their cell: files know the list by this name.
         self.lstms = []
         self.locked_dropouts = []
         for index in range(num_layers):
             last = index == num_layers - 1
             units = embedding_dim if last else hidden_units
-            bound = 1 / math.sqrt(units)
             self.lstms.append(
-                new_lstm(
+                recurrent_layer(
+                    cell,
+                    index,
                     units,
-                    weight_drop=weight_drop,
-                    kernel_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
-                    recurrent_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
-                    bias_initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
-                    unit_forget_bias=False,
+                    weight_drop,
+                    seeds,
                     activity_regularizer=TemporalActivationRegularizer(beta) if last else None,
-                    return_sequences=True,
                     stateful=stateful,
-                    seed=next(seeds),
                     dtype=self.dtype_policy,
-                    name=f"lstm_{index}",
                 )
             )
             self.locked_dropouts.append(
@@ -200,6 +199,8 @@ class AWDLSTM(TokenModel):
     def build(self, input_shape: tuple) -> None:
         batch_size, time = input_shape[0], input_shape[1]
         self.embedding.build((batch_size, time))
+        if self.own_decoder is not None:
+            self.own_decoder.build((batch_size, time))
         shape = (batch_size, time, self.embedding_dim)
         self.input_locked_dropout.build(shape)
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
@@ -218,9 +219,18 @@ class AWDLSTM(TokenModel):
         for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
             x = dropout(lstm(x, training=training), training=training)
         if self.defers_logits() and not return_hidden_states and self.embedding.quantization_mode is None:
-            return DeferredLogits(x, self.embedding.embeddings, self.embedding.bias)
-        logits = self.embedding(x, reverse=True)
+            return deferred_logits(x, self.decoder())
+        logits = self.decoder()(x, reverse=True)
         return [logits, x] if return_hidden_states else logits
+
+    def decoder(self) -> keras.layers.Layer:
+        """The layer that, called in reverse, gives the logits: the embedding, if it does for both."""
+        return self.embedding if self.own_decoder is None else self.own_decoder
+
+    @property
+    def prefers_deferred_logits(self):
+        """An adaptive softmax is fast where all of it isn't asked for."""
+        return self.softmax == "adaptive" or super().prefers_deferred_logits
 
     def length_multiple(self, bptt: int = 70) -> int:
         """What to give `BPTTDataset` as `length_multiple` for this model, compiled as it is.
@@ -270,4 +280,6 @@ class AWDLSTM(TokenModel):
             "cell": self.cell,
             "chunked_cross_entropy": self.chunked_cross_entropy,
             "stateful": self.stateful,
+            "tie_weights": self.tie_weights,
+            "softmax": self.softmax,
         }

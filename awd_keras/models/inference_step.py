@@ -11,7 +11,8 @@ def inference_step(model: AWDLSTM) -> keras.Model:
 
     A functional model with the weights of `model`, that carries nothing from call to call. Its
     inputs are `[tokens, h_0, c_0, h_1, c_1, ...]`, an h and a c for each LSTM, of these names; its outputs are
-    `[logits, h_0, c_0, h_1, c_1, ...]`, to be handed on to the next call. The state of a text that begins is zeros.
+    `[logits, h_0, c_0, h_1, c_1, ...]`, to be handed on to the next call. Of other cells, an h for each GRU, and for
+    the first QRNN an x too. The state of a text that begins is zeros.
 
     It is made to be exported: `inference_step(model).export(path, format)` writes it for programs without Keras, also
     in formats that `model.export` can't write, as they have no place for carried state. It takes one token a call, as a
@@ -49,11 +50,14 @@ def inference_step(model: AWDLSTM) -> keras.Model:
     inputs, states = [tokens], []
     x = model.embedding(tokens, training=False)
     for index, lstm in enumerate(model.lstms):
-        state = [keras.Input((lstm.units,), dtype=lstm.compute_dtype, name=f"{part}_{index}") for part in "hc"]
+        state = [
+            keras.Input((size,), dtype=lstm.compute_dtype, name=f"{part}_{index}")
+            for part, size in zip(lstm.PARTS, lstm.state_size, strict=True)
+        ]
         x, *new_state = _stateless(lstm)(x, initial_state=state, training=False)
         inputs += state
         states += new_state
-    step = keras.Model(inputs, [model.embedding(x, reverse=True), *states], name="inference_step")
+    step = keras.Model(inputs, [model.decoder()(x, reverse=True), *states], name="inference_step")
     # Keras exports to ONNX only what has been called.
     step([np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in inputs])
     return step
@@ -61,17 +65,12 @@ def inference_step(model: AWDLSTM) -> keras.Model:
 
 def _stateless(lstm):
     """A layer with the weights of `lstm`, which takes its state and gives it back."""
-    layer = type(lstm).from_config(
-        {
-            **lstm.get_config(),
-            "stateful": False,
-            "return_state": True,
-            # One time step, written out: no loop.
-            "unroll": True,
-            "use_cudnn": False,
-            "activity_regularizer": None,
-        }
-    )
+    config = lstm.get_config()
+    # One time step, written out: no loop.
+    written_out = {"unroll": True, "use_cudnn": False}
+    changes = {"stateful": False, "return_state": True, "activity_regularizer": None}
+    changes |= {name: value for name, value in written_out.items() if name in config}
+    layer = type(lstm).from_config({**config, **changes})
     del layer.cell  # Or Keras would go on to track it.
     layer.cell = lstm.cell
     return layer

@@ -160,8 +160,11 @@ class TokenModel(SymbolicallyBuilt):
 
     def defers_logits(self):
         chunked = self.chunked_cross_entropy
-        large = self.vocabulary_size > LARGE_VOCABULARY
-        return deferring.get() is self and (large if chunked is None else chunked)
+        return deferring.get() is self and (self.prefers_deferred_logits if chunked is None else chunked)
+
+    @property
+    def prefers_deferred_logits(self):
+        return self.vocabulary_size > LARGE_VOCABULARY
 
     def _check_ids(self, x, y=None):
         # Checked here, as compiled code can't raise: JAX would look up NaN, XLA another word.

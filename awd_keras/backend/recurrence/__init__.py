@@ -4,8 +4,8 @@ from keras import activations, ops
 
 from awd_keras.backend.of_framework import of_framework
 from awd_keras.backend.recurrence.generic import generic_lstm, step_by_step
-from awd_keras.backend.recurrence.gru import fused_gru, generic_gru
-from awd_keras.backend.recurrence.mogrifier import fused_mogrifier, generic_mogrifier
+from awd_keras.backend.recurrence.gru_steps import fused_gru, generic_gru
+from awd_keras.backend.recurrence.mogrifier_steps import fused_mogrifier, generic_mogrifier
 
 _framework = of_framework(__name__)
 

@@ -1,0 +1,121 @@
+"""What an AWD-LSTM can be made of in place of LSTMs and of one table for the words that come and go."""
+
+import functools
+import math
+
+import keras
+
+from awd_keras import backend
+from awd_keras.layers import (
+    QRNN,
+    AblatedLSTM,
+    AdaptiveSoftmax,
+    EmbeddingDropout,
+    MogrifierLSTM,
+    WeightDropGRU,
+    WeightDropLSTM,
+)
+from awd_keras.losses.token_cross_entropy import DeferredLogits
+
+CELLS = (*AblatedLSTM.VARIANTS, "gru", "qrnn", "mogrifier")
+SOFTMAXES = ("full", "adaptive")
+
+
+def recurrent_layer(cell, index, units, weight_drop, seeds, **arguments):
+    """The layer of a place in the stack.
+
+    Args:
+        cell: one of `CELLS`.
+        index: of the layer, from 0.
+        units: its size.
+        weight_drop: the rate at which recurrent weights are dropped; a QRNN has none, and drops of all it has.
+        seeds: iterator over seeds.
+        **arguments: of every layer.
+    """
+    bound = 1 / math.sqrt(units)
+    kernel, recurrent, bias = (
+        keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)) for _ in ("kernel", "recurrent", "bias")
+    )
+    arguments = {
+        "kernel_initializer": kernel,
+        "bias_initializer": bias,
+        "return_sequences": True,
+        "seed": next(seeds),
+        "name": f"{cell if cell in ('gru', 'qrnn') else 'lstm'}_{index}",
+        **arguments,
+    }
+    if cell == "qrnn":
+        return QRNN(units, window=1 if index else 2, kernel_weight_drop=weight_drop, **arguments)
+    arguments |= {"weight_drop": weight_drop, "recurrent_initializer": recurrent}
+    if cell == "gru":
+        return WeightDropGRU(units, **arguments)
+    arguments["unit_forget_bias"] = False
+    if cell == "mogrifier":
+        matrices = keras.initializers.RandomUniform(-bound, bound, seed=next(seeds))
+        return MogrifierLSTM(units, mogrifier_initializer=matrices, **arguments)
+    new = WeightDropLSTM if cell == "lstm" else functools.partial(AblatedLSTM, variant=cell)
+    return new(units, **arguments)
+
+
+def word_layers(words, size, rate, softmax, tie_weights, seeds, dtype):
+    """The layer that embeds words, and the one that, called in reverse, gives logits; one and the same if tied."""
+    arguments = {
+        "embeddings_initializer": keras.initializers.RandomUniform(-0.1, 0.1, seed=next(seeds)),
+        "seed": next(seeds),
+        "rate": rate,
+        "dtype": dtype,
+        "name": "embedding",
+    }
+    if softmax == "full":
+        embedding = EmbeddingDropout(words, size, tie_weights=tie_weights, **arguments)
+        return embedding, embedding
+    # A head of the frequent words, and a tail or two, as far as their smaller embeddings have a size.
+    cutoffs = [max(1, words // 12), max(2, words // 4)][: 2 if size >= 16 else 1]
+    if tie_weights:
+        embedding = AdaptiveSoftmax(words, size, cutoffs, **arguments)
+        return embedding, embedding
+    embedding = EmbeddingDropout(words, size, use_bias=False, **arguments)
+    own = {"embeddings_initializer": keras.initializers.RandomUniform(-0.1, 0.1, seed=next(seeds)), "dtype": dtype}
+    return embedding, AdaptiveSoftmax(words, size, cutoffs, name="decoder", **own)
+
+
+def deferred_logits(hidden_states, decoder):
+    """The logits of a model in its own steps, which are computed where their cross-entropy is asked for."""
+    if isinstance(decoder, AdaptiveSoftmax):
+        return AdaptiveLogits(hidden_states, decoder)
+    tied = decoder.tie_weights
+    table = decoder.embeddings if tied else keras.ops.transpose(decoder.reverse_embeddings)
+    return DeferredLogits(hidden_states, table, decoder.bias)
+
+
+class AdaptiveLogits(DeferredLogits):
+    """The log-probabilities of an `AdaptiveSoftmax`, which computes a cluster for the tokens alone that are of it.
+
+    Args:
+        hidden_states: floats of shape (..., inputs).
+        softmax: the layer, whose variables are read where the cross-entropy is computed.
+    """
+
+    def __init__(self, hidden_states, softmax):
+        self.hidden_states = hidden_states
+        self.softmax = softmax
+        self._kept_losses = None
+
+    @property
+    def words(self):
+        return self.softmax.input_dim
+
+    def _cross_entropy(self, ids, weights, rows):
+        return self.softmax.cross_entropy(rows, ids, weights)
+
+    def parts(self):
+        return (self.hidden_states, self._kept_losses), self.softmax
+
+    @classmethod
+    def from_parts(cls, tensors, constants):
+        one = cls(tensors[0], constants)
+        one._kept_losses = tensors[1]
+        return one
+
+
+backend.register_structure(AdaptiveLogits)
