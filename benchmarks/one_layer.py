@@ -11,7 +11,7 @@ def forward(shape, cell, steps=1):
 
     Args:
         shape: a `Shape`: its hidden units, which are the inputs' features too, its batch and its window.
-        cell: a variant of `awd_keras.layers.AblatedLSTM`.
+        cell: a variant of `awd_keras.layers.AblatedLSTM`, `"gru"`, `"qrnn"`, `"mogrifier"` or `"keras gru"`.
         steps: the windows that a sample computes.
 
     Returns:
@@ -41,8 +41,23 @@ def training(shape, cell, steps=1):
 
 def _model_and_inputs(shape, cell):
     size = (shape.batch_size, shape.bptt, shape.hidden_units)
-    layer = layers.AblatedLSTM(shape.hidden_units, cell, shape.weight_drop, return_sequences=True, seed=0)
-    model = keras.Sequential([keras.Input(batch_shape=size), layer])
+    model = keras.Sequential([keras.Input(batch_shape=size), _layer(shape, cell)])
     # For `predict` too, which JAX wouldn't compile.
     model.compile(keras.optimizers.SGD(0.001), loss="mse")
     return model, np.random.default_rng(0).normal(size=size).astype("float32")
+
+
+def _layer(shape, cell):
+    units, drop = shape.hidden_units, {"weight_drop": shape.weight_drop}
+    always = {"return_sequences": True, "seed": 0}
+    match cell:
+        case "keras gru":
+            return keras.layers.GRU(units, **always)
+        case "gru":
+            return layers.WeightDropGRU(units, **drop, **always)
+        case "qrnn":
+            return layers.QRNN(units, kernel_weight_drop=shape.weight_drop, **always)
+        case "mogrifier":
+            return layers.MogrifierLSTM(units, **drop, **always)
+        case variant:
+            return layers.AblatedLSTM(units, variant, **drop, **always)

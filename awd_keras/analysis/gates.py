@@ -46,6 +46,11 @@ def check_lstm(layer, inputs, initial_state):
         )
     if "f" not in columns_of(layer)[0]:
         raise ValueError(f"Argument `layer` must have gates. Received: layer={layer!r}, variant={layer.variant!r}")
+    if getattr(layer, "rounds", 0):
+        raise ValueError(
+            "Argument `layer` must be an LSTM that sees its inputs as they are, without a MogrifierLSTM's rounds. "
+            f"Received: layer={layer!r}, rounds={layer.rounds}"
+        )
     if not layer.built:
         raise ValueError(f"Argument `layer` must be built: call it on data first. Received: layer={layer!r}")
     check_floats("inputs", inputs)

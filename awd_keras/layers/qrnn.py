@@ -228,6 +228,9 @@ class _Cell(keras.layers.Layer):
         self.state_size = [units, units]
         self.output_size = units
 
+    def get_config(self):
+        return {"name": self.name, "units": self.output_size, "columns": self.columns, "window": self.window}
+
     def build(self, input_shape):
         shape = (self.window * input_shape[-1], self.columns)
         self.kernel = self.add_weight(name="kernel", shape=shape, **self.kernel_arguments)

@@ -1,10 +1,12 @@
 """What `test_devices.py` runs in processes of its own, as a framework's devices are counted when it starts.
 
 python several_devices.py resume RUN FOUND      a run goes on, on all devices; and what else `look` and `draw` find
+python several_devices.py train RUN MODEL      an epoch of a run of this model, on all devices
 python several_devices.py split FILE            a vocabulary and rows that are split, on JAX
 python several_devices.py command ARGUMENT...   the command line
 """
 
+import ast
 import functools
 import json
 import os
@@ -43,14 +45,18 @@ def corpus():
     return data.Corpus(train, valid, valid[: BPTT + 1], data.Vocabulary(list("abcdefghi")))
 
 
-def train(directory):
-    """An epoch of a run, on one device."""
+MODEL = {"embedding_dim": 4, "hidden_units": 6, "num_layers": 2}
+
+
+def train(directory, model=MODEL, devices=1):
+    """An epoch of a run; its result."""
     from awd_keras import runs
 
-    runs.train(
+    return runs.train(
         directory,
         corpus(),
-        model={"embedding_dim": 4, "hidden_units": 6, "num_layers": 2, **dict.fromkeys(RATES, 0.0)},
+        model={**model, **dict.fromkeys(RATES, 0.0)},
+        devices=devices,
         # Each step is clipped.
         optimizer={"learning_rate": 5.0, "non_monotone_interval": 1, "global_clipnorm": 0.05},
         epochs=1,
@@ -308,13 +314,17 @@ def split(path):
 
 def main(command, *arguments):
     make_devices()
-    if command == "resume":
+    count = "all" if BACKEND != "torch" else DEVICES[BACKEND]
+    if command == "train":
+        directory, model = arguments
+        train(directory, ast.literal_eval(model), count)
+    elif command == "resume":
         import numpy as np
 
         from awd_keras.backend import devices
 
         run, found = arguments
-        resume(run, "all" if BACKEND != "torch" else DEVICES[BACKEND], found)
+        resume(run, count, found)
         if BACKEND == "torch":
             from awd_keras.backend.devices import torch as engine
 
