@@ -228,7 +228,7 @@ class AWDLSTM(TokenModel):
         return self.embedding if self.own_decoder is None else self.own_decoder
 
     @property
-    def prefers_deferred_logits(self):
+    def prefers_deferred_logits(self) -> bool:
         """An adaptive softmax is fast where all of it isn't asked for."""
         return self.softmax == "adaptive" or super().prefers_deferred_logits
 

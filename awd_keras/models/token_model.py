@@ -163,7 +163,7 @@ class TokenModel(SymbolicallyBuilt):
         return deferring.get() is self and (self.prefers_deferred_logits if chunked is None else chunked)
 
     @property
-    def prefers_deferred_logits(self):
+    def prefers_deferred_logits(self) -> bool:
         return self.vocabulary_size > LARGE_VOCABULARY
 
     def _check_ids(self, x, y=None):
