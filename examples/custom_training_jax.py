@@ -24,7 +24,10 @@ settings = PRESETS["tiny"]
 # It is built for the largest batch that it will see.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 train = BPTTDataset(
-    corpus.train, settings.batch_size, bptt=settings.bptt, length_multiple=model.length_multiple(settings.bptt)
+    corpus.train,
+    settings.batch_size,
+    bptt=settings.bptt,
+    length_multiple=model.length_multiple(settings.bptt),
 )
 model.build((settings.batch_size, None))
 optimizer = NTASGD(**settings.optimizer)
@@ -32,23 +35,33 @@ optimizer.build(model.trainable_variables)
 
 
 def loss_of(trainable, non_trainable, x, y):
-    """The mean cross-entropy with AR and TAR, and what a call changes: carried states and the masks' seeds."""
+    """The loss with AR and TAR, and what a call changes: states and masks' seeds."""
     logits, non_trainable, penalties = model.stateless_call(
         trainable, non_trainable, x, training=True, return_losses=True
     )
-    chosen = jax.numpy.take_along_axis(jax.nn.log_softmax(logits), y[..., None], axis=-1)
+    chosen = jax.numpy.take_along_axis(
+        jax.nn.log_softmax(logits), y[..., None], axis=-1
+    )
     return sum(penalties) - chosen.mean(), non_trainable
 
 
 # A program for each length of window, of which there are five at most.
 @jax.jit
 def step(trainable, non_trainable, of_optimizer, x, y):
-    (loss, non_trainable), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, non_trainable, x, y)
-    trainable, of_optimizer = optimizer.stateless_apply(of_optimizer, gradients, trainable)
+    (loss, non_trainable), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        trainable, non_trainable, x, y
+    )
+    trainable, of_optimizer = optimizer.stateless_apply(
+        of_optimizer, gradients, trainable
+    )
     return loss, (trainable, non_trainable, of_optimizer)
 
 
-variables = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
+variables = (
+    model.trainable_variables,
+    model.non_trainable_variables,
+    optimizer.variables,
+)
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 for epoch in range(epochs):
     train.set_epoch(epoch)
@@ -57,17 +70,26 @@ for epoch in range(epochs):
     for index in range(len(train)):
         x, y = train[index]
         # A window has a learning rate in proportion to its length.
-        optimizer.learning_rate = settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
-        loss, new = step(*([variable.value for variable in group] for group in variables), x, y)
+        optimizer.learning_rate = (
+            settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        )
+        loss, new = step(
+            *([variable.value for variable in group] for group in variables), x, y
+        )
         for group, values in zip(variables, new, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
-    measure = perplexity(model, corpus.valid, settings.valid_batch_size, settings.bptt).perplexity
-    # The non-monotone criterion. To evaluate at the average: use_averages, then use_iterates.
+    measure = perplexity(
+        model, corpus.valid, settings.valid_batch_size, settings.bptt
+    ).perplexity
+    # The non-monotone criterion. To evaluate at the average: use_averages, then
+    # use_iterates.
     was_averaging = optimizer.averaging
     optimizer.update_trigger(measure)
     begins = optimizer.averaging and not was_averaging
-    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{', averaging begins' if begins else ''}")
+    remark = ", averaging begins" if begins else ""
+    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{remark}")
 
 optimizer.use_averages()
-print(f"test perplexity {perplexity(model, corpus.test, bptt=settings.bptt).perplexity:.1f}")
+score = perplexity(model, corpus.test, bptt=settings.bptt)
+print(f"test perplexity {score.perplexity:.1f}")

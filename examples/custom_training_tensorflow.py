@@ -50,14 +50,21 @@ for epoch in range(epochs):
     for index in range(len(train)):
         x, y = train[index]
         # A window has a learning rate in proportion to its length.
-        optimizer.learning_rate = settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        optimizer.learning_rate = (
+            settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        )
         step(x, y)
-    measure = perplexity(model, corpus.valid, settings.valid_batch_size, settings.bptt).perplexity
-    # The non-monotone criterion. To evaluate at the average: use_averages, then use_iterates.
+    measure = perplexity(
+        model, corpus.valid, settings.valid_batch_size, settings.bptt
+    ).perplexity
+    # The non-monotone criterion. To evaluate at the average: use_averages, then
+    # use_iterates.
     was_averaging = optimizer.averaging
     optimizer.update_trigger(measure)
     begins = optimizer.averaging and not was_averaging
-    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{', averaging begins' if begins else ''}")
+    remark = ", averaging begins" if begins else ""
+    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{remark}")
 
 optimizer.use_averages()
-print(f"test perplexity {perplexity(model, corpus.test, bptt=settings.bptt).perplexity:.1f}")
+score = perplexity(model, corpus.test, bptt=settings.bptt)
+print(f"test perplexity {score.perplexity:.1f}")

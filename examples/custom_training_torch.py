@@ -22,7 +22,8 @@ corpus = Corpus.python_docs()
 settings = PRESETS["tiny"]
 train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt)
 
-# Under the PyTorch backend a Keras model is a torch.nn.Module. It is built for the largest batch that it will see.
+# Under the PyTorch backend a Keras model is a torch.nn.Module. It is built for the
+# largest batch that it will see.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.build((settings.batch_size, None))
 optimizer = NTASGD(**settings.optimizer)
@@ -38,18 +39,29 @@ for epoch in range(epochs):
         x, y = (torch.from_numpy(part) for part in train[index])
         model.zero_grad()
         logits = model(x, training=True)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten().long())
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), y.flatten().long()
+        )
         (loss + sum(model.losses)).backward()  # model.losses are AR and TAR.
         # A window has a learning rate in proportion to its length.
-        optimizer.learning_rate = settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        optimizer.learning_rate = (
+            settings.optimizer["learning_rate"] * x.shape[1] / settings.bptt
+        )
         with torch.no_grad():
-            optimizer.apply([weight.grad for weight in weights], model.trainable_variables)
-    measure = perplexity(model, corpus.valid, settings.valid_batch_size, settings.bptt).perplexity
-    # The non-monotone criterion. To evaluate at the average: use_averages, then use_iterates.
+            optimizer.apply(
+                [weight.grad for weight in weights], model.trainable_variables
+            )
+    measure = perplexity(
+        model, corpus.valid, settings.valid_batch_size, settings.bptt
+    ).perplexity
+    # The non-monotone criterion. To evaluate at the average: use_averages, then
+    # use_iterates.
     was_averaging = optimizer.averaging
     optimizer.update_trigger(measure)
     begins = optimizer.averaging and not was_averaging
-    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{', averaging begins' if begins else ''}")
+    remark = ", averaging begins" if begins else ""
+    print(f"epoch {epoch + 1}: valid perplexity {measure:.1f}{remark}")
 
 optimizer.use_averages()
-print(f"test perplexity {perplexity(model, corpus.test, bptt=settings.bptt).perplexity:.1f}")
+score = perplexity(model, corpus.test, bptt=settings.bptt)
+print(f"test perplexity {score.perplexity:.1f}")

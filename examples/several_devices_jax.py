@@ -2,9 +2,9 @@
 
     KERAS_BACKEND=jax python examples/several_devices_jax.py
 
-On several hosts, it is run on each, with KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST:PORT (the first one's),
-KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment. An argument gives the number of
-epochs; the default is 3.
+On several hosts, run it on each, with KERAS_DISTRIBUTION_JOB_ADDRESSES=HOST:PORT (the
+first one's), KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID in the
+environment. An argument gives the number of epochs; the default is 3.
 """
 
 import os
@@ -17,7 +17,9 @@ from awd_keras import callbacks, data, models
 
 if "KERAS_DISTRIBUTION_NUM_PROCESSES" in os.environ:
     keras.distribution.initialize()
-keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+keras.distribution.set_distribution(
+    keras.distribution.DataParallel(auto_shard_dataset=False)
+)
 hosts, host = jax.process_count(), jax.process_index()
 corpus = data.Corpus.python_docs()
 train = data.BPTTDataset(corpus.train, batch_size=48, variable=False).shard(hosts, host)
@@ -25,6 +27,14 @@ valid = data.BPTTDataset(corpus.valid, batch_size=48, variable=False).shard(host
 model = models.AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.compile()
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-history = model.fit(train, validation_data=valid, epochs=epochs, callbacks=callbacks.awd_lstm(train), verbose=0)
-print(f"{jax.device_count()} devices, valid perplexity {history.history['val_perplexity'][-1]:.1f}")
-model.save(f"model-{host}.keras")  # by all, as reading what lies on several hosts takes all of them
+history = model.fit(
+    train,
+    validation_data=valid,
+    epochs=epochs,
+    callbacks=callbacks.awd_lstm(train),
+    verbose=0,
+)
+measure = history.history["val_perplexity"][-1]
+print(f"{jax.device_count()} devices, valid perplexity {measure:.1f}")
+# In all processes, as reading arrays that lie on several hosts takes all of them.
+model.save(f"model-{host}.keras")

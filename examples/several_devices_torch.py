@@ -1,9 +1,10 @@
-"""Training on all devices of PyTorch, a process for each, between which the rows of each batch are split.
+"""Training on all devices of PyTorch; a process for each has some of a batch's rows.
 
     KERAS_BACKEND=torch torchrun --nproc-per-node 2 examples/several_devices_torch.py
 
-On several hosts, it is run on each with `--nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:PORT`. An argument gives
-the number of epochs; the default is 3.
+On several hosts, run it on each with
+`--nnodes 2 --rdzv-backend c10d --rdzv-endpoint HOST:PORT`. An argument gives the number
+of epochs; the default is 3.
 """
 
 import os
@@ -21,13 +22,23 @@ distributed.init_process_group("nccl" if on_gpu else "gloo")
 count, rank = distributed.get_world_size(), distributed.get_rank()
 corpus = data.Corpus.python_docs()
 train = data.BPTTDataset(corpus.train, batch_size=48, variable=False).shard(count, rank)
-valid = data.BPTTDataset(corpus.valid, batch_size=48, variable=False)  # all of it in each process
+valid = data.BPTTDataset(
+    corpus.valid, batch_size=48, variable=False
+)  # all of it in each process
 model = models.AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.build((48, None))
 model.compile()
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-history = model.fit(train, validation_data=valid, epochs=epochs, callbacks=callbacks.awd_lstm(train), verbose=0)
+history = model.fit(
+    train,
+    validation_data=valid,
+    epochs=epochs,
+    callbacks=callbacks.awd_lstm(train),
+    verbose=0,
+)
 if rank == 0:
-    print(f"{count} devices, valid perplexity {history.history['val_perplexity'][-1]:.1f}")
+    print(
+        f"{count} devices, valid perplexity {history.history['val_perplexity'][-1]:.1f}"
+    )
     model.save("model.keras")
 distributed.destroy_process_group()

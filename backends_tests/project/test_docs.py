@@ -132,6 +132,14 @@ def test_a_page_can_be_read_in_a_narrow_window(page):
     assert too_wide(page.read_text(encoding="utf-8")) == []
 
 
+def test_a_snippet_fits_as_other_code_does():
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    examples = re.findall(r'--8<-- "(examples/.+)"', pages)
+    assert len(examples) == 6
+    for example in examples:
+        assert too_wide(f"```\n{(ROOT / example).read_text(encoding='utf-8')}\n```") == [], example
+
+
 def test_what_is_too_wide_is_noticed():
     assert len(too_wide("word " * 21)) == 1
     assert len(too_wide(f"```\n{'x' * 89}\n```\n{'x' * 89}")) == 1
