@@ -20,11 +20,12 @@ import numpy as np
 
 from awd_keras import callbacks, data, evaluation, models, optimizers
 
-EMBEDDING, UNITS = 64, 128  # of AWD-LSTM
-EPOCHS, PATIENCE = 60, 15  # at most, and without improvement
-# Sizes of Keras's models with as many weights: of the embedding, of each LSTM, and whether the embedding gives the
-# logits too, or a `Dense` layer does.
-SHAPES = {"tied": (64, (128, 64), True), "untied": (32, (160, 32), False), "one layer": (48, (64,), False)}
+EPOCHS, PATIENCE = 60, 10  # at most, and without improvement
+# 0.9 million weights each. AWD-LSTM's sizes by its number of layers: of the embedding and of the layers between.
+SIZES = {1: {"embedding_dim": 216}, 2: {"embedding_dim": 128, "hidden_units": 256}}
+# Of Keras's models: of the embedding, of each LSTM, and whether the embedding gives the logits too, or a `Dense` layer
+# does.
+SHAPES = {"tied": (128, (256, 128), True), "untied": (64, (320, 64), False), "one layer": (128, (166,), False)}
 
 # What `experiments/search_against_keras.py` chose.
 SETTINGS: dict[str, dict] = {
@@ -129,6 +130,7 @@ def train_awd_lstm(
     batch_size,
     bptt,
     interval=5,
+    num_layers=2,
     variable=True,
     weight_decay=1.2e-6,
     epochs=EPOCHS,
@@ -138,8 +140,8 @@ def train_awd_lstm(
     **model_settings,
 ):
     """Trains as the paper does; the model and its perplexities."""
-    sizes = {"embedding_dim": EMBEDDING, "hidden_units": UNITS, "num_layers": 2}
-    model = models.AWDLSTM(len(corpus.vocabulary), seed=seed, **{**sizes, **model_settings})
+    model_settings = {**SIZES[num_layers], **model_settings}
+    model = models.AWDLSTM(len(corpus.vocabulary), num_layers=num_layers, seed=seed, **model_settings)
     model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval, weight_decay=weight_decay))
     multiple = model.length_multiple(bptt)
     train = data.BPTTDataset(corpus.train, batch_size, bptt, variable, seed=seed, length_multiple=multiple)
@@ -161,9 +163,10 @@ def train(name, corpus, settings, seed=0, **arguments):
     keras.utils.set_random_seed(seed)
     if name == "awd-lstm":
         return train_awd_lstm(corpus, **settings, seed=seed, **arguments)
-    rate, others = settings["learning_rate"], {key: settings[key] for key in settings if key != "learning_rate"}
+    others = {key: value for key, value in settings.items() if key not in ("learning_rate", "weight_decay")}
+    own = {"learning_rate": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
     sgd = name == "keras-sgd"
-    optimizer = keras.optimizers.SGD(rate, global_clipnorm=0.25) if sgd else keras.optimizers.Adam(rate)
+    optimizer = keras.optimizers.SGD(**own, global_clipnorm=0.25) if sgd else keras.optimizers.Adam(**own)
     return train_keras(corpus, optimizer, **others, **arguments)
 
 
