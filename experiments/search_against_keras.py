@@ -65,15 +65,15 @@ FIRST = {
     "awd-lstm": {
         **SGD_BY_HAND,
         "batch_size": 10,
-        "weight_decay": 5e-5,
-        "interval": 1,
-        "num_layers": 2,
+        "weight_decay": 3e-5,
+        "interval": 2,
+        "num_layers": 1,
         "bptt": 35,
-        "embedding_dropout": 0.05,
-        "input_dropout": 0.4,
+        "embedding_dropout": 0.1,
+        "input_dropout": 0.5,
         "hidden_dropout": 0.3,
-        "output_dropout": 0.4,
-        "weight_drop": 0.3,
+        "output_dropout": 0.5,
+        "weight_drop": 0.4,
     },
 }
 
