@@ -20,7 +20,7 @@ import numpy as np
 
 from awd_keras import callbacks, data, evaluation, models, optimizers
 
-EPOCHS, PATIENCE = 60, 10  # at most, and without improvement
+EPOCHS, PATIENCE = 80, 10  # at most, and without improvement
 # 0.9 million weights each. AWD-LSTM's sizes by its number of layers: of the embedding and of the layers between.
 SIZES = {1: {"embedding_dim": 216}, 2: {"embedding_dim": 128, "hidden_units": 256}}
 # Of Keras's models: of the embedding, of each LSTM, and whether the embedding gives the logits too, or a `Dense` layer

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python experiments/search_against_keras.py --output runs/against_keras
 
-Eight trials of 16 epochs for each, of which the best two are trained to the end: 60 epochs, or fewer if validation
+Eight trials of 16 epochs for each, of which the best two are trained to the end: 80 epochs, or fewer if validation
 hasn't improved for 10. The first trial has the best settings of a first look at each, by hand. What these choose is
 trained with five seeds. Backends may share the work by --only: Keras's own LSTM is quickest on JAX.
 """
