@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,11 +22,26 @@ import numpy as np
 from awd_keras import callbacks, data, evaluation, models, optimizers
 
 EPOCHS, PATIENCE = 80, 10  # at most, and without improvement
-# 0.9 million weights each. AWD-LSTM's sizes by its number of layers: of the embedding and of the layers between.
-SIZES = {1: {"embedding_dim": 216}, 2: {"embedding_dim": 128, "hidden_units": 256}}
-# Of Keras's models: of the embedding, of each LSTM, and whether the embedding gives the logits too, or a `Dense` layer
-# does.
-SHAPES = {"tied": (128, (256, 128), True), "untied": (64, (320, 64), False), "one layer": (128, (166,), False)}
+
+
+class Sizes(NamedTuple):
+    """Sizes of models with about as many weights.
+
+    Attributes:
+        keras: for each shape of Keras's, the size of the embedding, of each LSTM, and whether the embedding gives the
+            logits too, or a `Dense` layer does.
+        ours: for each number of AWD-LSTM's layers, the sizes of its embedding and of the layers between.
+    """
+
+    keras: dict[str, tuple[int, tuple[int, ...], bool]]
+    ours: dict[int, dict[str, int]]
+
+
+# 0.9 million weights each.
+SIZES = Sizes(
+    keras={"tied": (128, (256, 128), True), "untied": (64, (320, 64), False), "one layer": (128, (166,), False)},
+    ours={1: {"embedding_dim": 216}, 2: {"embedding_dim": 128, "hidden_units": 256}},
+)
 
 # What `experiments/search_against_keras.py` chose.
 SETTINGS: dict[str, dict] = {
@@ -74,9 +90,9 @@ NAMES = {
 }
 
 
-def keras_lstm(vocabulary_size, shape, dropout=0.0, recurrent_dropout=0.0):
+def keras_lstm(vocabulary_size, sizes, dropout=0.0, recurrent_dropout=0.0):
     """The language model of Keras's own layers."""
-    size, units, tied = SHAPES[shape]
+    size, units, tied = sizes
     words = keras.Input((None,), dtype="int32")
     kind = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
     embedding = kind(vocabulary_size, size)
@@ -102,12 +118,13 @@ def train_keras(
     dropout=0.0,
     recurrent_dropout=0.0,
     halve_on_plateau=False,
+    sizes=SIZES,
     epochs=EPOCHS,
     patience=PATIENCE,
     more_callbacks=(),
 ):
     """Trains on windows of the text in random order, as one usually does; the model and its perplexities."""
-    model = keras_lstm(len(corpus.vocabulary), shape, dropout, recurrent_dropout)
+    model = keras_lstm(len(corpus.vocabulary), sizes.keras[shape], dropout, recurrent_dropout)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     own = [keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True)]
     if halve_on_plateau:
@@ -133,6 +150,7 @@ def train_awd_lstm(
     num_layers=2,
     variable=True,
     weight_decay=1.2e-6,
+    sizes=SIZES,
     epochs=EPOCHS,
     patience=PATIENCE,
     seed=0,
@@ -140,7 +158,7 @@ def train_awd_lstm(
     **model_settings,
 ):
     """Trains as the paper does; the model and its perplexities."""
-    model_settings = {**SIZES[num_layers], **model_settings}
+    model_settings = {**sizes.ours[num_layers], **model_settings}
     model = models.AWDLSTM(len(corpus.vocabulary), num_layers=num_layers, seed=seed, **model_settings)
     model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval, weight_decay=weight_decay))
     multiple = model.length_multiple(bptt)

@@ -1,6 +1,7 @@
 """AWD-LSTM against Keras's own LSTM, each at its best: `examples/against_keras.py`, searched and repeated.
 
     KERAS_BACKEND=jax python experiments/search_against_keras.py --output runs/against_keras
+    KERAS_BACKEND=jax python experiments/search_against_keras.py --text tunes --output runs/tunes   # examples/tunes.py
 
 Eight trials of 16 epochs for each, of which the best two are trained to the end: 80 epochs, or fewer if validation
 hasn't improved for 10. The first trial has the best settings of a first look at each, by hand. What these choose is
@@ -16,6 +17,7 @@ from study import Contender, choice, final, finals, log_uniform, search, spread,
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import against_keras as example
+import tunes
 
 from awd_keras import data
 
@@ -32,7 +34,7 @@ SGD = {
     "batch_size": choice(10, 20),
 }
 STOCK = {
-    "shape": choice(*example.SHAPES),
+    "shape": choice(*example.SIZES.keras),
     "window": choice(35, 70),
     "halve_on_plateau": choice(False, True),
 }
@@ -44,7 +46,7 @@ SPACES = {
     "awd-lstm": {
         **SGD,
         "interval": choice(1, 2, 5),
-        "num_layers": choice(*example.SIZES),
+        "num_layers": choice(*example.SIZES.ours),
         "bptt": choice(35, 70),
         "embedding_dropout": uniform(0.0, 0.2),
         "input_dropout": uniform(0.2, 0.6),
@@ -78,9 +80,16 @@ FIRST = {
 }
 
 
-def contender(name, corpus):
+# What is read, and the sizes of models for it.
+TEXTS = {
+    "python-docs": (data.Corpus.python_docs, example.SIZES),
+    "tunes": (lambda: tunes.read_corpus(tunes.read_tunes(tunes.collection())), tunes.SIZES),
+}
+
+
+def contender(name, corpus, sizes=example.SIZES):
     def run(settings, seed, epochs, tested):
-        model, curves = example.train(name, corpus, settings, seed, epochs=epochs)
+        model, curves = example.train(name, corpus, settings, seed, sizes=sizes, epochs=epochs)
         valid = np.nan_to_num(curves["valid"], nan=np.inf)
         result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
         if tested:
@@ -90,7 +99,7 @@ def contender(name, corpus):
     return Contender(name, FIRST[name], SPACES[name], run, example.EPOCHS)
 
 
-def report(output):
+def report(output, digits=1):
     """The table of what is finished; the curves of the first seed are drawn too, once all have it."""
     found = {name: list(finals(output, name).values()) for name in SPACES}
     found = {name: runs for name, runs in found.items() if runs}
@@ -101,7 +110,8 @@ def report(output):
     for name, runs in found.items():
         train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
         epochs = ", ".join(str(run["best_epoch"]) for run in runs)
-        figures = [spread(values) for values in (train, *([run[split] for run in runs] for split in ("valid", "test")))]
+        splits = train, *([run[split] for run in runs] for split in ("valid", "test"))
+        figures = [spread(values, digits) for values in splits]
         lines.append(f"| {example.NAMES[name]} | {runs[0]['weights']:,} | {epochs} | {' | '.join(figures)} |")
     if len(found) == len(SPACES):
         example.draw({name: found[name][0]["curves"] for name in example.NAMES}, output / "curves.png")
@@ -111,15 +121,17 @@ def report(output):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--text", choices=TEXTS, default="python-docs", help="(default: %(default)s)")
     parser.add_argument("--trials", type=int, default=8, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
     options = parser.parse_args()
-    corpus = data.Corpus.python_docs()
+    read, sizes = TEXTS[options.text]
+    corpus = read()
     for name in options.only:
-        one = contender(name, corpus)
+        one = contender(name, corpus, sizes)
         final(options.output, one, search(options.output, one, options.trials, SHORT), options.seeds)
-        print(report(options.output))
+        print(report(options.output, digits=1 if options.text == "python-docs" else 2))
 
 
 if __name__ == "__main__":
