@@ -1,0 +1,106 @@
+"""Not for text alone: Irish tunes, note by note, and a new one at the end.
+
+    pip install --no-deps music21   # 20 MB: its collection of tunes is read, none of its code
+    KERAS_BACKEND=jax python examples/tunes.py
+
+O'Neill's collection of 1907 in ABC notation, where a tune is a line of words: its metre, its key, notes and bars. 400
+tunes are learned; an LSTM of Keras's own and AWD-LSTM, of as many weights, tell the next note of tunes that they
+haven't seen. Settings were found by `experiments/search_against_keras.py --text tunes`, as many trials for each;
+docs/results/sequences.md has its results, over five seeds.
+"""
+
+import argparse
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from against_keras import EPOCHS, NAMES, Progress, Sizes, perplexity, train
+
+from awd_keras import data, generation
+
+# A note, or a rest, with its accidental, octave and length; a bar line or repeat; the beginning of a triplet.
+WORD = re.compile(r"[\^_=]*[A-Ga-gz][,']*[\d/]*[<>]*|:\||\|\||\|:|\|\]|\||::|\[[12]|\([2-9]")
+ORNAMENTS = re.compile(r'\{[^}]*\}|"[^"]*"|![^!]*!|%.*')
+# 0.17 million weights each.
+SIZES = Sizes(
+    keras={"tied": (64, (128, 64), True), "untied": (32, (132, 64), False), "one layer": (64, (140,), False)},
+    ours={1: {"embedding_dim": 128}, 2: {"embedding_dim": 64, "hidden_units": 128}},
+)
+SETTINGS: dict[str, dict] = {}
+
+
+def collection():
+    """The files of the tunes, where music21 is installed."""
+    package = importlib.util.find_spec("music21")
+    if package is None:
+        raise SystemExit("tunes.py: music21 has the tunes: pip install --no-deps music21")
+    return sorted(Path(package.submodule_search_locations[0], "corpus", "oneills1850").glob("*.abc"))
+
+
+def read_tunes(files):
+    """The tunes that are written in eighths, each a list of words."""
+    tunes = []
+    for file in files:
+        for text in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):
+            fields = dict(re.findall(r"^([A-Z]): *(.*?) *$", text, flags=re.MULTILINE))
+            if fields.get("L") != "1/8" or not {"M", "K"} <= fields.keys():
+                continue
+            notes = re.sub(r"^\w:.*$", "", text, flags=re.MULTILINE)
+            words = WORD.findall(ORNAMENTS.sub("", notes))
+            tunes.append([f"M:{fields['M']}", f"K:{fields['K'].split()[0]}", *words])
+    return tunes
+
+
+def read_corpus(tunes):
+    """Of each ten tunes, three are to learn from, as long as there are 400, one for validation and two for the test."""
+    places = {"train": (0, 4, 7), "valid": (2,), "test": (5, 9)}
+    texts = {}
+    for split, of_ten in places.items():
+        chosen = [tune for number, tune in enumerate(tunes) if number % 10 in of_ten]
+        texts[split] = [word for tune in chosen[:400] for word in (*tune, "<eos>")]
+    vocabulary = data.Vocabulary.from_words([word for text in texts.values() for word in text], min_count=5)
+    return data.Corpus(*(vocabulary.encode(text) for text in texts.values()), vocabulary)
+
+
+def as_abc(words):
+    """A tune as programs for ABC read it, four bars a line."""
+    fields = [word for word in words if word[1:2] == ":" and word[0] in "MK"]
+    lines, bars = [[]], 0
+    for word in words:
+        if word in fields:
+            continue
+        lines[-1].append(word)
+        bars += "|" in word
+        if "|" in word and bars % 4 == 0:
+            lines.append([])
+    metre, key = (next((field for field in fields if field[0] == name), None) for name in "MK")
+    return "\n".join(["X:1", "T:New", metre or "M:C|", "L:1/8", key or "K:G", *(" ".join(line) for line in lines if line)])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, metavar="N", help="at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    options = parser.parse_args()
+    corpus = read_corpus(read_tunes(collection()))
+    print(f"{len(corpus.train):,} notes, bars and keys to learn from, {len(corpus.vocabulary)} different ones")
+    print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}")
+    for name, settings in SETTINGS.items():
+        print(f"{NAMES[name]}: compiling", end="", file=sys.stderr, flush=True)
+        shown = [Progress(NAMES[name])]
+        arguments = {"sizes": SIZES, "epochs": options.epochs, "more_callbacks": shown}
+        model, curves = train(name, corpus, settings, options.seed, **arguments)
+        best = int(np.argmin(curves["valid"]))
+        found = curves["train"][best], curves["valid"][best], perplexity(model, corpus.test)
+        print(file=sys.stderr)
+        print(f"{NAMES[name]:36}{best + 1:6}" + "".join(f"{value:8.2f}" for value in found))
+    text = generation.generate(
+        model, corpus.vocabulary, "M:6/8 K:G", max_words=150, temperature=0.8, seed=options.seed, stop="<eos>"
+    )
+    print(f"\nA new one, to be heard in any program for ABC:\n\n{as_abc(text.split())}")
+
+
+if __name__ == "__main__":
+    main()
