@@ -24,7 +24,8 @@ EXPECTED = {
     "ablated_cells": (["--help"], ["-srnn-hidden", "goes on where it was"]),
     "functional_model": (["1"], ["test accuracy", "says the same"]),
     "text_classification": (["1", "4000"], ["naive Bayes", "from the language model"]),
-    "time_series": (["1", "1"], ["WeightDropLSTM, AR, TAR"]),
+    # test_tunes.py runs it on a few tunes.
+    "tunes": (["--help"], ["pip install --no-deps music21"]),
     "custom_training_torch": (["1"], ["test perplexity"]),
     "custom_training_jax": (["1"], ["test perplexity"]),
     "custom_training_tensorflow": (["1"], ["test perplexity"]),

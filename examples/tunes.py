@@ -25,10 +25,36 @@ WORD = re.compile(r"[\^_=]*[A-Ga-gz][,']*[\d/]*[<>]*|:\||\|\||\|:|\|\]|\||::|\[[
 ORNAMENTS = re.compile(r'\{[^}]*\}|"[^"]*"|![^!]*!|%.*')
 # 0.17 million weights each.
 SIZES = Sizes(
-    keras={"tied": (64, (128, 64), True), "untied": (32, (132, 64), False), "one layer": (64, (140,), False)},
+    keras={"tied": (64, (128, 64), True), "untied": (32, (134, 64), False), "one layer": (64, (140,), False)},
     ours={1: {"embedding_dim": 128}, 2: {"embedding_dim": 64, "hidden_units": 128}},
 )
-SETTINGS: dict[str, dict] = {}
+
+# What the search chose.
+SETTINGS: dict[str, dict] = {
+    "keras-dropout": {
+        "learning_rate": 3e-3,
+        "weight_decay": 0.01,
+        "batch_size": 10,
+        "shape": "one layer",
+        "window": 35,
+        "halve_on_plateau": True,
+        "dropout": 0.4,
+        "recurrent_dropout": 0.2,
+    },
+    "awd-lstm": {
+        "learning_rate": 15.0,
+        "weight_decay": 3e-5,
+        "batch_size": 10,
+        "interval": 2,
+        "num_layers": 2,
+        "bptt": 35,
+        "embedding_dropout": 0.0,
+        "input_dropout": 0.2,
+        "hidden_dropout": 0.2,
+        "output_dropout": 0.3,
+        "weight_drop": 0.3,
+    },
+}
 
 
 def collection():

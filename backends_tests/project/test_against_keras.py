@@ -1,7 +1,6 @@
 """`examples/against_keras.py`: that it runs on a small text, and that what it compares is of one size."""
 
 import importlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -12,15 +11,12 @@ import pytest
 from awd_keras import data, models
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples" / "against_keras.py"
 
 
-@pytest.fixture(scope="module")
-def example():
-    specification = importlib.util.spec_from_file_location("against_keras", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    return importlib.import_module("against_keras")
 
 
 def small_corpus():
@@ -29,12 +25,22 @@ def small_corpus():
     return data.Corpus(tokens[:1000], tokens[1000:1250], tokens[1250:], data.Vocabulary(words))
 
 
-def test_the_four_have_as_many_weights(example):
-    words = len(data.Corpus.python_docs().vocabulary)
-    ours = models.AWDLSTM(words, embedding_dim=example.EMBEDDING, hidden_units=example.UNITS, num_layers=2)
-    ours.build((1, None))
-    for shape in example.SHAPES:
-        assert example.keras_lstm(words, shape).count_params() == pytest.approx(ours.count_params(), rel=0.02)
+def weights(example, sizes, words):
+    """The numbers of weights of all the models of some sizes."""
+    for shape in sizes.keras.values():
+        yield example.keras_lstm(words, shape).count_params()
+    for layers, settings in sizes.ours.items():
+        ours = models.AWDLSTM(words, num_layers=layers, **settings)
+        ours.build((1, None))
+        yield ours.count_params()
+
+
+def test_all_have_as_many_weights(example):
+    tunes = importlib.import_module("tunes")
+    for sizes, words in ((example.SIZES, len(data.Corpus.python_docs().vocabulary)), (tunes.SIZES, 229)):
+        counts = list(weights(example, sizes, words))
+        assert len(counts) == 5
+        assert counts == pytest.approx([np.mean(counts)] * 5, rel=0.01)
 
 
 def test_rows_are_the_text_and_the_words_that_follow(example):
