@@ -60,8 +60,6 @@ def test_what_is_written_is_the_tune_that_was_read(tunes, file, tmp_path):
 def test_it_trains_and_writes_a_tune(tunes, file, monkeypatch, capsys):
     monkeypatch.setattr(tunes, "collection", lambda: [file])
     monkeypatch.setattr(sys, "argv", ["tunes.py", "--epochs", "1"])
-    settings = {name: {**one, "batch_size": 2} for name, one in tunes.SETTINGS.items()}
-    monkeypatch.setattr(tunes, "SETTINGS", settings)
     tunes.main()
     printed = capsys.readouterr().out
     assert "AWD-LSTM" in printed
