@@ -42,7 +42,7 @@ ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND":
 # A loop in a framework's own terms is for that backend alone. Of the others some run on one every day, and once a week
 # what is long or has a test of its own.
 OF_THIS = f"custom_training_{keras.backend.backend()}"
-ONCE = ("functional_model", "language_model", "time_series")
+ONCE = ("functional_model", "language_model")
 OTHERS = [
     name
     for name in EXPECTED
