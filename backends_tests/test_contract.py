@@ -58,6 +58,7 @@ def memory():
 # What has a config and is saved in a model.
 KERAS_CLASSES = {
     layers.AdaptiveSoftmax: lambda **k: layers.AdaptiveSoftmax(WORDS, SIZE, cutoffs=[3, 6], div_value=2, **k),
+    layers.ConcatPooling: lambda **k: layers.ConcatPooling(**k),
     layers.EmbeddingDropout: lambda **k: layers.EmbeddingDropout(
         WORDS, SIZE, rate=0.2, embeddings_regularizer="l2", embeddings_constraint="max_norm", seed=1, **k
     ),
@@ -87,6 +88,9 @@ KERAS_CLASSES = {
     models.AWDLSTM: lambda **k: models.AWDLSTM(
         WORDS, embedding_dim=SIZE, hidden_units=5, num_layers=2, weight_drop=0.2, alpha=0.5, beta=0.25, seed=1, **k
     ),
+    models.TextClassifier: lambda **k: models.TextClassifier(
+        KERAS_CLASSES[models.AWDLSTM](), num_classes=WORDS, dropout=0.1, hidden_units=[5], max_gradient_tokens=2, **k
+    ),
     regularizers.ActivationRegularizer: lambda: regularizers.ActivationRegularizer(0.5),
     regularizers.TemporalActivationRegularizer: lambda: regularizers.TemporalActivationRegularizer(0.5),
     losses.TokenCrossEntropy: lambda: losses.TokenCrossEntropy(name="mine", reduction="sum"),
@@ -103,6 +107,7 @@ KERAS_CLASSES = {
 }
 # The layers of floats; the others take ids.
 OF_FLOATS = (
+    layers.ConcatPooling,
     layers.LockedDropout,
     layers.WeightDropLSTM,
     layers.AblatedLSTM,
@@ -111,6 +116,8 @@ OF_FLOATS = (
     layers.MogrifierLSTM,
 )
 LAYERS = [cls for cls in KERAS_CLASSES if issubclass(cls, keras.layers.Layer)]
+# Those whose outputs have no axis of time.
+OF_TEXTS = (layers.ConcatPooling, models.TextClassifier)
 # What a model without a compilation has.
 IN_MODELS = [*LAYERS, *(cls for cls in KERAS_CLASSES if issubclass(cls, keras.regularizers.Regularizer))]
 # What belongs to a process or to files, and has no config.
@@ -128,6 +135,7 @@ OTHER_CLASSES = {
     callbacks.SynchronizeReplicas: lambda: callbacks.SynchronizeReplicas(dataset()),
     data.BPTTDataset: dataset,
     data.Corpus: lambda: data.Corpus(np.arange(2), np.arange(2), np.arange(1), vocabulary()),
+    data.TextDataset: lambda: data.TextDataset(["a b", "b"], [0, 1], vocabulary(), 2),
     data.Vocabulary: vocabulary,
     evaluation.Score: lambda: evaluation.Score(1.0, 2.7, 1.4, 100, 0.5),
     evaluation.TextScore: lambda: evaluation.TextScore(-12.5, 3.5, 10, 1),
@@ -169,12 +177,16 @@ def new_model(tested, **arguments):
         model.build((BATCH, TIME))
     elif isinstance(tested, (layers.AdaptiveSoftmax, layers.EmbeddingDropout)):
         model = keras.Model(ids, tested(tested(ids), reverse=True))
+    elif isinstance(tested, models.TextClassifier):
+        model = keras.Model(ids, keras.layers.RepeatVector(TIME)(tested(ids)))
     else:
         x = keras.layers.Embedding(WORDS, SIZE)(ids)
         if isinstance(tested, keras.regularizers.Regularizer):
             x = keras.layers.Activation("linear", activity_regularizer=tested)(x)
         elif isinstance(tested, keras.layers.Layer):
             x = tested(x)
+        if isinstance(tested, layers.ConcatPooling):
+            x = keras.layers.RepeatVector(TIME)(x)
         model = keras.Model(ids, keras.layers.Dense(WORDS)(x))
     model.compile(**by_default, **arguments)
     model.optimizer.build(model.trainable_variables)
@@ -400,7 +412,7 @@ def test_dtype_policies(policy):
 # Sizes
 
 
-@names(LAYERS)
+@names([cls for cls in LAYERS if cls not in OF_TEXTS])
 def test_empty_and_single(cls):
     layer = KERAS_CLASSES[cls]()
     inputs = X if cls in OF_FLOATS else IDS

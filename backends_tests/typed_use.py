@@ -12,11 +12,12 @@ import numpy as np
 
 import awd_keras
 from awd_keras import analysis, callbacks, evaluation, generation, models, runs, verification
-from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, Vocabulary, encode_file
+from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, TextDataset, Vocabulary, encode_file
 from awd_keras.layers import (
     QRNN,
     AblatedLSTM,
     AdaptiveSoftmax,
+    ConcatPooling,
     EmbeddingDropout,
     LockedDropout,
     MogrifierLSTM,
@@ -25,7 +26,7 @@ from awd_keras.layers import (
 )
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
-from awd_keras.models import AWDLSTM, PRESETS, Preset
+from awd_keras.models import AWDLSTM, PRESETS, Preset, TextClassifier
 from awd_keras.optimizers import NTASGD, LayerwiseLearningRate, schedules
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 
@@ -82,6 +83,15 @@ def by_layers(model: Any, steps: int) -> None:
     optimizer.multipliers["head"].assign(0.1)
     model.compile(LayerwiseLearningRate(NTASGD(), "ulmfit"))
     model.fit(callbacks=[callbacks.GradualUnfreezing(["head", ["lstm_0", "embedding"]], epochs_each=2)])
+
+
+def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], labels: list[int]) -> Any:
+    dataset = TextDataset(texts, labels, vocabulary, batch_size=8, max_tokens=500)
+    classifier = TextClassifier(language_model, 2, dropout=0.1, hidden_units=[50], max_gradient_tokens=None)
+    classifier.compile(keras.optimizers.Adam(1e-3))
+    classifier.fit(dataset, epochs=2)
+    pooled = ConcatPooling()(classifier.embedding(dataset[0][0]))
+    return pooled, dataset.in_order_of_texts(classifier.predict(dataset))
 
 
 def layer_by_layer(sizes: tuple[int, int], ids: np.ndarray[Any, np.dtype[np.int32]]) -> Any:

@@ -2,6 +2,7 @@
 
 from awd_keras.layers.ablated_lstm import AblatedLSTM
 from awd_keras.layers.adaptive_softmax import AdaptiveSoftmax
+from awd_keras.layers.concat_pooling import ConcatPooling
 from awd_keras.layers.embedding_dropout import EmbeddingDropout
 from awd_keras.layers.locked_dropout import LockedDropout
 from awd_keras.layers.mogrifier_lstm import MogrifierLSTM
@@ -13,6 +14,7 @@ __all__ = [
     "QRNN",
     "AblatedLSTM",
     "AdaptiveSoftmax",
+    "ConcatPooling",
     "EmbeddingDropout",
     "LockedDropout",
     "MogrifierLSTM",

@@ -1,0 +1,128 @@
+"""Texts with labels, in batches."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from awd_keras.checks import check_positive_integer
+from awd_keras.data.vocabulary import Vocabulary, split_words
+
+# What fills a batch up, as `awd_keras.models.TextClassifier` has it.
+PADDING = -1
+
+
+class TextDataset(keras.utils.PyDataset):
+    """Texts in batches of about the same length, for a `TextClassifier`.
+
+    Texts are sorted by length, so that a batch has little padding. The longest come first, so that what doesn't fit in
+    memory fails at once; all others follow from the shortest on. `fit` shuffles the batches, unless it is told not to.
+    A batch is as long as its longest text, up to a multiple of `length_multiple`, so that there are few shapes to
+    compile for.
+
+    Args:
+        texts: sequence of texts: strings, whose words whitespace separates, an end of a line being `<eos>`, or
+            sequences of words.
+        labels: sequence of integers, one a text, or None for texts that are to be classified.
+        vocabulary: `Vocabulary`, that of the language model.
+        batch_size: positive integer, the number of texts in a batch; the last one may have fewer.
+        max_tokens: positive integer, of longer texts the last tokens are kept; None for all.
+        length_multiple: positive integer, see above.
+
+    Attributes:
+        order: int array, the places that the rows of all batches have in `texts`.
+
+    Raises:
+        ValueError: if there is no text, or one without a word, there are not as many labels, labels aren't integers of
+            at least 0, a word is unknown to a vocabulary without `<unk>`, or another argument is out of its range.
+
+    Example:
+
+    >>> from awd_keras.data import TextDataset, Vocabulary
+    >>> vocabulary = Vocabulary(["<unk>", "a", "good", "film"])
+    >>> dataset = TextDataset(["a film", "good", "a good film"], [0, 1, 1], vocabulary, 2, length_multiple=1)
+    >>> ids, labels = dataset[0]
+    >>> ids.tolist(), labels.tolist()
+    ([[1, 3, -1], [1, 2, 3]], [0, 1])
+    >>> dataset.in_order_of_texts([[0.1], [0.2], [0.3]])
+    array([[0.1],
+           [0.3],
+           [0.2]])
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str | Iterable[str]],
+        labels: Sequence[int] | np.ndarray | None,
+        vocabulary: Vocabulary,
+        batch_size: int,
+        max_tokens: int | None = None,
+        length_multiple: int = 32,
+    ):
+        super().__init__()
+        check_positive_integer("batch_size", batch_size)
+        check_positive_integer("length_multiple", length_multiple)
+        if max_tokens is not None:
+            check_positive_integer("max_tokens", max_tokens)
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError(f"Argument `texts` must be a sequence of texts. Received: texts={texts!r}")
+        self.batch_size = batch_size
+        self.length_multiple = length_multiple
+        self._ids = []
+        for number, text in enumerate(texts):
+            ids = vocabulary.encode(split_words(text) if isinstance(text, str) else text)
+            if not len(ids):
+                raise ValueError(
+                    f"Argument `texts` must hold texts of at least one word. Received: texts[{number}]={text!r}"
+                )
+            self._ids.append(ids if max_tokens is None else ids[-max_tokens:])
+        self.labels = None if labels is None else _check_labels(labels, len(texts))
+        by_length = np.argsort([len(ids) for ids in self._ids], kind="stable")
+        # Keras reads the shapes of TensorFlow's batches from the first two, which are alike only if all are.
+        longest = by_length[-batch_size:]
+        self.order = np.concatenate([longest, by_length[: len(by_length) - len(longest)]])
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"Batch {index} is outside of the dataset's {len(self)} batches")
+        places = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        length = max(len(self._ids[place]) for place in places)
+        length += -length % self.length_multiple
+        ids = np.full((len(places), length), PADDING, "int32")
+        for row, place in enumerate(places):
+            ids[row, : len(self._ids[place])] = self._ids[place]
+        return (ids,) if self.labels is None else (ids, self.labels[places])
+
+    def in_order_of_texts(self, predictions: Any) -> np.ndarray:
+        """What a model predicts for the dataset, in the order of `texts`.
+
+        Args:
+            predictions: array of a row for each text, as `predict` returns it.
+
+        Raises:
+            ValueError: if it hasn't a row for each text.
+        """
+        predictions = np.asarray(predictions)
+        if predictions.shape[:1] != self.order.shape:
+            raise ValueError(
+                f"Argument `predictions` must have {len(self.order)} rows, one for each text. Received: "
+                f"shape={predictions.shape}"
+            )
+        ordered = np.empty_like(predictions)
+        ordered[self.order] = predictions
+        return ordered
+
+
+def _check_labels(labels, count):
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise ValueError(f"Argument `labels` must hold one label for each of {count} texts. Received: {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise ValueError(
+            f"Argument `labels` must hold integers of at least 0. Received: {labels[0]!r} and others of {labels.dtype}"
+        )
+    return labels.astype("int32")

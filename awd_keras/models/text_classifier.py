@@ -1,0 +1,307 @@
+"""A classifier of texts on the layers of a language model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate
+from awd_keras.layers import ConcatPooling
+from awd_keras.models.awd_lstm import AWDLSTM
+
+# Tokens that are read at once where no gradient is asked for.
+_WINDOW = 70
+
+
+@keras.saving.register_keras_serializable(package="awd_keras")
+class TextClassifier(keras.Model):
+    """A language model's layers, and a head that tells a text's class: ids (batch, time) to logits (batch, classes).
+
+    Each text is read from a zero state. Then `ConcatPooling`, and for each of `hidden_units` batch normalization,
+    dropout and a dense layer with ReLU, and these once more, without ReLU, for the logits. All that is behind the
+    pooling is the layer `head`.
+
+    Texts are padded with -1, in front or behind: what is padding changes nothing. A Keras mask will do, too. Of a text
+    of more than `max_gradient_tokens`, gradients go through the last ones alone; what is before is read in windows of
+    70 tokens, and pooled, so that memory doesn't grow with a text's length. As whole windows are taken off, at most 69
+    tokens more than needed have no gradient.
+
+    The layers are copies, with the weights of the language model if it is built, and its dropout; AR and TAR are left
+    out. The language model stays what it is. `fit`, `predict`, class weights, mixed precision and files are Keras's.
+
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3.
+
+    Args:
+        language_model: `AWDLSTM`, whose layers are taken.
+        num_classes: integer of at least 2.
+        dropout: float in [0, 1), dropout before each dense layer of the head.
+        hidden_units: sequence of positive integers, the sizes of the head's layers before the last.
+        max_gradient_tokens: positive integer, the most tokens of a text that gradients go through, or None for all.
+        backwards: boolean, whether texts are read from their end, for a language model of backward text.
+        **kwargs: `name`, `dtype`, by default that of the language model.
+
+    Raises:
+        ValueError: if an argument isn't as above; when called, if the inputs aren't integers of two axes; when training
+            or predicting, if an id is outside of the vocabulary and isn't -1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from awd_keras.models import AWDLSTM, TextClassifier
+    >>> language_model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
+    >>> classifier = TextClassifier(language_model, num_classes=3)
+    >>> classifier.compile()
+    >>> texts = np.array([[1, 2, 3, 4], [5, 6, -1, -1]])
+    >>> sorted(classifier.fit(texts, np.array([0, 2]), verbose=0).history)
+    ['accuracy', 'loss']
+    >>> classifier.predict(texts, verbose=0).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        language_model: AWDLSTM,
+        num_classes: int,
+        dropout: float = 0.2,
+        hidden_units: Sequence[int] = (50,),
+        max_gradient_tokens: int | None = 1400,
+        backwards: bool = False,
+        **kwargs: Any,
+    ):
+        if not isinstance(language_model, AWDLSTM):
+            raise ValueError(
+                f"Argument `language_model` must be an AWDLSTM. Received: language_model={language_model!r}"
+            )
+        check_positive_integer("num_classes", num_classes)
+        if num_classes < 2:
+            raise ValueError(f"Argument `num_classes` must be at least 2. Received: num_classes={num_classes}")
+        check_rate("dropout", dropout)
+        if isinstance(hidden_units, str) or not isinstance(hidden_units, Sequence):
+            raise ValueError(
+                f"Argument `hidden_units` must be a sequence of integers. Received: hidden_units={hidden_units!r}"
+            )
+        for units in hidden_units:
+            check_positive_integer("hidden_units", units)
+        if max_gradient_tokens is not None:
+            check_positive_integer("max_gradient_tokens", max_gradient_tokens)
+        check_boolean("backwards", backwards)
+        # As in `AWDLSTM`: ids that come as floats are refused.
+        super().__init__(autocast=False, **{"dtype": language_model.dtype_policy, **kwargs})
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+        self.supports_masking = True
+        self.num_classes = num_classes
+        self.dropout = dropout
+        self.hidden_units = list(hidden_units)
+        self.max_gradient_tokens = max_gradient_tokens
+        self.backwards = backwards
+        self.vocabulary_size = language_model.vocabulary_size
+        # Not the model: Keras would go on to track it.
+        self._language_model = keras.saving.serialize_keras_object(language_model)
+
+        # The bias is that of the logits.
+        self.embedding = self._copy(language_model.embedding, use_bias=False)
+        self.input_locked_dropout = self._copy(language_model.input_locked_dropout)
+        self.lstms = [
+            self._copy(lstm, stateful=False, return_state=True, activity_regularizer=None)
+            for lstm in language_model.lstms
+        ]
+        self.locked_dropouts = [
+            self._copy(dropout, activity_regularizer=None) for dropout in language_model.locked_dropouts
+        ]
+        self.pooling = ConcatPooling(dtype=self.dtype_policy, name="pooling")
+        layers: list[keras.Layer] = []
+        for units in [*self.hidden_units, num_classes]:
+            # PyTorch's momentum: a few hundred texts are too few steps for Keras's.
+            layers.append(keras.layers.BatchNormalization(momentum=0.9, dtype=self.dtype_policy))
+            layers.append(keras.layers.Dropout(dropout, dtype=self.dtype_policy))
+            layers.append(keras.layers.Dense(units, activation="relu", dtype=self.dtype_policy))
+        layers[-1].activation = keras.activations.linear
+        self.head = keras.Sequential(layers, name="head")
+        self.build((None, None))
+        if language_model.built:
+            sources = [language_model.embedding, *language_model.lstms]
+            for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
+                # Those of an embedding end with the bias.
+                for variable, weights in zip(layer.trainable_variables, source.trainable_variables, strict=False):
+                    variable.assign(ops.copy(weights))
+
+    def _copy(self, layer, **changes):
+        return type(layer).from_config({**layer.get_config(), **changes, "dtype": self.dtype_policy})
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
+        """As `keras.Model.compile`, but by default with the cross-entropy of logits and integer labels, and accuracy.
+
+        Args:
+            optimizer: as in Keras.
+            loss: defaults to `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`.
+            metrics: defaults to `["accuracy"]`.
+            **kwargs: what else `keras.Model.compile` takes.
+        """
+        super().compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss,
+            metrics=["accuracy"] if metrics is None else metrics,
+            **kwargs,
+        )
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def input_dtype(self):
+        """What `export` takes for the inputs' dtype."""
+        return "int32"
+
+    def build(self, input_shape: tuple) -> None:
+        if self.built:
+            return
+        self.embedding.build((None, None))
+        features = self.embedding.output_dim
+        for lstm in self.lstms:
+            lstm.build((None, None, features))
+            features = lstm.units
+        self.head.build((None, 3 * features))
+
+    def call(self, inputs, mask=None, training=False):
+        check_integers("inputs", inputs)
+        ids, lengths = self._in_front(ops.cast(inputs, "int32"), mask)
+        most, time = self.max_gradient_tokens, ops.shape(ids)[1]
+        states, earlier, first = None, None, 0
+        if most is not None and not (isinstance(time, int) and time <= most):
+            states, earlier, first = self._read_beginning(ids, lengths, most, training)
+            time = most if isinstance(time, int) else ops.minimum(time, most)
+        ids, kept = _window(ids, lengths, first, time)
+        x, _ = self._read(ids, states, training)
+        return self.head(self.pooling(x, mask=kept, earlier=earlier), training=training)
+
+    def _in_front(self, ids, mask):
+        """Ids in the order in which they are read, padding behind them, and their number (batch, 1)."""
+        kept = ops.greater_equal(ids, 0)
+        if mask is not None:
+            kept = ops.logical_and(kept, mask)
+        time = ops.shape(ids)[1]
+        places = ops.arange(time, dtype="int32")
+        if self.backwards:
+            places = ops.subtract(time - 1, places)
+        order = ops.argsort(ops.add(places, ops.where(kept, 0, time)), axis=1)
+        ids = ops.take_along_axis(ops.maximum(ids, 0), order, axis=1)
+        return ids, ops.sum(ops.cast(kept, "int32"), axis=1, keepdims=True)
+
+    def _read(self, ids, states, training):
+        """The last layer's outputs (batch, time, features), and the states after them, a list for each layer."""
+        x = self.input_locked_dropout(self.embedding(ids, training=training), training=training)
+        after = []
+        for index, (lstm, dropout) in enumerate(zip(self.lstms, self.locked_dropouts, strict=True)):
+            x, *state = lstm(x, initial_state=None if states is None else states[index], training=training)
+            x = dropout(x, training=training)
+            after.append(state)
+        return x, after
+
+    def _read_beginning(self, ids, lengths, most, training):
+        """Reads what is before the last tokens of each text, without gradients.
+
+        All texts end their beginning in the last window; the others before that are nothing, from which a text's first
+        window begins at a zero state.
+
+        Returns:
+            The states, what `ConcatPooling` needs to know, and the place (batch, 1) of the next token.
+        """
+        size = min(_WINDOW, most)
+        time = ops.shape(ids)[1]
+        windows = (time - most + size - 1) // size
+        own = ops.floor_divide(ops.add(ops.maximum(ops.subtract(lengths, most), 0), size - 1), size)
+
+        def read(number, states, earlier):
+            own_number = ops.add(ops.subtract(number, windows), own)
+            states = [[_where(ops.greater(own_number, 0), part) for part in state] for state in states]
+            begun = ops.greater_equal(own_number, 0)
+            window, kept = _window(ids, lengths, ops.multiply(ops.maximum(own_number, 0), size), size)
+            x, states = self._read(window, states, training)
+            earlier = self.pooling.summarize(x, ops.logical_and(kept, begun), earlier)
+            return keras.tree.map_structure(ops.stop_gradient, (states, earlier))
+
+        states, earlier = self._nothing(ops.shape(ids)[0])
+        if isinstance(windows, int):
+            for number in range(windows):
+                states, earlier = read(number, states, earlier)
+        else:  # in a graph of any length
+            _, states, earlier = ops.while_loop(
+                lambda number, *_: ops.less(number, windows),
+                lambda number, *before: (number + 1, *read(number, *before)),
+                (ops.convert_to_tensor(0, dtype="int32"), states, earlier),
+            )
+        states = [[_where(ops.greater(own, 0), part) for part in state] for state in states]
+        return states, earlier, ops.multiply(own, size)
+
+    def _nothing(self, batch_size):
+        states = [lstm.get_initial_state(batch_size) for lstm in self.lstms]
+        features = self.lstms[-1].units
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        shape = (batch_size, features)
+        return states, [
+            ops.full(shape, -float("inf"), dtype),
+            ops.zeros(shape, dtype),
+            ops.zeros((batch_size, 1), "int32"),
+        ]
+
+    def compute_mask(self, inputs, mask=None):
+        """Nothing is left to be masked."""
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.num_classes)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self._check_ids(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_ids(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_ids(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_ids(self, x):
+        # As in `TokenModel`: compiled code can't raise.
+        if isinstance(x, np.ndarray) and x.size:
+            check_integers("x", x)
+            for value in (x.min(), x.max()):
+                if not -1 <= value < self.vocabulary_size:
+                    raise ValueError(
+                        f"Argument `x` must hold token ids in [0, {self.vocabulary_size}), the vocabulary, and -1 for "
+                        f"padding. Received: {value}"
+                    )
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "language_model": self._language_model,
+            "num_classes": self.num_classes,
+            "dropout": self.dropout,
+            "hidden_units": list(self.hidden_units),
+            "max_gradient_tokens": self.max_gradient_tokens,
+            "backwards": self.backwards,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Called by Keras."""
+        language_model = keras.saving.deserialize_keras_object(config["language_model"], custom_objects=custom_objects)
+        return cls(**{**config, "language_model": language_model})
+
+
+def _where(condition, values):
+    """The values of those rows that the condition (batch, 1) holds for, and zeros."""
+    return ops.where(condition, values, ops.zeros_like(values))
+
+
+def _window(ids, lengths, first, count):
+    """The ids from each row's place `first` on, and which of them there are, both (batch, count)."""
+    places = ops.add(ops.arange(count, dtype="int32"), ops.add(first, ops.zeros_like(lengths)))
+    ids = ops.take_along_axis(ids, ops.minimum(places, ops.shape(ids)[1] - 1), axis=1)
+    return ids, ops.less(places, lengths)
