@@ -90,6 +90,8 @@ def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], 
     classifier = TextClassifier(language_model, 2, dropout=0.1, hidden_units=[50], max_gradient_tokens=None)
     classifier.compile(keras.optimizers.Adam(1e-3))
     classifier.fit(dataset, epochs=2)
+    adapted = models.adapt_vocabulary(language_model, vocabulary, Vocabulary.from_words(texts))
+    assert_type(adapted, AWDLSTM)
     pooled = ConcatPooling()(classifier.embedding(dataset[0][0]))
     return pooled, dataset.in_order_of_texts(classifier.predict(dataset))
 

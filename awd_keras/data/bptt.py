@@ -53,6 +53,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         seed: integer of at least 0, the seed of the lengths.
         length_multiple: integer in [1, bptt / 2], or 1; above 1 it needs `variable=True`. 1 is for windows of any
             length.
+        backwards: boolean, whether the text is read from its end, for a language model that tells the word before.
 
     Raises:
         ValueError: if `tokens` aren't integers, an argument is out of its range, or the text too short for one window.
@@ -81,13 +82,16 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         variable: bool = True,
         seed: int = 0,
         length_multiple: int = 1,
+        backwards: bool = False,
     ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("bptt", bptt)
         check_not_negative_integer("seed", seed)
         check_boolean("variable", variable)
+        check_boolean("backwards", backwards)
         tokens = _check_tokens(tokens)
+        tokens = tokens[::-1] if backwards else tokens  # a view, as they may be a file
         n = (len(tokens) - 1) // batch_size
         check_positive_integer("length_multiple", length_multiple)
         if length_multiple > 1 and not variable:
@@ -99,6 +103,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         self.batch_size = batch_size
         self.bptt = bptt
         self.variable = variable
+        self.backwards = backwards
         self.seed = seed
         self.length_multiple = length_multiple
         self.epoch = 0

@@ -71,17 +71,13 @@ class TextClassifier(keras.Model):
         **kwargs: Any,
     ):
         if not isinstance(language_model, AWDLSTM):
-            raise ValueError(
-                f"Argument `language_model` must be an AWDLSTM. Received: language_model={language_model!r}"
-            )
+            raise ValueError(f"Argument `language_model` must be an AWDLSTM. Received: {language_model=!r}")
         check_positive_integer("num_classes", num_classes)
         if num_classes < 2:
             raise ValueError(f"Argument `num_classes` must be at least 2. Received: num_classes={num_classes}")
         check_rate("dropout", dropout)
         if isinstance(hidden_units, str) or not isinstance(hidden_units, Sequence):
-            raise ValueError(
-                f"Argument `hidden_units` must be a sequence of integers. Received: hidden_units={hidden_units!r}"
-            )
+            raise ValueError(f"Argument `hidden_units` must be a sequence of integers. Received: {hidden_units=!r}")
         for units in hidden_units:
             check_positive_integer("hidden_units", units)
         if max_gradient_tokens is not None:
@@ -239,14 +235,10 @@ class TextClassifier(keras.Model):
 
     def _nothing(self, batch_size):
         states = [lstm.get_initial_state(batch_size) for lstm in self.lstms]
-        features = self.lstms[-1].units
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        shape = (batch_size, features)
-        return states, [
-            ops.full(shape, -float("inf"), dtype),
-            ops.zeros(shape, dtype),
-            ops.zeros((batch_size, 1), "int32"),
-        ]
+        shape = (batch_size, self.lstms[-1].units)
+        largest, total = (ops.full(shape, value, dtype) for value in (-float("inf"), 0.0))
+        return states, [largest, total, ops.zeros((batch_size, 1), "int32")]
 
     def compute_mask(self, inputs, mask=None):
         """Nothing is left to be masked."""

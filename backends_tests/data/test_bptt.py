@@ -323,3 +323,16 @@ def test_shards_are_the_rows_of_the_same_windows():
 def test_bad_shards(arguments, message):
     with pytest.raises(ValueError, match=message):
         BPTTDataset(np.arange(1001), batch_size=6).shard(*arguments)
+
+
+@pytest.mark.once
+def test_backwards_reads_from_the_end():
+    tokens = np.arange(101)
+    backwards, forwards = BPTTDataset(tokens, 2, bptt=10, backwards=True), BPTTDataset(tokens[::-1], 2, bptt=10)
+    assert len(backwards) == len(forwards)
+    for index in range(len(forwards)):
+        for one, other in zip(backwards[index], forwards[index], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert (backwards[0][0][0, 0], backwards[0][1][0, 0]) == (100, 99)
+    with pytest.raises(ValueError, match="`backwards` must be a boolean. Received: backwards=1"):
+        BPTTDataset(tokens, 2, backwards=1)

@@ -1,0 +1,65 @@
+"""A language model for the words of another text."""
+
+import numpy as np
+from keras import ops
+
+from awd_keras.data import Vocabulary
+from awd_keras.inference import most_rows
+from awd_keras.models.awd_lstm import AWDLSTM
+
+
+def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLSTM:
+    """A model for another vocabulary, with what this one has learnt.
+
+    Words that both vocabularies have keep their rows of the embedding and their biases; others begin with the mean of
+    all old ones. The LSTMs' weights are those of `model`, which stays what it is.
+
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, where a model learns on for a target task's text.
+
+    Args:
+        model: a built `AWDLSTM`.
+        old: its `Vocabulary`.
+        new: the `Vocabulary` of the new model.
+
+    Returns:
+        An `AWDLSTM` with all other settings of `model`, built for batches of as many rows. It isn't compiled.
+
+    Raises:
+        ValueError: if `model` isn't a built `AWDLSTM`, or `old` isn't of its size.
+
+    Example:
+
+    >>> from awd_keras.data import Vocabulary
+    >>> from awd_keras.models import AWDLSTM, adapt_vocabulary
+    >>> old, new = Vocabulary(["<unk>", "cat", "sat"]), Vocabulary(["sat", "dog", "cat", "<unk>"])
+    >>> model = AWDLSTM(len(old), embedding_dim=4, hidden_units=8, num_layers=2)
+    >>> model.build((1, None))
+    >>> adapted = adapt_vocabulary(model, old, new)
+    >>> table, other = model.embedding.get_weights()[0], adapted.embedding.get_weights()[0]
+    >>> bool((other[new["cat"]] == table[old["cat"]]).all())
+    True
+    """
+    if not isinstance(model, AWDLSTM):
+        raise ValueError(f"Argument `model` must be an AWDLSTM. Received: model={model!r}")
+    if not model.built:
+        raise ValueError("Argument `model` must be built: call it on data, or `model.build((1, None))`.")
+    if len(old) != model.vocabulary_size:
+        raise ValueError(
+            f"Argument `old` must be the model's vocabulary, of {model.vocabulary_size} words. "
+            f"Received: {len(old)} words"
+        )
+    adapted = AWDLSTM.from_config({**model.get_config(), "vocabulary_size": len(new)})
+    adapted.build((most_rows(model) or 1, None))
+    both = [word for word in new if word in old]
+    here, there = ([vocabulary[word] for word in both] for vocabulary in (new, old))
+    for variable, source in zip(
+        adapted.embedding.trainable_variables, model.embedding.trainable_variables, strict=True
+    ):
+        rows = ops.convert_to_numpy(source)
+        values = np.empty((len(new), *rows.shape[1:]), rows.dtype)
+        values[:] = rows.mean(axis=0, dtype="float64")
+        values[here] = rows[there]
+        variable.assign(values)
+    for lstm, source in zip(adapted.lstms, model.lstms, strict=True):
+        lstm.set_weights(source.get_weights())
+    return adapted
