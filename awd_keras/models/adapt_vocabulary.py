@@ -39,8 +39,8 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
     >>> bool((other[new["cat"]] == table[old["cat"]]).all())
     True
     """
-    if not isinstance(model, AWDLSTM):
-        raise ValueError(f"Argument `model` must be an AWDLSTM. Received: model={model!r}")
+    if not isinstance(model, AWDLSTM) or model.softmax != "full" or not model.tie_weights:
+        raise ValueError(f"Argument `model` must be an AWDLSTM of tied weights and softmax='full'. Received: {model=}")
     if not model.built:
         raise ValueError("Argument `model` must be built: call it on data, or `model.build((1, None))`.")
     if len(old) != model.vocabulary_size:

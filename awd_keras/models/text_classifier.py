@@ -70,8 +70,10 @@ class TextClassifier(keras.Model):
         backwards: bool = False,
         **kwargs: Any,
     ):
-        if not isinstance(language_model, AWDLSTM):
-            raise ValueError(f"Argument `language_model` must be an AWDLSTM. Received: {language_model=!r}")
+        if not isinstance(language_model, AWDLSTM) or language_model.softmax != "full":
+            raise ValueError(
+                f"Argument `language_model` must be an AWDLSTM of softmax='full'. Received: {language_model=}"
+            )
         check_positive_integer("num_classes", num_classes)
         if num_classes < 2:
             raise ValueError(f"Argument `num_classes` must be at least 2. Received: num_classes={num_classes}")
@@ -93,11 +95,10 @@ class TextClassifier(keras.Model):
         self.max_gradient_tokens = max_gradient_tokens
         self.backwards = backwards
         self.vocabulary_size = language_model.vocabulary_size
-        # Not the model: Keras would go on to track it.
-        self._language_model = keras.saving.serialize_keras_object(language_model)
+        self._language_model = keras.saving.serialize_keras_object(language_model)  # Or Keras would track it.
 
         # The bias is that of the logits.
-        self.embedding = self._copy(language_model.embedding, use_bias=False)
+        self.embedding = self._copy(language_model.embedding, use_bias=False, tie_weights=True)
         self.input_locked_dropout = self._copy(language_model.input_locked_dropout)
         self.lstms = [
             self._copy(lstm, stateful=False, return_state=True, activity_regularizer=None)
@@ -259,8 +260,7 @@ class TextClassifier(keras.Model):
         return super().predict(x, *args, **kwargs)
 
     def _check_ids(self, x):
-        # As in `TokenModel`: compiled code can't raise.
-        if isinstance(x, np.ndarray) and x.size:
+        if isinstance(x, np.ndarray) and x.size:  # As in `TokenModel`: compiled code can't raise.
             check_integers("x", x)
             for value in (x.min(), x.max()):
                 if not -1 <= value < self.vocabulary_size:

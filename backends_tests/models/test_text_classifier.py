@@ -148,7 +148,7 @@ def test_mixed_precision(language_model, rng):
 
 
 WRONG = once(
-    ({"language_model": 3}, "`language_model` must be an AWDLSTM. Received: language_model=3"),
+    ({"language_model": 3}, "`language_model` must be an AWDLSTM of softmax='full'. Received: language_model=3"),
     ({"num_classes": 1}, "`num_classes` must be at least 2. Received: num_classes=1"),
     ({"dropout": 1.0}, "`dropout` must be a number in .* Received: dropout=1.0"),
     ({"hidden_units": 50}, "`hidden_units` must be a sequence of integers. Received: hidden_units=50"),
