@@ -5,8 +5,7 @@
 
 O'Neill's collection of 1907 in ABC notation, where a tune is a line of words: its metre, its key, notes and bars. 400
 tunes are learned; an LSTM of Keras's own and AWD-LSTM, of as many weights, tell the next note of tunes that they
-haven't seen. Settings were found by `experiments/search_against_keras.py --text tunes`, as many trials for each;
-docs/results/sequences.md has its results, over five seeds.
+haven't seen. Settings are by hand: `experiments/search_against_keras.py --text tunes` searches them.
 """
 
 import argparse
@@ -29,7 +28,6 @@ SIZES = Sizes(
     ours={1: {"embedding_dim": 128}, 2: {"embedding_dim": 64, "hidden_units": 128}},
 )
 
-# What the search chose.
 SETTINGS: dict[str, dict] = {
     "keras-dropout": {
         "learning_rate": 3e-3,
