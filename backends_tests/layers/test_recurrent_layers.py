@@ -256,7 +256,6 @@ def test_a_qrnn_has_what_keras_layers_have():
             r"`initial_state` must have the shape \(2, 3\). Received: shape=\(2, 4\)",
         ),
     ],
-    ids=str,
 )
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
