@@ -103,7 +103,9 @@ def shapes(variables):
 
 
 def test_every_carrier_is_tested():
-    found = {cls for cls in LAYERS if carriers(KERAS_CLASSES[cls]())}
+    made = {cls: KERAS_CLASSES[cls]() for cls in LAYERS}
+    # A `TextClassifier` has such layers, which carry nothing from text to text.
+    found = {cls for cls, layer in made.items() if carriers(layer) and hasattr(layer, "stateful")}
     assert found == set(CARRIERS) >= {layers.WeightDropLSTM, layers.WeightDropGRU, layers.QRNN, models.AWDLSTM}
 
 

@@ -100,7 +100,9 @@ def as_abc(words):
         if "|" in word and bars % 4 == 0:
             lines.append([])
     metre, key = (next((field for field in fields if field[0] == name), None) for name in "MK")
-    return "\n".join(["X:1", "T:New", metre or "M:C|", "L:1/8", key or "K:G", *(" ".join(line) for line in lines if line)])
+    return "\n".join(
+        ["X:1", "T:New", metre or "M:C|", "L:1/8", key or "K:G", *(" ".join(line) for line in lines if line)]
+    )
 
 
 def main():

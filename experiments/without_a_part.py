@@ -13,7 +13,6 @@ can be read before all is done. What is left out:
     ar-tar             both penalties of activations
     variable-length    windows of random lengths: each has `bptt` tokens
     weight-decay       weight decay
-    small-embedding    embeddings smaller than the layers: they get 128, and so does the last layer
 """
 
 import argparse
@@ -38,7 +37,6 @@ LEFT_OUT = {
     "ar-tar": {"alpha": 0.0, "beta": 0.0},
     "variable-length": {"variable": False},
     "weight-decay": {"weight_decay": 0.0},
-    "small-embedding": {"embedding_dim": example.UNITS},
 }
 
 

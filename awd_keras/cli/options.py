@@ -50,6 +50,8 @@ def in_options(message, flags):
             flag = _OPTIONS.get(name, "")
         return f"Option {flag}" if flag in flags else match[0]
 
+    if not message.startswith("Argument "):  # Of a file, which has arguments' names.
+        return message
     said = re.sub(r"Argument `(\w+)`", option, message)
     return message if said == message else re.sub(r"Received: \w+=", "Received: ", said)
 

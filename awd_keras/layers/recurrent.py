@@ -111,6 +111,13 @@ class Recurrent(Rematerialized, CarriesState):
                 )
             self.add_states(batch_size, dict(zip(self.PARTS, self.state_size, strict=True)))
 
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        shape = super().compute_output_shape(sequences_shape, initial_state_shape)
+        if not self.return_state:
+            return shape
+        # Keras asks `state_size`, which a QRNN knows only when it is built.
+        return shape[0], *((sequences_shape[0], size) for size in self._state_size(sequences_shape[-1]))
+
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(

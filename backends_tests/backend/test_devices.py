@@ -169,10 +169,10 @@ def test_a_dataset_that_every_process_reads_whole(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("0", "Argument `devices` must be a positive integer. Received: devices=0"),
+        ("0", "Option --devices must be a positive integer. Received: 0"),
         ("two", "argument --devices: invalid"),
         # More than one has, and on PyTorch, where any number of processes will do, more than the rows can be split in.
-        ("7", "There are only 1 devices. Received: devices=7|Argument `devices` must divide .* devices=7 with batch_s"),
+        ("7", "There are only 1 devices. Received: devices=7|Option --devices must divide .*Received: 7 with batch_s"),
     ],
 )
 def test_devices_that_there_are_not(given, message, tmp_path, capsys):

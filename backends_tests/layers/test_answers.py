@@ -30,18 +30,24 @@ CALLS = {
     "LockedDropout": [(lambda **k: layers.LockedDropout(0.5, **k), X, {})],
     "WeightDropLSTM": [(lambda f=f, **k: layers.WeightDropLSTM(5, **f, **k), X, {}) for f in RNN_FLAGS],
     "AblatedLSTM": [(lambda f=f, **k: layers.AblatedLSTM(5, "-srnn-out", **f, **k), X, {}) for f in RNN_FLAGS],
+    "WeightDropGRU": [(lambda f=f, **k: layers.WeightDropGRU(5, **f, **k), X, {}) for f in RNN_FLAGS],
+    "QRNN": [(lambda f=f, **k: layers.QRNN(5, window=2, **f, **k), X, {}) for f in RNN_FLAGS],
+    "MogrifierLSTM": [(lambda f=f, **k: layers.MogrifierLSTM(5, **f, **k), X, {}) for f in RNN_FLAGS],
+    "ConcatPooling": [(lambda **k: layers.ConcatPooling(**k), X, {})],
 }
 CASES = [
     pytest.param(*call, id=f"{name} {i}", marks=[] if f"{name} {i}" == "WeightDropLSTM 0" else pytest.mark.once)
     for name, calls in CALLS.items()
     for i, call in enumerate(calls)
 ]
-# The Keras layer that each stands for; `AdaptiveSoftmax` stands for none.
+# The Keras layer that each stands for; `AdaptiveSoftmax`, `ConcatPooling` and `QRNN` stand for none.
 STANDS_FOR = {
     "EmbeddingDropout": (CALLS["EmbeddingDropout"][0][0], lambda **k: keras.layers.Embedding(WORDS, SIZE, **k)),
     "LockedDropout": (CALLS["LockedDropout"][0][0], lambda: keras.layers.Dropout(0.5)),
     "WeightDropLSTM": (layers.WeightDropLSTM, keras.layers.LSTM),
     "AblatedLSTM": (layers.AblatedLSTM, keras.layers.LSTM),
+    "WeightDropGRU": (layers.WeightDropGRU, keras.layers.GRU),
+    "MogrifierLSTM": (layers.MogrifierLSTM, keras.layers.LSTM),
 }
 
 
