@@ -54,13 +54,17 @@ def test_calls_again_and_again_compile_once(function):
     once = model.runs
     for _ in range(4):
         function(model)
-    gc.collect()
-    objects = len(gc.get_objects())
-    for _ in range(10):
-        again = function(model)
-    gc.collect()
-    assert len(gc.get_objects()) - objects < 10
-    assert model.runs == (once if COMPILES else 15 * once)
+    more = []
+    for _ in range(2):
+        gc.collect()
+        objects = len(gc.get_objects())
+        for _ in range(10):
+            again = function(model)
+        gc.collect()
+        more.append(len(gc.get_objects()) - objects)
+    # What calls leave is there each time; a message to this process of the tests comes once.
+    assert min(more) < 10
+    assert model.runs == (once if COMPILES else 25 * once)
     np.testing.assert_array_equal(first, again)
     assert not COMPILES or once == 1
 
