@@ -17,6 +17,19 @@ def draw_weights(layer, rng, scale=1.0):
         variable.assign(scale * rng.normal(size=variable.shape))
 
 
+def weights_that_run(layer, inputs, **arguments):
+    """The weights that a call of a recurrent layer computes with, in NumPy; None where there is none."""
+    given = []
+
+    def run(sequences, state, *weights, **options):
+        given.extend(None if weight is None else to_numpy(weight) for weight in weights)
+        return ops.zeros((*sequences.shape[:2], layer.units)), state, "none"
+
+    layer._function = lambda: run
+    layer(inputs, **arguments)
+    return given
+
+
 def once(*cases):
     """Cases of a parametrization that `nox -s tests` runs on PyTorch alone; a tuple has a value for each argument."""
     return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.once) for case in cases]

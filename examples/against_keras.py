@@ -212,6 +212,22 @@ class Progress(keras.callbacks.Callback):
         print(f"\r{self.name}: epoch {epoch + 1}, valid perplexity {valid:.1f}   ", end="", file=sys.stderr, flush=True)
 
 
+def train_each(corpus, settings, seed, epochs, sizes=SIZES, digits=1):
+    """Trains models one after the other, and prints a table: the name of each, the model and its curves."""
+    print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}{'seconds':>9}")
+    for name, of_model in settings.items():
+        began = time.perf_counter()
+        print(f"{NAMES[name]}: compiling", end="", file=sys.stderr, flush=True)
+        progress = [Progress(NAMES[name])]
+        model, curves = train(name, corpus, of_model, seed, sizes=sizes, epochs=epochs, more_callbacks=progress)
+        best = int(np.argmin(curves["valid"]))
+        found = curves["train"][best], curves["valid"][best], perplexity(model, corpus.test)
+        seconds = time.perf_counter() - began
+        print(file=sys.stderr)
+        print(f"{NAMES[name]:36}{best + 1:6}" + "".join(f"{value:8.{digits}f}" for value in found) + f"{seconds:9.0f}")
+        yield name, model, curves
+
+
 def draw(curves, path):
     """Training and validation of each model, epoch by epoch."""
     from matplotlib.figure import Figure
@@ -239,26 +255,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where the picture goes")
     options = parser.parse_args()
-    corpus = data.Corpus.python_docs()
-    curves, rows = {}, []
-    for name, settings in SETTINGS.items():
-        began = time.perf_counter()
-        print(f"{NAMES[name]}: compiling", end="", file=sys.stderr, flush=True)
-        model, curves[name] = train(
-            name,
-            corpus,
-            settings,
-            options.seed,
-            epochs=options.epochs,
-            more_callbacks=[Progress(NAMES[name])],
-        )
-        best = int(np.argmin(curves[name]["valid"]))
-        row = NAMES[name], best + 1, curves[name]["train"][best], curves[name]["valid"][best]
-        rows.append((*row, perplexity(model, corpus.test), time.perf_counter() - began))
-        print(file=sys.stderr)
-    print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}{'seconds':>9}")
-    for name, epoch, *perplexities, seconds in rows:
-        print(f"{name:36}{epoch:6}" + "".join(f"{value:8.1f}" for value in perplexities) + f"{seconds:9.0f}")
+    trained = train_each(data.Corpus.python_docs(), SETTINGS, options.seed, options.epochs)
+    curves = {name: of_model for name, _, of_model in trained}
     options.output.mkdir(parents=True, exist_ok=True)
     draw(curves, options.output / "against_keras.png")
     print(f"The curves: {options.output / 'against_keras.png'}")

@@ -11,11 +11,9 @@ haven't seen. Settings are by hand: `experiments/search_against_keras.py --text 
 import argparse
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
-import numpy as np
-from against_keras import EPOCHS, NAMES, Progress, Sizes, perplexity, train
+from against_keras import EPOCHS, Sizes, train_each
 
 from awd_keras import data, generation
 
@@ -112,16 +110,7 @@ def main():
     options = parser.parse_args()
     corpus = read_corpus(read_tunes(collection()))
     print(f"{len(corpus.train):,} notes, bars and keys to learn from, {len(corpus.vocabulary)} different ones")
-    print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}")
-    for name, settings in SETTINGS.items():
-        print(f"{NAMES[name]}: compiling", end="", file=sys.stderr, flush=True)
-        shown = [Progress(NAMES[name])]
-        arguments = {"sizes": SIZES, "epochs": options.epochs, "more_callbacks": shown}
-        model, curves = train(name, corpus, settings, options.seed, **arguments)
-        best = int(np.argmin(curves["valid"]))
-        found = curves["train"][best], curves["valid"][best], perplexity(model, corpus.test)
-        print(file=sys.stderr)
-        print(f"{NAMES[name]:36}{best + 1:6}" + "".join(f"{value:8.2f}" for value in found))
+    *_, (_, model, _) = train_each(corpus, SETTINGS, options.seed, options.epochs, SIZES, digits=2)
     text = generation.generate(
         model, corpus.vocabulary, "M:6/8 K:G", max_words=150, temperature=0.8, seed=options.seed, stop="<eos>"
     )

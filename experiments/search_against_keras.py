@@ -80,10 +80,10 @@ FIRST = {
 }
 
 
-# What is read, and the sizes of models for it.
+# What is read, the sizes of models for it, and the digits of its perplexities.
 TEXTS = {
-    "python-docs": (data.Corpus.python_docs, example.SIZES),
-    "tunes": (lambda: tunes.read_corpus(tunes.read_tunes(tunes.collection())), tunes.SIZES),
+    "python-docs": (data.Corpus.python_docs, example.SIZES, 1),
+    "tunes": (lambda: tunes.read_corpus(tunes.read_tunes(tunes.collection())), tunes.SIZES, 2),
 }
 
 
@@ -126,12 +126,12 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
     options = parser.parse_args()
-    read, sizes = TEXTS[options.text]
+    read, sizes, digits = TEXTS[options.text]
     corpus = read()
     for name in options.only:
         one = contender(name, corpus, sizes)
         final(options.output, one, search(options.output, one, options.trials, SHORT, KEPT), options.seeds)
-        print(report(options.output, digits=1 if options.text == "python-docs" else 2))
+        print(report(options.output, digits))
 
 
 if __name__ == "__main__":

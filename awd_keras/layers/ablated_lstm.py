@@ -31,7 +31,7 @@ def simple_rnn(
 
     def step(projection, state):
         # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
-        h = activation(projection + _masked(state[0], recurrent_mask) @ recurrent_kernel)
+        h = activation(projection + backend.masked(state[0], recurrent_mask) @ recurrent_kernel)
         return h, [h, h]
 
     return backend.step_by_step(step, projections, initial_state, **loop)
@@ -56,7 +56,7 @@ def gates_of_hidden(
     def step(projection, state):
         h, c = state
         gates, content = projection[:, :-units], projection[:, -units:]
-        gates = recurrent_activation(gates + _masked(h, recurrent_mask) @ recurrent_kernel)
+        gates = recurrent_activation(gates + backend.masked(h, recurrent_mask) @ recurrent_kernel)
         i, f, *o = ops.split(gates, gates.shape[-1] // units, axis=-1)
         c = f * c + i * content
         h = ops.multiply(o[0], activation(c)) if o else c
@@ -97,10 +97,6 @@ def _gates_then_content(sequences, kernel, bias, units):
     i, f, content, *o = ops.split(project(sequences, kernel), kernel.shape[-1] // units, axis=-1)
     projections = ops.concatenate([i, f, *o, content], axis=-1)
     return projections if bias is None else backend.add_bias(projections, ops.pad(bias, [[0, units]]))
-
-
-def _masked(h, recurrent_mask):
-    return h if recurrent_mask is None else ops.multiply(h, recurrent_mask)
 
 
 # What the kernel, the recurrent kernel and the bias have columns for: the gates i, f, o and the content c, in Keras's

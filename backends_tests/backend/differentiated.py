@@ -1,6 +1,20 @@
 """Gradients by each framework's own differentiation."""
 
 import keras
+import numpy as np
+
+from backends_tests import oracle
+
+
+def assert_equal_numpy(loss, expected_loss, arrays):
+    """The loss and its gradients are those of `expected_loss`, which is NumPy's, by differences."""
+    value, gradients = differentiated(loss, arrays)
+    doubles = [array.astype("float64") for array in arrays]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(value), expected_loss(*doubles), rtol=1e-5, atol=1e-5)
+    for actual, expected in zip(gradients, oracle.differences(expected_loss, arrays), strict=True):
+        # An element is a sum of terms that may be as large as the largest one, in float32.
+        atol = 1e-5 * max(1, np.abs(expected).max())
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(actual), expected, rtol=1e-5, atol=atol)
 
 
 def differentiated(loss, arrays, twice=False):

@@ -11,7 +11,7 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.layers.qrnn import qrnn
 from backends_tests import oracle
-from backends_tests.backend.differentiated import differentiated
+from backends_tests.backend.differentiated import assert_equal_numpy
 
 BATCH, TIME, FEATURES, UNITS = 2, 4, 3, 4
 STATE = (BATCH, UNITS)
@@ -50,13 +50,7 @@ def check(rng, name, options, of_oracle, turn=lambda x: x):
         outputs, *state = expected(turn(x), *others, **of_oracle)
         return sum(np.sum(part * direction) for part, direction in zip((outputs, *state), directions, strict=True))
 
-    value, gradients = differentiated(loss, arrays)
-    doubles = [array.astype("float64") for array in arrays]
-    np.testing.assert_allclose(ops.convert_to_numpy(value), expected_loss(*doubles), rtol=1e-5, atol=1e-5)
-    for actual, wanted in zip(gradients, oracle.differences(expected_loss, arrays), strict=True):
-        # An element is a sum of terms that may be as large as the largest one, in float32.
-        atol = 1e-5 * max(1, np.abs(wanted).max())
-        np.testing.assert_allclose(ops.convert_to_numpy(actual), wanted, rtol=1e-5, atol=atol)
+    assert_equal_numpy(loss, expected_loss, arrays)
     return paths
 
 

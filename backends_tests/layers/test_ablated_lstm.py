@@ -6,13 +6,13 @@ The equations and their gradients: ../backend/test_ablated_equations.py; config,
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras.layers import AblatedLSTM, WeightDropLSTM
 from backends_tests import oracle
-from backends_tests.helpers import draw_weights, once, to_numpy
+from backends_tests.helpers import draw_weights, once, to_numpy, weights_that_run
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
+ZEROS = np.zeros((BATCH, TIME, FEATURES), "float32")
 # Kernel, recurrent kernel and bias, in units.
 WIDTHS = {"lstm": (4, 4, 4), "-srnn": (4, 3, 3), "-srnn-out": (3, 2, 2), "-srnn-hidden": (4, 0, 3), "-gates": (1, 1, 1)}
 PATHS = {"-srnn": "generic", "-srnn-out": "generic", "-srnn-hidden": "associative_scan", "-gates": "generic"}
@@ -91,27 +91,14 @@ def test_has_no_weights_that_it_does_not_use(variant):
     assert layer.cell.bias is None if variant == "-gates" else (to_numpy(layer.cell.bias) == 1).all()
 
 
-def weights_that_run(layer, **arguments):
-    """The kernels and the bias that a call computes with, as NumPy arrays."""
-    given = []
-
-    def run(sequences, state, *weights, **options):
-        given.extend(None if weight is None else to_numpy(weight) for weight in weights)
-        return ops.zeros((BATCH, TIME, UNITS)), state, "none"
-
-    layer._function = lambda: run
-    layer(np.zeros((BATCH, TIME, FEATURES), "float32"), **arguments)
-    return given
-
-
 @variants
 def test_drops_of_the_weights_that_there_are(variant):
     layer = built(variant, 0.5, kernel_weight_drop=0.25, seed=1)
     whole = [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias]
     whole = [None if weight is None else to_numpy(weight) for weight in whole]
-    for given, stored in zip(weights_that_run(layer, training=False), whole, strict=True):
+    for given, stored in zip(weights_that_run(layer, ZEROS, training=False), whole, strict=True):
         assert (given is None and stored is None) or (given == stored).all()
-    kernel, recurrent_kernel, bias = weights_that_run(layer, training=True)
+    kernel, recurrent_kernel, bias = weights_that_run(layer, ZEROS, training=True)
     for given, stored, rate in ((kernel, whole[0], 0.25), (recurrent_kernel, whole[1], 0.5)):
         if stored is None:
             assert given is None

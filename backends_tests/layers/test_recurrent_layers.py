@@ -7,13 +7,13 @@ counts of the state: ../test_carried_state.py.
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from awd_keras.layers import QRNN, MogrifierLSTM, WeightDropGRU, WeightDropLSTM
 from backends_tests import oracle
-from backends_tests.helpers import draw_weights, once, to_numpy, values_of
+from backends_tests.helpers import draw_weights, once, to_numpy, values_of, weights_that_run
 
 BATCH, TIME, FEATURES, UNITS = 2, 6, 3, 4
+ZEROS = np.zeros((BATCH, TIME, FEATURES), "float32")
 # Keras's loops differ in what they put out before the first step that counts, of a window too.
 MASK = np.array([[True, False, True, True, False, False], [True, True, False, True, False, True]])
 # The layer, its arguments, and the oracle.
@@ -74,25 +74,12 @@ def test_two_windows_equal_one_long_one(rng, name):
     assert_near(outputs_of(first, False)[0], [twice[0][:, first]])
 
 
-def weights_that_run(layer, **arguments):
-    """The weights that a call computes with, all its time steps alike, as NumPy arrays."""
-    given = []
-
-    def run(sequences, state, *weights, **options):
-        given.extend(map(to_numpy, weights))
-        return ops.zeros((BATCH, TIME, UNITS)), state, "none"
-
-    layer._function = lambda: run
-    layer(np.zeros((BATCH, TIME, FEATURES), "float32"), **arguments)
-    return given
-
-
 @every
 def test_weights_are_dropped_in_training_alone(name):
     """One mask a call, each weight by itself, the kept ones scaled; the stored ones stay."""
     layer = built(name, kernel_weight_drop=0.25, seed=1)
     stored = values_of(layer.trainable_variables)
-    first, second = (weights_that_run(layer, training=True) for _ in range(2))
+    first, second = (weights_that_run(layer, ZEROS, training=True) for _ in range(2))
     rates = [0.25, *([] if name == "qrnn" else [0.5]), *[0] * len(stored)]
     for weights, others, whole, rate in zip(first, second, stored, rates, strict=False):
         kept = weights != 0
@@ -100,9 +87,9 @@ def test_weights_are_dropped_in_training_alone(name):
         assert (kept.all() and rate == 0) or abs((~kept).mean() - rate) < 0.3
         assert (kept != (others != 0)).any() == (rate > 0)
     same = built(name, kernel_weight_drop=0.25, seed=1)
-    for weights, others in zip(weights_that_run(same, training=True), first, strict=True):
+    for weights, others in zip(weights_that_run(same, ZEROS, training=True), first, strict=True):
         np.testing.assert_array_equal(weights, others)
-    for weights, whole in zip(weights_that_run(layer), stored, strict=True):
+    for weights, whole in zip(weights_that_run(layer, ZEROS), stored, strict=True):
         np.testing.assert_array_equal(weights, whole)
     for value, whole in zip(values_of(layer.trainable_variables), stored, strict=True):
         np.testing.assert_array_equal(value, whole)
@@ -119,7 +106,7 @@ def test_the_gradient_is_masked_as_the_forward_pass_is(rng, name):
     model.train_on_batch(drawn(rng, TIME, FEATURES), np.zeros((BATCH, TIME, UNITS), "float32"))
     changed = to_numpy(layer.cell.recurrent_kernel) != stored
     layer.seed_generator.state.assign(state)
-    kept = weights_that_run(layer, training=True)[1] != 0
+    kept = weights_that_run(layer, ZEROS, training=True)[1] != 0
     np.testing.assert_array_equal(changed, kept)
 
 

@@ -3,7 +3,7 @@
 from keras import activations, ops
 
 from awd_keras.backend.of_framework import of_framework
-from awd_keras.backend.recurrence.generic import generic_lstm, step_by_step
+from awd_keras.backend.recurrence.generic import generic_lstm, masked, step_by_step
 from awd_keras.backend.recurrence.gru_steps import fused_gru, generic_gru
 from awd_keras.backend.recurrence.mogrifier_steps import fused_mogrifier, generic_mogrifier
 
@@ -23,6 +23,7 @@ __all__ = [
     "gru",
     "lstm",
     "lstm_supports_jit",
+    "masked",
     "mogrifier",
     "step_by_step",
     "weighted_sums",

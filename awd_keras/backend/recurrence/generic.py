@@ -49,16 +49,8 @@ def generic_lstm(
 
     def step(projection, state):
         h, c = state
-        if recurrent_mask is not None:
-            h = ops.multiply(h, recurrent_mask)
-        z = projection + h @ recurrent_kernel
-        i, f, content, o = ops.split(z, 4, axis=-1)
-        c = ops.add(
-            ops.multiply(recurrent_activation(f), c),
-            ops.multiply(recurrent_activation(i), activation(content)),
-        )
-        h = ops.multiply(recurrent_activation(o), activation(c))
-        return h, [h, c]
+        z = projection + masked(h, recurrent_mask) @ recurrent_kernel
+        return lstm_step(z, c, activation, recurrent_activation)
 
     return step_by_step(
         step,
@@ -69,6 +61,25 @@ def generic_lstm(
         unroll=unroll,
         zero_output_for_mask=zero_output_for_mask,
     )
+
+
+def masked(h, recurrent_mask):
+    """A state as a recurrent product reads it: times a mask (batch, units), or as it is."""
+    return h if recurrent_mask is None else ops.multiply(h, recurrent_mask)
+
+
+def lstm_step(z, c, activation, recurrent_activation):
+    """The output and the state after one time step, of what gates and content are activated of.
+
+    Args:
+        z: (batch, 4 * units), in the order i, f, content, o.
+        c: (batch, units), the cell before.
+        activation, recurrent_activation: as in `generic_lstm`.
+    """
+    i, f, content, o = ops.split(z, 4, axis=-1)
+    c = ops.multiply(recurrent_activation(f), c) + ops.multiply(recurrent_activation(i), activation(content))
+    h = ops.multiply(recurrent_activation(o), activation(c))
+    return h, [h, c]
 
 
 def step_by_step(

@@ -16,7 +16,7 @@ from awd_keras.backend.loops import (
     widened,
 )
 from awd_keras.backend.precision import add_bias
-from awd_keras.backend.recurrence.generic import step_by_step
+from awd_keras.backend.recurrence.generic import masked, step_by_step
 
 
 def generic_gru(
@@ -57,9 +57,8 @@ def generic_gru(
         recurrent_bias = bias[1] if reset_after else None
 
     def step(projection, state):
-        h = seen = state[0]
-        if recurrent_mask is not None:
-            seen = ops.multiply(h, recurrent_mask)
+        h = state[0]
+        seen = masked(h, recurrent_mask)
         inner = seen @ (recurrent_kernel if reset_after else recurrent_kernel[:, : 2 * units])
         if recurrent_bias is not None:
             inner = add_bias(inner, recurrent_bias)

@@ -15,7 +15,7 @@ from awd_keras.backend.loops import (
     widened,
 )
 from awd_keras.backend.precision import add_bias
-from awd_keras.backend.recurrence.generic import step_by_step
+from awd_keras.backend.recurrence.generic import lstm_step, masked, step_by_step
 
 
 def generic_mogrifier(
@@ -45,8 +45,7 @@ def generic_mogrifier(
 
     def step(x, state):
         h, c = state
-        if recurrent_mask is not None:
-            h = ops.multiply(h, recurrent_mask)
+        h = masked(h, recurrent_mask)
         for number, mogrifier in enumerate(mogrifiers):
             if number % 2 == 0:
                 x = ops.multiply(2 * ops.sigmoid(h @ mogrifier), x)
@@ -55,11 +54,7 @@ def generic_mogrifier(
         z = x @ kernel + h @ recurrent_kernel
         if bias is not None:
             z = add_bias(z, bias)
-        i, f, content, o = ops.split(z, 4, axis=-1)
-        kept = ops.multiply(recurrent_activation(f), c)
-        c = kept + ops.multiply(recurrent_activation(i), activation(content))
-        h = ops.multiply(recurrent_activation(o), activation(c))
-        return h, [h, c]
+        return lstm_step(z, c, activation, recurrent_activation)
 
     return step_by_step(step, sequences, initial_state, **options)
 

@@ -20,18 +20,8 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
     # No copies where `keep_by_columns` was applied. Other kernels are copied here: `torch.lstm` would copy them once
     # for the forward pass and once for the backward one.
     weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *biases]
-    outputs, h, c = torch.lstm(
-        sequences,
-        tuple(part.unsqueeze(0) for part in state),
-        weights,
-        has_biases=bias is not None,
-        num_layers=1,
-        dropout=0.0,
-        train=torch.is_grad_enabled(),
-        bidirectional=False,
-        batch_first=True,
-    )
-    return outputs, [h.squeeze(0), c.squeeze(0)], "torch.lstm"
+    outputs, *state = _one_layer(torch.lstm, sequences, tuple(part.unsqueeze(0) for part in state), weights)
+    return outputs, [part.squeeze(0) for part in state], "torch.lstm"
 
 
 def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
@@ -49,17 +39,7 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
     if sequences.shape[1] == 1:
         h = torch.gru_cell(sequences[:, 0], state[0], *weights)
         return h.unsqueeze(1), [h], "torch.gru"
-    outputs, h = torch.gru(
-        sequences,
-        state[0].unsqueeze(0),
-        weights,
-        has_biases=bias is not None,
-        num_layers=1,
-        dropout=0.0,
-        train=torch.is_grad_enabled(),
-        bidirectional=False,
-        batch_first=True,
-    )
+    outputs, h = _one_layer(torch.gru, sequences, state[0].unsqueeze(0), weights)
     return outputs, [h.squeeze(0)], "torch.gru"
 
 
@@ -67,6 +47,21 @@ def weighted_sums(forget, addends, initial):
     """Uses a hand-written gradient, unless a transform runs that has no rule for it."""
     run = generic.weighted_sums if transformed() else generic.differentiable_sums
     return run(forget, addends, initial)
+
+
+def _one_layer(function, sequences, state, weights):
+    """Runs `torch.lstm` or `torch.gru` for a single layer, whose weights are two kernels, or biases too."""
+    return function(
+        sequences,
+        state,
+        weights,
+        has_biases=len(weights) > 2,
+        num_layers=1,
+        dropout=0.0,
+        train=torch.is_grad_enabled(),
+        bidirectional=False,
+        batch_first=True,
+    )
 
 
 def _without_kernels():
