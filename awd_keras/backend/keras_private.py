@@ -5,12 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 from keras import activations, ops
+
+# The loops over time: each framework has its own.
 from keras.src import backend as _backend
 
-# The loop over time, and the masks that tensors carry: the same everywhere, and not public.
-from keras.src.backend import get_keras_mask as get_keras_mask
-from keras.src.backend import rnn as rnn
-from keras.src.backend import set_keras_mask as set_keras_mask
+# The masks that tensors carry.
+from keras.src.backend.common.masking import get_keras_mask as get_keras_mask
+from keras.src.backend.common.masking import set_keras_mask as set_keras_mask
 
 # Whether Keras computes with given values only, as within `keras.StatelessScope`, which is public.
 from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
@@ -25,21 +26,18 @@ from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
+# Keras 3.15 has functions there, the version after it a module of them.
+_loops = _backend if callable(_backend.rnn) else _backend.rnn
+rnn = _loops.rnn
+
 
 def lstm(sequences, h, c, kernel, recurrent_kernel, bias):
     """The LSTM of `keras.layers.LSTM` on a GPU, cuDNN, which takes kernels that are no variables here alone."""
     functions = activations.tanh, activations.sigmoid
-    _, outputs, state = _backend.lstm(
+    _, outputs, state = _loops.lstm(
         sequences, h, c, None, kernel, recurrent_kernel, bias, *functions, return_sequences=True
     )
     return outputs, list(state)
-
-
-def torch_device():
-    """The name of the device that Keras computes on, on PyTorch: also `"meta"`, where it only asks for shapes."""
-    from keras.src.backend.torch.core import get_device
-
-    return get_device()
 
 
 def replace_value(variable, function):
@@ -76,18 +74,6 @@ def rematerializes_activations(layer):
     return layer._remat_mode is not None and layer._remat_mode.mode == "activations"
 
 
-class _Uncapped:
-    """A `ReversibleEmbedding` without its soft cap."""
-
-    logit_soft_cap = None
-
-    def __init__(self, layer):
-        self._layer = layer
-
-    def __getattr__(self, name):
-        return getattr(self._layer, name)
-
-
 class _Rate(float):
     """A rate of dropout that is true even where it is 0."""
 
@@ -102,16 +88,6 @@ def keep_from_fusing(cell):
     has dropout, so this one's rate is true even where it is 0.
     """
     cell.dropout = _Rate(cell.dropout)
-
-
-def quantized_logits(layer, inputs):
-    """The products of inputs and a quantized `keras.layers.ReversibleEmbedding`'s table.
-
-    Its public `quantized_call` caps them at once, and a bias has to be added before.
-    """
-    reversible = keras.layers.ReversibleEmbedding
-    calls = {"int8": reversible._int8_call, "int4": reversible._int4_call}
-    return calls[layer.quantization_mode](_Uncapped(layer), inputs, reverse=True)
 
 
 class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):

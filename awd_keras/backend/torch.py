@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 import torch
+from keras import ops
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from awd_keras.backend import generic
-from awd_keras.backend.keras_private import in_stateless_scope, replace_value, torch_device
+from awd_keras.backend.keras_private import in_stateless_scope, replace_value
 
 
 def cross_entropy(ids, rows):
@@ -142,15 +143,20 @@ def exporting(variables):
             keep_by_columns(variable)
 
 
+def _device():
+    """Where Keras computes: also `"meta"`, where it only asks for shapes."""
+    return ops.zeros(()).device
+
+
 def device_name() -> str:
-    device = torch_device()
-    return torch.cuda.get_device_name() if device.startswith("cuda") else device
+    device = _device()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def keep_mask(shape, rate, seed):
     """From as few random bits as `mask_bits` says."""
-    device = torch_device()
-    if device == "meta":  # Keras is only asking for shapes
+    device = _device()
+    if device.type == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
     with untransformed():
         return _keep_mask(shape, rate, seed, device)

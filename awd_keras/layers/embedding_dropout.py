@@ -119,6 +119,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     """
 
     lora_rank: Any  # Keras's
+    logit_soft_cap: float | None  # Keras's
 
     def __init__(
         self,
@@ -234,7 +235,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))
         bias = None if self.bias is None else ops.convert_to_tensor(self.bias, dtype=dtype)
         if self.quantization_mode is not None:
-            logits = ops.cast(keras_private.quantized_logits(self, rows), dtype)
+            logits = ops.cast(self._quantized_logits(rows), dtype)
             logits = logits if bias is None else backend.add_bias(logits, bias)
         else:
             if self.tie_weights:
@@ -245,6 +246,14 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
         if self.logit_soft_cap is not None:
             logits = ops.multiply(ops.tanh(ops.divide(logits, self.logit_soft_cap)), self.logit_soft_cap)
         return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
+
+    def _quantized_logits(self, rows):
+        """Keras's, without the cap: the bias is added before."""
+        cap, self.logit_soft_cap = self.logit_soft_cap, None
+        try:
+            return super().quantized_call(rows, reverse=True)
+        finally:
+            self.logit_soft_cap = cap
 
     def _words_dtype(self):
         return self.reverse_dtype or self.compute_dtype

@@ -30,23 +30,18 @@ LSTM = (
 
 # Where a name is imported from, and the parameters that are given to it.
 IMPORTED = {
-    "rnn": ("keras.src.backend", RNN),
-    "lstm": ("keras.src.backend", LSTM),
-    "get_keras_mask": ("keras.src.backend", "x"),
-    "set_keras_mask": ("keras.src.backend", "x mask"),
+    "get_keras_mask": ("keras.src.backend.common.masking", "x"),
+    "set_keras_mask": ("keras.src.backend.common.masking", "x mask"),
     "in_stateless_scope": ("keras.src.backend.common.stateless_scope", ""),
     "reduce_weighted_values": ("keras.src.losses.loss", "values sample_weight mask reduction dtype"),
     "KerasSaveable": ("keras.src.saving.keras_saveable", ""),
     "DataAdapter": ("keras.src.trainers.data_adapters.data_adapter", ""),
     "PyDatasetAdapter": ("keras.src.trainers.data_adapters.py_dataset_adapter", "x"),
-    "get_device": ("keras.src.backend.torch.core", ""),
 }
 # The class whose method it is, and the parameters that it is given, or overridden with.
 METHODS = {
     "_flatten_layers": (keras.Model, "self"),
     "_obj_type": (keras.Layer, "self"),
-    "_int8_call": (keras.layers.ReversibleEmbedding, "self inputs reverse"),
-    "_int4_call": (keras.layers.ReversibleEmbedding, "self inputs reverse"),
     "_clip_gradients": (keras.optimizers.Optimizer, "self grads"),
     "_apply_weight_decay": (keras.optimizers.Optimizer, "self variables"),
     "_backend_update_step": (keras.optimizers.Optimizer, "self grads trainable_variables learning_rate"),
@@ -55,7 +50,7 @@ METHODS = {
     "_maybe_symbolic_build": (keras.Model, "self iterator data_batch"),
 }
 # What one framework has alone.
-OF_ONE = {"get_device": "torch", "_maybe_symbolic_build": "tensorflow", "_distribute_strategy": "tensorflow"}
+OF_ONE = {"_maybe_symbolic_build": "tensorflow", "_distribute_strategy": "tensorflow"}
 
 
 def compiled():
@@ -114,6 +109,11 @@ def test_imported_name(name):
     assert takes(getattr(importlib.import_module(module), name), parameters)
 
 
+@pytest.mark.parametrize(("name", "parameters"), [("rnn", RNN), ("lstm", LSTM)])
+def test_loop(name, parameters):
+    assert takes(getattr(keras_private._loops, name), parameters)
+
+
 @pytest.mark.parametrize("name", here(METHODS))
 def test_method(name):
     owner, parameters = METHODS[name]
@@ -135,7 +135,7 @@ def test_a_lacking_parameter_is_noticed():
 def test_all_names_are_asked_for():
     """The tables above have what the file uses, and nothing else."""
     tree = ast.parse(ONLY_FILE.read_text(encoding="utf-8"))
-    own = {"_backend", "_layer", "_step_of_all", "_decay_of", "_model_variables", "_items"}
+    own = {"_backend", "_loops", "_layer", "_step_of_all", "_decay_of", "_model_variables", "_items"}
     own |= {"_surround", "_around", "_inner_step", "_leave_decay_to_the_step"}
     imported, used = set(), set()
     for node in ast.walk(tree):
@@ -145,8 +145,7 @@ def test_all_names_are_asked_for():
             case ast.Attribute(attr=name) | ast.FunctionDef(name=name) | ast.Constant(value=str(name)):
                 if name.startswith("_") and not name.startswith("__") and name.isidentifier():
                     used.add(name)
-    # One of them is asked of the module.
-    assert imported - {"_backend"} | {"lstm"} == {*IMPORTED}
+    assert imported - {"_backend"} == {*IMPORTED}
     assert used - own == {*METHODS, *ATTRIBUTES}
 
 
