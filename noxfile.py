@@ -102,6 +102,7 @@ def demo(session: nox.Session) -> None:
     generate = "awd-keras generate runs/tiny --words 60 --temperature 0.8 --seed 1 --prompt"
     session.run(*train.split())
     session.run(*generate.split(), "The value of the expression is")
+    session.log(f"awd-keras is in {session.bin}: to call it by its name, source {session.bin}/activate")
 
 
 @nox.session
