@@ -92,6 +92,8 @@ def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], 
     classifier.fit(dataset, epochs=2)
     adapted = models.adapt_vocabulary(language_model, vocabulary, Vocabulary.from_words(texts))
     assert_type(adapted, AWDLSTM)
+    assert_type(models.load_torch_weights(adapted, "wt103.safetensors"), list[str])
+    assert_type(Vocabulary.from_pickled_list("itos.pkl"), Vocabulary)
     pooled = ConcatPooling()(classifier.embedding(dataset[0][0]))
     return pooled, dataset.in_order_of_texts(classifier.predict(dataset))
 

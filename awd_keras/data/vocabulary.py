@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
+from awd_keras.data.pickled_words import read_pickled_words
 from awd_keras.output import write_whole
 
 EOS = "<eos>"
@@ -221,3 +222,21 @@ class Vocabulary:
         except (ValueError, RecursionError) as error:
             reason = str(error).replace("\n", " ")
             raise ValueError(f"{os.fspath(path)!r} doesn't hold a vocabulary: {reason}") from error
+
+    @classmethod
+    def from_pickled_list(cls, path: str | os.PathLike) -> "Vocabulary":
+        """Reads a pickled list of words, as fastai keeps a vocabulary (`itos`); the file isn't unpickled.
+
+        Args:
+            path: the file to read.
+
+        Raises:
+            OSError: if the file can't be read.
+            ValueError: if it holds anything but a list of unique strings.
+        """
+        content = Path(path).read_bytes()
+        try:
+            return cls(read_pickled_words(content))
+        except Exception as error:  # whatever damaged bytes bring about
+            reason = str(error).replace("\n", " ")
+            raise ValueError(f"{os.fspath(path)!r} doesn't hold a pickled list of words: {reason}") from error
