@@ -57,7 +57,7 @@ def gates_of_hidden(
         h, c = state
         gates, content = projection[:, :-units], projection[:, -units:]
         gates = recurrent_activation(gates + backend.masked(h, recurrent_mask) @ recurrent_kernel)
-        i, f, *o = ops.split(gates, gates.shape[-1] // units, axis=-1)
+        i, f, *o = ops.split(gates, int(gates.shape[-1] // units), axis=-1)
         c = f * c + i * content
         h = ops.multiply(o[0], activation(c)) if o else c
         return h, [h, c]
@@ -94,7 +94,7 @@ def gates_of_inputs(
 
 def _gates_then_content(sequences, kernel, bias, units):
     """The projections of i, f and, if it is there, o, with their bias; then those of the content, which has none."""
-    i, f, content, *o = ops.split(project(sequences, kernel), kernel.shape[-1] // units, axis=-1)
+    i, f, content, *o = ops.split(project(sequences, kernel), int(kernel.shape[-1] // units), axis=-1)
     projections = ops.concatenate([i, f, *o, content], axis=-1)
     return projections if bias is None else backend.add_bias(projections, ops.pad(bias, [[0, units]]))
 

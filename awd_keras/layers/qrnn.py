@@ -53,7 +53,8 @@ def qrnn(
         projections = backend.add_bias(projections, bias)
     units = state[1].shape[-1]
     z, gates = activation(projections[..., :units]), recurrent_activation(projections[..., units:])
-    f, *o = ops.split(gates, gates.shape[-1] // units, axis=-1)
+    # An integer also where PyTorch traces sizes as tensors, for ONNX.
+    f, *o = ops.split(gates, int(gates.shape[-1] // units), axis=-1)
     if moves is not None:
         f = ops.where(moves, f, ops.ones_like(f))
 

@@ -56,8 +56,8 @@ pytestmark = [
 ]
 
 
-def trained(batch_size=1):
-    model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1)
+def trained(batch_size=1, **arguments):
+    model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1, **arguments)
     model.build((batch_size, None))
     # Of these weights the words drawn are many, and the likeliest is never a close call.
     rng = np.random.default_rng(86)
@@ -101,15 +101,19 @@ def check_text(run, model):
     assert len(set(words)) > 3
 
 
-@pytest.mark.parametrize("format", ENDINGS)
-def test_step(format, tmp_path):
-    missing = REFUSED.get((BACKEND, format))
+def refusal(format):
+    """What the export raises: the exception and its message, or None."""
     if (BACKEND, format) in MODULES:
         module, *error = MODULES[BACKEND, format]
-        missing = None if importlib.util.find_spec(module) else error
+        return None if importlib.util.find_spec(module) else error
+    return REFUSED.get((BACKEND, format))
+
+
+@pytest.mark.parametrize("format", ENDINGS)
+def test_step(format, tmp_path):
     model = trained()
-    if missing:
-        kind, message = missing
+    if refusal(format):
+        kind, message = refusal(format)
         with pytest.raises(kind, match=message):
             exported(model, format, tmp_path)
         return
@@ -119,3 +123,17 @@ def test_step(format, tmp_path):
     for batch_size in (1,) if format == "torch" else (1, 3):
         check_values(run, model, batch_size)
     check_text(run, model)
+
+
+@pytest.mark.parametrize("cell", ["gru", "qrnn", "mogrifier", "-srnn-out", "-srnn-hidden", "-gates"])
+@pytest.mark.parametrize("format", [format for format in ENDINGS if not refusal(format)])
+def test_other_cells(cell, format, tmp_path):
+    """Word by word, the file says what the model says of the whole text."""
+    model = trained(cell=cell)
+    tokens = np.random.default_rng(0).integers(0, WORDS, (1, 5)).astype("int32")
+    expected = model.predict(tokens, verbose=0)
+    state = [np.zeros((1, *tensor.shape[1:]), "float32") for tensor in inference_step(model).inputs[1:]]
+    run = exported(model, format, tmp_path)
+    for word in range(tokens.shape[1]):
+        logits, *state = run([tokens[:, word : word + 1], *state])
+        np.testing.assert_allclose(logits[:, 0], expected[:, word], atol=1e-5)
