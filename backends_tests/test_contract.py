@@ -100,6 +100,7 @@ KERAS_CLASSES = {
     optimizers.NTASGD: lambda: optimizers.NTASGD(
         0.5, non_monotone_interval=3, weight_decay=0.1, global_clipnorm=None, clipvalue=0.2, name="mine"
     ),
+    optimizers.L2WeightDecay: lambda: optimizers.L2WeightDecay(keras.optimizers.Adam(0.5), 0.1, name="mine"),
     optimizers.LayerwiseLearningRate: lambda: optimizers.LayerwiseLearningRate(
         optimizers.NTASGD(0.5, name="inner"), {"embedding": 0.5}, name="mine"
     ),

@@ -27,7 +27,7 @@ from awd_keras.layers import (
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.metrics import BitsPerCharacter, MeanCrossEntropy, Perplexity
 from awd_keras.models import AWDLSTM, PRESETS, Preset, TextClassifier
-from awd_keras.optimizers import NTASGD, LayerwiseLearningRate, schedules
+from awd_keras.optimizers import NTASGD, L2WeightDecay, LayerwiseLearningRate, schedules
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
 
 
@@ -82,6 +82,7 @@ def by_layers(model: Any, steps: int) -> None:
     optimizer.unfreeze("lstm_0")
     optimizer.multipliers["head"].assign(0.1)
     model.compile(LayerwiseLearningRate(NTASGD(), "ulmfit"))
+    model.compile(L2WeightDecay(keras.optimizers.Adam(1e-3), weight_decay=1e-6))
     model.fit(callbacks=[callbacks.GradualUnfreezing(["head", ["lstm_0", "embedding"]], epochs_each=2)])
 
 

@@ -119,12 +119,9 @@ class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
 
 
 class DrawnSeed(keras.random.SeedGenerator):
-    """A seed generator that always returns the same seed.
+    """A seed generator that always returns the same seed, a tensor of two integers.
 
     A generator that gives a seed changes its state. Inside of a function that runs on each device by itself it can't.
-
-    Args:
-        seed: tensor of two integers, as a `keras.random.SeedGenerator` gives it.
     """
 
     def __init__(self, seed):
@@ -152,17 +149,23 @@ def steps_made(optimizer):
     return optimizer._iterations
 
 
-class OneStep(keras.optimizers.Optimizer):
+class _KnownVariables(keras.optimizers.Optimizer):
+    @property
+    def _model_variables(self):
+        """The variables that it was built for. A list of its own would be saved among its variables."""
+        return self._trainable_variables
+
+    def _decay_of(self, variable):
+        """The weight decay of a variable, which `exclude_from_weight_decay` may leave out."""
+        return self.weight_decay or 0.0 if self._use_weight_decay(variable) else 0.0
+
+
+class OneStep(_KnownVariables):
     """An optimizer that makes its whole step in `_step_of_all(gradients, variables, learning_rate)`.
 
     Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes all
     the weights, or as many gradients, and the time of a step of SGD goes to memory accesses.
     """
-
-    @property
-    def _model_variables(self):
-        """The variables that it was built for. A list of its own would be saved among its variables."""
-        return self._trainable_variables
 
     def _clip_gradients(self, grads):
         return grads if self.global_clipnorm else super()._clip_gradients(grads)
@@ -173,13 +176,9 @@ class OneStep(keras.optimizers.Optimizer):
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         self._step_of_all(grads, trainable_variables, learning_rate)
 
-    def _decay_of(self, variable):
-        """The weight decay of a variable, which `exclude_from_weight_decay` may leave out."""
-        return self.weight_decay or 0.0 if self._use_weight_decay(variable) else 0.0
 
-
-class Surrounding(keras.optimizers.Optimizer):
-    """An optimizer around another one, whose steps go through `_around(step, variables, indices)`, decay included.
+class Surrounding(_KnownVariables):
+    """An optimizer around another one, whose steps go through `_around(step, gradients, variables)`, decay included.
 
     What comes after a step, constraints and averages, is left to the inner one and sees what `_around` has made.
     """
@@ -196,11 +195,14 @@ class Surrounding(keras.optimizers.Optimizer):
     def _inner_step(self, grads, trainable_variables, learning_rate):
         inner = self.inner_optimizer
 
-        def step():
+        def step(gradients):
             type(inner)._apply_weight_decay(inner, trainable_variables)
-            type(inner)._backend_update_step(inner, grads, trainable_variables, learning_rate)
+            type(inner)._backend_update_step(inner, gradients, trainable_variables, learning_rate)
 
-        self._around(step, trainable_variables, list(map(inner._get_variable_index, trainable_variables)))
+        self._around(step, grads, trainable_variables)
+
+    def _indices_of(self, variables):
+        return list(map(self.inner_optimizer._get_variable_index, variables))
 
     @property
     def variables(self):
@@ -235,10 +237,9 @@ class SymbolicallyBuilt(keras.Model):
 class InOrder(DataAdapter):
     """Mixin for a `keras.utils.PyDataset` of windows (batch, length), read in their order whatever `fit` says.
 
-    `fit(shuffle=True)` is Keras's default, and it shuffles the items of a `PyDataset`. Items that
-    carry state from one to the next would silently lose their meaning. Keras wraps a `PyDataset`
-    in an adapter that shuffles, but takes an object that is a `DataAdapter` already as it is: so
-    this one is, and hands each request on to an adapter that doesn't shuffle.
+    `fit(shuffle=True)` is Keras's default, and it shuffles the items of a `PyDataset`. Items that carry state from one
+    to the next would silently lose their meaning. Keras wraps a `PyDataset` in an adapter that shuffles, but takes an
+    object that is a `DataAdapter` already as it is: so this one is, and hands on to an adapter that doesn't shuffle.
     """
 
     batch_size: Any = None  # in Keras's adapters a read-only property

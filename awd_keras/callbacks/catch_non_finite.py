@@ -25,6 +25,9 @@ class CatchNonFinite(keras.callbacks.Callback):
     weight isn't finite. Under mixed precision, Keras leaves steps out by itself to find the scale of the loss: these,
     whose loss is finite, are neither told of nor counted.
 
+    Other optimizers make a step whose gradients aren't finite, and don't tell: it is found by the next step's loss, or
+    by the weights at the epoch's end. They can't skip.
+
     Put it behind `awd_lstm(dataset)`, and before what saves the model.
 
     Args:
@@ -32,7 +35,8 @@ class CatchNonFinite(keras.callbacks.Callback):
         skip: boolean, whether to go on.
 
     Raises:
-        ValueError: if `skip` isn't a boolean; when training starts, if the model isn't compiled with `NTASGD`.
+        ValueError: if `skip` isn't a boolean; when training starts, if it is True and the model isn't compiled with
+            `NTASGD`.
         FloatingPointError: as above.
 
     Example:
@@ -58,6 +62,7 @@ class CatchNonFinite(keras.callbacks.Callback):
         check_boolean("skip", skip)
         self.dataset: Any = dataset
         self.skip = skip
+        self.any_optimizer = not skip
         self._passes: Passes | None = None
         self._windows: list[tuple[int, int]] = []
         self._epoch = 0

@@ -17,6 +17,9 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
     part of the rows. Put callbacks of your own behind them, so that what they save has the epoch's
     measure in the optimizer.
 
+    They train with any optimizer whose learning rate is a number. With another one than `NTASGD`, the two of averaging
+    do nothing; made one by one, they would refuse it.
+
     Source: sections 3 and 4.1; section 5 for fine-tuning.
 
     Args:
@@ -43,13 +46,10 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
     SwapAveragedWeights
     SynchronizeReplicas
     """
-    return [
-        ScaleLearningRate(dataset),
-        ResetStates(dataset),
-        NonMonotonicTrigger(stop_training=stop_training),
-        SwapAveragedWeights(),
-        SynchronizeReplicas(dataset),
-    ]
+    of_averages = NonMonotonicTrigger(stop_training=stop_training), SwapAveragedWeights()
+    for callback in of_averages:
+        callback.any_optimizer = True
+    return [ScaleLearningRate(dataset), ResetStates(dataset), *of_averages, SynchronizeReplicas(dataset)]
 
 
 class SynchronizeReplicas(keras.callbacks.Callback):

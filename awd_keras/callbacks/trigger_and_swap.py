@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from awd_keras.callbacks.passes import ResetStates
@@ -18,18 +19,39 @@ def find_optimizer(model, method):
     return optimizer
 
 
+class WithoutAverages:
+    """What stands for `NTASGD` where the model has another optimizer."""
+
+    averaging = averages_in_model = False
+    skipped_steps = 0
+    iterations, gradient_accumulation_steps = np.int64(0), None
+
+    def update_trigger(self, measure):
+        return False
+
+    def use_averages(self):
+        pass
+
+    def use_iterates(self):
+        pass
+
+
+def find_averaging(model):
+    """The `NTASGD` of a model, or what stands for it."""
+    return find_optimizer(model, "use_averages") or WithoutAverages()
+
+
 def averaging_optimizer(callback):
-    """The `NTASGD` of the callback's model.
+    """The `NTASGD` of the callback's model; what stands for it, if `awd_lstm` has made the callback for any optimizer.
 
     Raises:
         ValueError: if the model has another optimizer, or none.
     """
-    optimizer = find_optimizer(callback.model, "use_averages")
-    if optimizer is None:
+    optimizer = find_averaging(callback.model)
+    if isinstance(optimizer, WithoutAverages) and not callback.any_optimizer:
         raise ValueError(
             f"Callback `{type(callback).__name__}` needs a model compiled with "
-            "`awd_keras.optimizers.NTASGD`. With another optimizer, give `fit` those of `awd_lstm(dataset)` that work "
-            "with any: `ScaleLearningRate(dataset)` and `ResetStates(dataset)`. Received: "
+            "`awd_keras.optimizers.NTASGD`. The callbacks of `awd_lstm(dataset)` work with any optimizer. Received: "
             f"optimizer={getattr(callback.model, 'optimizer', None)}"
         )
     return optimizer
@@ -76,6 +98,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     False
     """
 
+    any_optimizer = False
+
     def __init__(
         self,
         monitor: str = "val_perplexity",
@@ -107,8 +131,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self._missing: tuple[str, str] | None = None
 
     def on_train_begin(self, logs=None):
-        self._settled, self._missing = False, None
-        averaging_optimizer(self)
+        # There is nothing to tell of a measure that nobody needs.
+        self._settled, self._missing = isinstance(averaging_optimizer(self), WithoutAverages), None
         self._step = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -227,6 +251,8 @@ class SwapAveragedWeights(keras.callbacks.Callback):
     >>> model.optimizer.averages_in_model
     True
     """
+
+    any_optimizer = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -66,13 +66,14 @@ def presets():
     The file is run by itself: its package imports Keras, which --help and the choice of a backend come before.
     """
     found = runpy.run_path(str(Path(__file__).parents[1] / "models" / "presets.py"))["PRESETS"]
-    names = {"global_clipnorm": "clip"}
+    names = {"global_clipnorm": "clip", "name": "optimizer"}
     return {
         name: {
             f"--{names.get(argument, argument).replace('_', '-')}": value
             for argument, value in {
                 **{part: getattr(preset, part) for part in _OF_PRESET},
                 **preset.model,
+                "name": "ntasgd",
                 **preset.optimizer,
             }.items()
         }

@@ -42,6 +42,7 @@ _MODEL_OPTIONS = (
     ("beta", float, "X", "factor of the temporal activation regularization (TAR)"),
 )
 _OPTIMIZER_OPTIONS = (
+    ("optimizer", str, "NAME", "ntasgd, sgd or adam, all with the weight decay in the gradient; only ntasgd averages"),
     ("learning-rate", float, "X", "learning rate of a window of the mean length"),
     ("weight-decay", float, "X", "weight decay"),
     ("clip", float, "X", "largest global norm of the gradients"),
@@ -114,6 +115,13 @@ def add_train(commands, common):
     for option, kind, metavar, text in (*_MODEL_OPTIONS, *_OPTIMIZER_OPTIONS):
         own.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
     own.add_argument(
+        "--learning-rate-drops",
+        type=int,
+        nargs="*",
+        metavar="N",
+        help="epochs after which the learning rate is divided by 10",
+    )
+    own.add_argument(
         "--no-tie-weights", action="store_true", help="give the logits a table of their own, not the embedding's"
     )
 
@@ -136,8 +144,9 @@ def _start(options):
     if options.no_tie_weights:
         model["tie_weights"] = False
     optimizer = _given(options, _OPTIMIZER_OPTIONS)
-    if "clip" in optimizer:
-        optimizer["global_clipnorm"] = optimizer.pop("clip")
+    for option, argument in (("clip", "global_clipnorm"), ("optimizer", "name")):
+        if option in optimizer:
+            optimizer[argument] = optimizer.pop(option)
     corpus = read_corpus(options.data, options.min_count, options.text_cache)
     result = runs.train(
         options.output,
@@ -145,6 +154,7 @@ def _start(options):
         preset,
         model=model,
         optimizer=optimizer,
+        learning_rate_drops=options.learning_rate_drops,
         epochs=options.epochs,
         batch_size=options.batch_size,
         bptt=options.bptt,

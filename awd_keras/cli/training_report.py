@@ -32,6 +32,8 @@ def report(directory, run):
     if start:
         print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
         print(f"epochs            {result['epochs']}, {_why_so_many(result)}")
+    elif result.get("optimizer", "NTASGD") != "NTASGD":
+        print(f"optimizer         {result['optimizer']}, which averages nothing")
     else:
         print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
     print(f"skipped steps     {result['skipped_steps']}")

@@ -9,12 +9,14 @@ class Preset:
 
     Args:
         model: keyword arguments of `AWDLSTM`.
-        optimizer: keyword arguments of `NTASGD`.
+        optimizer: keyword arguments of `NTASGD`; or, with the `name` of another optimizer that `awd_keras.runs.train`
+            knows, of that.
         batch_size: streams of the training text read side by side.
         epochs: passes over the training text.
         bptt: base length of a window, in tokens.
         valid_batch_size: streams of the validation text.
         test_batch_size: streams of the test text.
+        learning_rate_drops: epochs after which the learning rate is divided by 10.
 
     Example:
 
@@ -30,6 +32,7 @@ class Preset:
     bptt: int = 70
     valid_batch_size: int = 10
     test_batch_size: int = 1
+    learning_rate_drops: tuple[int, ...] = ()
 
 
 _PUBLISHED_MODEL = {

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.backend.keras_private import Surrounding
 from awd_keras.checks import check_not_negative
+from awd_keras.optimizers.wrapping import Wrapping
 
 # ULMFiT's, section 3.2: what the rate of a layer is divided by for the one below.
 _ULMFIT = 2.6
@@ -19,7 +19,7 @@ _INNER = re.compile(r"(/(forward|backward)_[^/]+)?(/[^/]*_cell(_\d+)?)?$")
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
-class LayerwiseLearningRate(Surrounding):
+class LayerwiseLearningRate(Wrapping):
     """An optimizer whose steps are multiplied by a number for each layer, as if each had a learning rate of its own.
 
         w = w_old + m * (w_new - w_old)
@@ -67,11 +67,6 @@ class LayerwiseLearningRate(Surrounding):
     def __init__(
         self, optimizer: keras.optimizers.Optimizer, multipliers: Mapping[str, float] | str, name: str | None = None
     ):
-        if not isinstance(optimizer, keras.optimizers.Optimizer) or hasattr(optimizer, "inner_optimizer"):
-            raise ValueError(
-                "Argument `optimizer` must be an optimizer of Keras's or this library's that has no other one in it. "
-                f"Received: optimizer={optimizer!r}"
-            )
         if isinstance(multipliers, Mapping):
             for pattern, value in multipliers.items():
                 check_not_negative(f"multipliers[{pattern!r}]", value)
@@ -80,8 +75,7 @@ class LayerwiseLearningRate(Surrounding):
                 "Argument `multipliers` must be a dictionary of patterns and numbers, or 'ulmfit'. Received: "
                 f"multipliers={multipliers!r}"
             )
-        super().__init__(learning_rate=0.0, name=name)
-        self._surround(optimizer)
+        super().__init__(optimizer, name)
         self._given: Any = multipliers if isinstance(multipliers, str) else dict(multipliers)
         # The multiplier of each variable of the model, and of each name.
         self._of_variables: list[Any] = []
@@ -138,46 +132,12 @@ class LayerwiseLearningRate(Surrounding):
         value, variable = self._names[name]
         variable.assign(value)
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Makes one step of the inner optimizer, of which each variable gets its part.
-
-        Args:
-            grads: list of gradients.
-            trainable_variables: list of their variables; by default those of `build`.
-        """
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            self.build(trainable_variables)
-        self.inner_optimizer.apply(grads, trainable_variables)
-
-    def _around(self, step, variables, indices):
-        multipliers = [self._of_variables[index] for index in indices]
+    def _around(self, step, gradients, variables):
+        multipliers = [self._of_variables[index] for index in self._indices_of(variables)]
         variables = [variable for variable, m in zip(variables, multipliers, strict=True) if m is not None]
         starts = [ops.stop_gradient(ops.copy(variable)) for variable in variables]
-        step()
+        step(gradients)
         backend.shrink_steps(variables, starts, [ops.convert_to_tensor(m) for m in multipliers if m is not None])
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's, which may be set."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def iterations(self) -> Any:
-        """The inner optimizer's."""
-        return self.inner_optimizer.iterations
-
-    def scale_loss(self, loss: Any) -> Any:
-        """As the inner optimizer scales it, by `loss_scale_factor`."""
-        return self.inner_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list):
-        """Called by Keras at the end of `fit`."""
-        self.inner_optimizer.finalize_variable_values(var_list)
 
     def get_config(self) -> dict:
         return {
@@ -185,12 +145,6 @@ class LayerwiseLearningRate(Surrounding):
             "multipliers": self._given,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Called by Keras."""
-        optimizer = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects=custom_objects)
-        return cls(**{**config, "optimizer": optimizer})
 
 
 def _layer_of(path):

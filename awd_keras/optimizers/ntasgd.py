@@ -13,6 +13,7 @@ from awd_keras import backend
 from awd_keras.backend import devices
 from awd_keras.checks import check_not_negative, check_positive_integer
 from awd_keras.optimizers.averaging import Averaging
+from awd_keras.optimizers.wrapping import as_arrays
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
@@ -148,13 +149,8 @@ class NTASGD(Averaging):
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
         self._check_built("apply")
-        variables = trainable_variables or self._model_variables
-        if len(grads) == len(variables):
-            # On TensorFlow an embedding's gradient is a list of rows, in which a word that occurs
-            # twice has two, and Keras takes the norm of the list. Reshaping makes it an array.
-            grads = [g if g is None else ops.reshape(g, v.shape) for g, v in zip(grads, variables, strict=True)]
         # Before anything is clipped.
-        grads = devices.add_gradients(grads)
+        grads = devices.add_gradients(as_arrays(grads, trainable_variables or self._model_variables))
         skipped = ops.copy(self._num_skipped)
         super().apply(grads, trainable_variables)
         self._update_averages(ops.equal(skipped, self._num_skipped))

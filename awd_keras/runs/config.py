@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from awd_keras.backend import devices as engine
 from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
 from awd_keras.models import PRESETS
+from awd_keras.runs.optimizer import check_drops
 
 _MISSING = object()
 
@@ -52,6 +54,7 @@ _CHECKS = {
     "preset": _check_preset,
     "model": _check_object,
     "optimizer": _check_object,
+    "learning_rate_drops": check_drops,
     "epochs": check_positive_integer,
     "batch_size": check_positive_integer,
     "bptt": check_positive_integer,
@@ -72,7 +75,8 @@ class RunConfig:
     Args:
         preset: a name in `awd_keras.models.PRESETS`.
         model: config of the `AWDLSTM`.
-        optimizer: config of the `NTASGD`.
+        optimizer: config of the optimizer, as `optimizer_config` gives it.
+        learning_rate_drops: as `train` has it.
         epochs, batch_size, bptt, variable, length_multiple, seed, skip_nonfinite, devices: as `train` has them.
         text: where the corpus is from, a `Corpus.source`.
         finetuned_from: what `finetune` says of the run that this one goes on from.
@@ -84,6 +88,7 @@ class RunConfig:
     preset: str
     model: dict
     optimizer: dict
+    learning_rate_drops: Sequence[int] = ()
     epochs: int
     batch_size: int
     bptt: int

@@ -11,6 +11,7 @@ from awd_keras.models import PRESETS
 from awd_keras.runs.config import count_devices
 from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.loading import file_digest
+from awd_keras.runs.optimizer import is_ntasgd, optimizer_name
 from awd_keras.runs.run import Run
 from awd_keras.runs.training import corpus_of
 
@@ -55,8 +56,8 @@ def finetune(
 
     Raises:
         FileNotFoundError: if there is no run in `run`, or its text or model is gone.
-        ValueError: if it isn't finished, can't be read or is trained on another text, `epochs` isn't a positive
-            integer, or `output` holds a run already or is `run`.
+        ValueError: if it isn't finished, can't be read, is trained by another optimizer or on another text, `epochs`
+            isn't a positive integer, or `output` holds a run already or is `run`.
         OSError: if the new run can't be written, for example on a full disk.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
@@ -77,6 +78,11 @@ def finetune(
             f"{old.directory}"
         )
     settings = old.settings
+    if not is_ntasgd(settings.optimizer):
+        raise ValueError(
+            f"The run in {old.directory} is trained by {optimizer_name(settings.optimizer)}, and what is fine-tuned is "
+            "a run of `NTASGD`."
+        )
     epochs = PRESETS[settings.preset].epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
@@ -89,6 +95,7 @@ def finetune(
         **old.config,
         "backend": keras.backend.backend(),
         "model": old.model().get_config(),
+        "learning_rate_drops": [],
         "epochs": epochs,
         "devices": devices,
         "text": corpus.source,

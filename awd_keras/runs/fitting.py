@@ -1,5 +1,6 @@
 """Trains a run from its last checkpoint, or from the beginning, and scores it."""
 
+import bisect
 import math
 import platform
 import shutil
@@ -8,17 +9,19 @@ import sys
 
 import keras
 import numpy as np
+from keras import ops
 
 from awd_keras import backend, callbacks, evaluation
 from awd_keras._version import __version__
 from awd_keras.backend import devices
+from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import UNK, BPTTDataset, Corpus
 from awd_keras.metrics import Perplexity
 from awd_keras.models import AWDLSTM, PRESETS
-from awd_keras.optimizers import NTASGD
 from awd_keras.optimizers.ntasgd import is_worse
 from awd_keras.runs.config import check_metrics, reason
 from awd_keras.runs.loading import file_digest
+from awd_keras.runs.optimizer import is_ntasgd, optimizer_from, optimizer_name
 from awd_keras.runs.recording import CompilationNotice, RunRecorder
 from awd_keras.runs.run import Run
 from awd_keras.runs.signals import StopOnSignal
@@ -60,7 +63,7 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
         raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {run.directory}") from error
     except FloatingPointError as error:
         how = f" To leave such steps out: awd-keras train --resume {run.directory} --skip-nonfinite"
-        how = "" if settings.skip_nonfinite else how
+        how = how if is_ntasgd(settings.optimizer) and not settings.skip_nonfinite else ""
         raise FloatingPointError(f"{error} The last good checkpoint is {run.checkpoints.paths()[0]}.{how}") from error
 
 
@@ -114,17 +117,26 @@ def _fit(run, corpus, verbose, stop):
             print(f"{device}, {weights:,} parameters, {_about(corpus, train_set)}", flush=True)
         # All processes have the same, so one writes.
         recorders = [recorder] if number == 0 else []
-        awd_lstm = callbacks.awd_lstm(own_rows, stop_training=bool(start))
+        paper = callbacks.awd_lstm(own_rows, stop_training=bool(start))
+        paper += _rate_by_epoch(_optimizer(run, settings), settings.learning_rate_drops)
         with CompilationNotice(own_rows) as notice:
             network.fit(
                 own_rows,
                 epochs=settings.epochs,
                 initial_epoch=len(lines),
                 validation_data=_validation_set(network, corpus.valid, preset.valid_batch_size, settings.bptt),
-                callbacks=[*awd_lstm, catch, *([notice] if verbose else []), *recorders, stop],
+                callbacks=[*paper, catch, *([notice] if verbose else []), *recorders, stop],
                 verbose=verbose,
             )
     return recorder.lines, optimizer.skipped_steps
+
+
+def _rate_by_epoch(optimizer, drops):
+    """The callback that divides the learning rate by 10 after each of these epochs, where there are any."""
+    rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+    # A function of the epoch alone, so that a run that is resumed has the same.
+    divided = keras.callbacks.LearningRateScheduler(lambda epoch: rate / 10.0 ** bisect.bisect(drops, epoch))
+    return [divided] if drops else []
 
 
 def _validation_set(model, tokens, rows, bptt):
@@ -179,16 +191,14 @@ def _restored(run, settings, batch_size):
     start = settings.finetuned_from
     lines = run.metrics()
     check_metrics(lines, run.path("metrics.jsonl"))
-    network = _configured(AWDLSTM, run, "model", settings.model)
+    network = _configured(AWDLSTM.from_config, run, "model", settings.model)
     network.build((batch_size, None))
     if start and not lines and not run.checkpoints.paths():
         _load_start(run, start, network)
     # With weights, as validation has tokens that only fill up a window and must not count.
-    ntasgd = _configured(NTASGD, run, "optimizer", settings.optimizer)
-    network.compile(optimizer=ntasgd, metrics=[], weighted_metrics=[Perplexity()])
+    network.compile(optimizer=_optimizer(run, settings), metrics=[], weighted_metrics=[Perplexity()])
     network.optimizer.build(network.trainable_variables)
-    # Under mixed precision Keras wraps the optimizer.
-    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    optimizer = find_averaging(network)
     if start:
         optimizer.start_averaging()
     epoch = run.checkpoints.load(network, most=len(lines))
@@ -227,13 +237,17 @@ def _load_start(run, start, network):
     network.load_weights(own)
 
 
-def _configured(kind, run, name, config):
+def _optimizer(run, settings):
+    return _configured(optimizer_from, run, "optimizer", settings.optimizer, optimizer_name(settings.optimizer))
+
+
+def _configured(make, run, name, config, kind="AWDLSTM"):
     try:
-        return kind.from_config(config)
+        return make(config)
     # Any exception: Keras wraps errors of arguments in various classes.
     except Exception as error:
         path = run.path("config.json")
-        raise ValueError(f"{path}: {name!r} is no config of {kind.__name__}: {reason(error)}") from error
+        raise ValueError(f"{path}: {name!r} is no config of {kind}: {reason(error)}") from error
 
 
 def _score(run, settings, corpus, lines, skipped_steps):
@@ -245,6 +259,7 @@ def _score(run, settings, corpus, lines, skipped_steps):
     result = {
         "backend": keras.backend.backend(),
         "preset": settings.preset,
+        "optimizer": optimizer_name(settings.optimizer),
         "epochs": len(lines),
         "valid_perplexity": valid.perplexity,
         "test_perplexity": test.perplexity,
@@ -256,7 +271,7 @@ def _score(run, settings, corpus, lines, skipped_steps):
     }
     start = settings.finetuned_from
     if start:
-        stopped = stopped_epoch(lines, _configured(NTASGD, run, "optimizer", settings.optimizer).non_monotone_interval)
+        stopped = stopped_epoch(lines, _optimizer(run, settings).non_monotone_interval)
         result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
     return run.write_result(result)
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.callbacks.trigger_and_swap import averaging_optimizer
+from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import BPTTDataset
 from awd_keras.runs.run import Run
 
@@ -41,7 +41,6 @@ class RunRecorder(keras.callbacks.Callback):
         best: the validation perplexity of the `model.keras` that the run starts with, if it starts with one.
 
     Raises:
-        ValueError: at an epoch's end, if the model isn't compiled with `NTASGD`.
         OSError: if a file can't be written.
     """
 
@@ -74,15 +73,14 @@ class RunRecorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
         tokens = self.dataset.batch_size * np.sum(self.dataset.window_lengths(epoch))
-        optimizer = averaging_optimizer(self)
         perplexity = float(logs["val_perplexity"])
         self.lines.append(
             {
                 "epoch": epoch + 1,
                 "train_perplexity": float(logs["perplexity"]),
                 "valid_perplexity": perplexity,
-                "learning_rate": float(ops.convert_to_numpy(optimizer.learning_rate)),
-                "averaging": optimizer.averaging,
+                "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+                "averaging": find_averaging(self.model).averaging,
                 "seconds": round(now - self._began, 3),
                 "tokens_per_second": round(float(tokens) / (self._trained - self._began), 1),
             }

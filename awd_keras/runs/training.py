@@ -2,15 +2,16 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import keras
 
 from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
-from awd_keras.optimizers import NTASGD
 from awd_keras.runs.config import RunConfig, count_devices
 from awd_keras.runs.fitting import finish, versions
+from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer_config
 from awd_keras.runs.run import Run
 
 
@@ -20,7 +21,8 @@ def train(
     preset: str = "tiny",
     *,
     model: dict | None = None,
-    optimizer: dict | None = None,
+    optimizer: str | dict | keras.optimizers.Optimizer | None = None,
+    learning_rate_drops: Sequence[int] | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     bptt: int | None = None,
@@ -34,7 +36,7 @@ def train(
 ) -> dict:
     """Trains an AWD-LSTM on a corpus and keeps everything in a directory.
 
-    Builds the preset's model and NT-ASGD, fits them with `awd_keras.callbacks.awd_lstm`, keeps
+    Builds the preset's model and optimizer, fits them with `awd_keras.callbacks.awd_lstm`, keeps
     the model of the best epoch, and scores it on the validation split in 10 rows and on the test
     split in one. The directory is that of `awd_keras.runs.Run`. The same seed on the same machine
     gives the same run, also if it is interrupted and `awd_keras.runs.resume` goes on with it. See
@@ -45,7 +47,12 @@ def train(
         corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs()`.
         preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here.
         model: arguments of `awd_keras.models.AWDLSTM` that override the preset's.
-        optimizer: arguments of `awd_keras.optimizers.NTASGD` that override the preset's.
+        optimizer: `"ntasgd"`, `"sgd"` or `"adam"`, with the preset's `weight_decay` and `global_clipnorm`; or a
+            dictionary of its arguments that override the preset's, of which `name` is one of these three; or any Keras
+            optimizer, which is used as it is. SGD and Adam add the weight decay to the gradient, as the original
+            program's do; see `awd_keras.optimizers.L2WeightDecay`. The learning rate is the preset's, or, if that is
+            one for another kind, 30 for SGD and 0.001 for Adam. Only NT-ASGD averages.
+        learning_rate_drops: epochs after which the learning rate is divided by 10, in ascending order.
         epochs: number of epochs.
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
@@ -60,14 +67,15 @@ def train(
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
     Returns:
-        What `result.json` holds: `backend`, `preset`, `epochs`, `valid_perplexity`,
+        What `result.json` holds: `backend`, `preset`, `optimizer` (its class), `epochs`, `valid_perplexity`,
         `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
         `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (the median
         epoch's) and `versions`.
 
     Raises:
-        ValueError: if the preset is unknown, an argument is out of its range, a split is too short
-            for one window, there are fewer devices, or the directory holds a run already.
+        ValueError: if the preset is unknown, an argument is out of its range, the optimizer's learning rate is a
+            schedule, a split is too short for one window, there are fewer devices, or the directory holds a run
+            already.
         OSError: if the run can't be written, for example on a full disk.
         ChildProcessError: if a process is killed that trains on one of several devices.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
@@ -113,11 +121,12 @@ def train(
     if length_multiple is None:
         length_multiple = network.length_multiple(bptt) if variable else 1
     BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # which checks them together
-    ntasgd = NTASGD(**{"name": "ntasgd", **settings.optimizer, **(optimizer or {})})
+    chosen = choose_optimizer(settings.optimizer, optimizer)
     config = RunConfig(
         preset=preset,
         model=network.get_config(),
-        optimizer=ntasgd.get_config(),
+        optimizer=optimizer_config(chosen),
+        learning_rate_drops=list(settings.learning_rate_drops if learning_rate_drops is None else learning_rate_drops),
         epochs=epochs,
         batch_size=batch_size,
         bptt=bptt,
@@ -128,6 +137,7 @@ def train(
         devices=devices,
         text=corpus.source,
     )
+    check_skipping(skip_nonfinite, config.optimizer)
     written = {
         "backend": keras.backend.backend(),
         **{name: value for name, value in dataclasses.asdict(config).items() if name != "finetuned_from"},
@@ -193,6 +203,7 @@ def resume(
         run.path("result.json").unlink(missing_ok=True)
         config = {**config, "epochs": epochs}
         run.write_config(config)
+    check_skipping(skip_nonfinite, settings.optimizer)
     if skip_nonfinite:
         config = {**config, "skip_nonfinite": True}
         run.write_config(config)

@@ -1,7 +1,7 @@
 """What `test_devices.py` runs in processes of its own, as a framework's devices are counted when it starts.
 
 python several_devices.py resume RUN FOUND      a run goes on, on all devices; and what else `look` and `draw` find
-python several_devices.py train RUN MODEL      an epoch of a run of this model, on all devices
+python several_devices.py train RUN MODEL [OPTIMIZER]    an epoch of a run of this model, on all devices
 python several_devices.py split FILE            a vocabulary and rows that are split, on JAX
 python several_devices.py command ARGUMENT...   the command line
 """
@@ -48,7 +48,11 @@ def corpus():
 MODEL = {"embedding_dim": 4, "hidden_units": 6, "num_layers": 2}
 
 
-def train(directory, model=MODEL, devices=1):
+# Each step is clipped.
+NTASGD = {"learning_rate": 5.0, "non_monotone_interval": 1, "global_clipnorm": 0.05}
+
+
+def train(directory, model=MODEL, devices=1, optimizer=NTASGD):
     """An epoch of a run; its result."""
     from awd_keras import runs
 
@@ -57,8 +61,7 @@ def train(directory, model=MODEL, devices=1):
         corpus(),
         model={**model, **dict.fromkeys(RATES, 0.0)},
         devices=devices,
-        # Each step is clipped.
-        optimizer={"learning_rate": 5.0, "non_monotone_interval": 1, "global_clipnorm": 0.05},
+        optimizer=optimizer,
         epochs=1,
         batch_size=ROWS,
         bptt=BPTT,
@@ -316,8 +319,9 @@ def main(command, *arguments):
     make_devices()
     count = "all" if BACKEND != "torch" else DEVICES[BACKEND]
     if command == "train":
-        directory, model = arguments
-        train(directory, ast.literal_eval(model), count)
+        directory, *settings = arguments
+        model, optimizer = [*map(ast.literal_eval, settings), NTASGD][:2]
+        train(directory, model, count, optimizer)
     elif command == "resume":
         import numpy as np
 

@@ -141,6 +141,18 @@ def test_gradient_accumulation(directories):
 
 
 @pytest.mark.thorough
+def test_another_optimizer(tmp_path):
+    """What is clipped is the gradient of all devices, and the weight decay is added to it once."""
+    optimizer = {"name": "sgd", "learning_rate": 5.0, "weight_decay": 0.05, "global_clipnorm": 0.05}
+    process = start("train", tmp_path / "several", repr(several_devices.MODEL), repr(optimizer))
+    several_devices.train(tmp_path / "one", optimizer=optimizer)
+    finish(process)
+    one, several = (runs.Run.open(tmp_path / name).model().get_weights() for name in ("one", "several"))
+    for value, expected in zip(several, one, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.thorough
 def test_masks_differ_between_devices(directories):
     drawn = np.load(directories[3] / "drawn.npy")
     assert drawn.shape == (DEVICES[BACKEND], 2, 150)

@@ -136,7 +136,7 @@ def test_all_names_are_asked_for():
     """The tables above have what the file uses, and nothing else."""
     tree = ast.parse(ONLY_FILE.read_text(encoding="utf-8"))
     own = {"_backend", "_loops", "_layer", "_step_of_all", "_decay_of", "_model_variables", "_items"}
-    own |= {"_surround", "_around", "_inner_step", "_leave_decay_to_the_step"}
+    own |= {"_surround", "_around", "_indices_of", "_inner_step", "_leave_decay_to_the_step"}
     imported, used = set(), set()
     for node in ast.walk(tree):
         match node:

@@ -16,6 +16,7 @@ from awd_keras.data import BPTTDataset
 from awd_keras.layers import WeightDropLSTM
 from awd_keras.metrics import Perplexity
 from awd_keras.optimizers import NTASGD
+from backends_tests.helpers import once
 
 # Counting up, then counting down: whoever learns the one gets worse at the other.
 TOKENS = np.arange(200) % 7
@@ -91,14 +92,29 @@ def test_not_a_dataset():
         awd_lstm(TOKENS)
 
 
-@pytest.mark.once
-def test_another_optimizer_is_refused_with_the_callbacks_that_work_with_it():
-    model = new_model()
-    model.compile("adam", model.loss)
+@pytest.mark.parametrize("optimizer", ["adam", *once("sgd")])
+def test_another_optimizer_does_without_averages(optimizer):
+    """It trains as with the callbacks that it can use, and with no warning."""
+    models = new_model(), new_model()
     train = BPTTDataset(TOKENS, batch_size=4, bptt=20, variable=False)
-    with pytest.raises(
-        ValueError, match=r"`ScaleLearningRate\(dataset\)` and `ResetStates\(dataset\)`. Received: .*Adam"
-    ):
+    valid = BPTTDataset(VALIDATION_TOKENS, batch_size=2, bptt=20, variable=False)
+    for model, callbacks in zip(models, (awd_lstm, lambda dataset: awd_lstm(dataset)[:2]), strict=True):
+        model.compile(optimizer, model.loss, metrics=[Perplexity()])
+        model.fit(train, validation_data=valid, epochs=3, callbacks=callbacks(train), verbose=0)
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert int(models[0].optimizer.iterations) == 3 * len(train)
+
+
+@pytest.mark.once
+def test_averaging_is_missed_where_it_is_asked_for():
+    """Who makes one of the callbacks wants it; and NT-ASGD's trigger wants its measure."""
+    train = BPTTDataset(TOKENS, batch_size=4, bptt=20, variable=False)
+    model = new_model()
+    with pytest.warns(UserWarning, match="val_perplexity"):
         model.fit(train, callbacks=awd_lstm(train), verbose=0)
-    model.fit(train, callbacks=[ScaleLearningRate(train), ResetStates(train)], verbose=0)
-    assert int(model.optimizer.iterations) == len(train)
+    model.compile("adam", model.loss)
+    model.fit(train, callbacks=awd_lstm(train), verbose=0)
+    for callback in (NonMonotonicTrigger(), SwapAveragedWeights()):
+        with pytest.raises(ValueError, match=r"NTASGD.*`awd_lstm\(dataset\)` work with any.* Received: .*Adam"):
+            model.fit(train, callbacks=[callback], verbose=0)

@@ -239,3 +239,15 @@ def test_needs_an_optimizer_that_leaves_steps_out():
     model.compile("sgd", loss="sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="CatchNonFinite.*NTASGD"):
         fit(model, skip=True)
+
+
+@pytest.mark.once
+def test_another_optimizer_is_found_a_step_later():
+    model = make_model("forward")
+    compile_model(model, keras.optimizers.Adam(0.1))
+    with pytest.raises(FloatingPointError, match="In epoch 1, step 3 .*, the loss is nan."):
+        fit(model, skip=False)
+    model = make_model("gradient")
+    compile_model(model, keras.optimizers.Adam(0.1))
+    with pytest.raises(FloatingPointError, match="In epoch 1, step 4 .*, the loss is nan."):
+        fit(model, skip=False)

@@ -137,6 +137,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2, "devices": 3}
     options = {**model, **optimizer, "clip": 0.9, **others}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4"]
     cache = str(tmp_path / "cache")
     arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
     assert run_main("train", *arguments, "--min-count", "100000", "--text-cache", cache) == 0
@@ -146,7 +147,8 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
         "cache": cache,
         "preset": "ptb",
         "model": model,
-        "optimizer": {**optimizer, "global_clipnorm": 0.9},
+        "optimizer": {**optimizer, "name": "ntasgd", "global_clipnorm": 0.9},
+        "learning_rate_drops": [3, 4],
         "overwrite": True,
         "skip_nonfinite": True,
         "verbose": 2,  # a line an epoch, as this is no terminal
@@ -256,6 +258,14 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
         (["--epochs", "0"], "--epochs"),
         (["--length-multiple", "0"], "--length-multiple"),
         (["--learning-rate", "-1"], "--learning-rate"),
+        (["--optimizer", "rmsprop"], "Option --optimizer must be one of 'ntasgd', 'sgd', 'adam'. Received: 'rmsprop'"),
+        (["--optimizer", "adam", "--non-monotone-interval", "3"], "Option --non-monotone-interval must be left out"),
+        (["--optimizer", "adam", "--learning-rate", "-1"], "Option --learning-rate must be"),
+        (["--optimizer", "sgd", "--clip", "-1"], "Option --clip must be"),
+        (["--optimizer", "sgd", "--weight-decay", "-1"], "Option --weight-decay must be"),
+        (["--optimizer", "sgd", "--skip-nonfinite"], "Option --skip-nonfinite must be False with another optimizer"),
+        (["--learning-rate-drops", "2", "0"], "Option --learning-rate-drops must be a list of epochs"),
+        (["--learning-rate-drops", "4", "3"], "ascending order. Received: [4, 3]"),
         (["--min-count", "0"], "--min-count"),
         (["--seed", "-1"], "--seed"),
         (["--preset", "large"], "'large'"),

@@ -16,6 +16,7 @@ SETTINGS = {
     "preset": "tiny",
     "model": AWDLSTM(4, name="awd_lstm").get_config(),
     "optimizer": NTASGD(name="ntasgd").get_config(),
+    "learning_rate_drops": [2, 4],
     "epochs": 3,
     "batch_size": 2,
     "bptt": 10,
@@ -28,7 +29,7 @@ SETTINGS = {
     "finetuned_from": {"run": "a", "model_digest": "0", "valid_perplexity": None},
 }
 # What a run that was made before there was such a setting has.
-DEFAULTS = {"variable": True, "devices": 1, "finetuned_from": None}
+DEFAULTS = {"learning_rate_drops": (), "variable": True, "devices": 1, "finetuned_from": None}
 
 
 def opened(directory, settings):

@@ -69,6 +69,7 @@ def test_writes_the_directory_of_the_design(directory):
     assert sorted(run.result) == [
         "backend",
         "epochs",
+        "optimizer",
         "preset",
         "skipped_steps",
         "test_perplexity",

@@ -14,6 +14,7 @@ process = _framework.process
 program = _framework.program
 replicate = _framework.replicate
 run_on = _framework.run_on
+share_gradients = _framework.share_gradients
 splits_variables = _framework.splits_variables
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "program",
     "replicate",
     "run_on",
+    "share_gradients",
     "splits_variables",
 ]

@@ -68,6 +68,15 @@ def add_gradients(gradients):
     return gradients
 
 
+def share_gradients(gradients):
+    """The device's share of what `add_gradients` gave, for an optimizer of Keras's, which adds them itself.
+
+    Args:
+        gradients: list of tensors.
+    """
+    return gradients
+
+
 def own_seed(seed):
     """A seed that differs between devices, where each runs a program of its own. The first device's is `seed`.
 

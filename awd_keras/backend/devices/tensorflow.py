@@ -73,6 +73,12 @@ def add_gradients(gradients):
     return [None if g is None else next(added) for g in gradients]
 
 
+def share_gradients(gradients):
+    replica = tf.distribute.get_replica_context()
+    count = 1 if replica is None else replica.num_replicas_in_sync
+    return [gradient / count for gradient in gradients]
+
+
 def own_seed(seed):
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
