@@ -66,7 +66,7 @@ def add_train(commands, common):
         **explained(
             "Trains a language model on the text in --data, and keeps all that belongs to it in the directory RUN.",
             "train --output runs/first",
-            "train --data DIR --preset ptb --output runs/ptb",
+            "train --from runs/first --data DIR --output runs/second",
             more=table_of_presets(),
         ),
     )
@@ -82,12 +82,18 @@ def add_train(commands, common):
     )
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     train.add_argument(
+        "--from",
+        metavar="RUN",
+        help="a run whose model the new one begins with, on another text as a rule; words that it doesn't know begin "
+        "with the mean of those that it knows",
+    )
+    train.add_argument(
         "--text-cache",
         metavar="DIR",
         help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
         "memory",
     )
-    train.add_argument("--preset", metavar="NAME", help="one of those below (default: tiny)")
+    train.add_argument("--preset", metavar="NAME", help="one of those below (default: tiny, or that of --from)")
     train.add_argument(
         "--min-count",
         type=int,
@@ -138,8 +144,8 @@ def _start(options):
 
     if options.text_cache is not None and options.data is None:
         raise ValueError("Option --text-cache needs --data: Python's documentation is read each time.")
-    preset = "tiny" if options.preset is None else options.preset
-    _check_preset(preset)
+    if options.preset is not None:
+        _check_preset(options.preset)
     model = _given(options, _MODEL_OPTIONS)
     if options.no_tie_weights:
         model["tie_weights"] = False
@@ -151,7 +157,8 @@ def _start(options):
     result = runs.train(
         options.output,
         corpus,
-        preset,
+        options.preset,
+        start_from=getattr(options, "from"),
         model=model,
         optimizer=optimizer,
         learning_rate_drops=options.learning_rate_drops,

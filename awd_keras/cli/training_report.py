@@ -29,6 +29,9 @@ def report(directory, run):
         raise
     start = result.get("finetuned_from")
     print(f"backend           {result['backend']}")
+    begun = result.get("started_from")
+    if begun:
+        print(f"started from      {begun['run']}, which knew {begun['known_words']:,} of the words")
     if start:
         print(f"fine-tuned from   {start['run']}, valid perplexity {_figure(start['valid_perplexity'])}")
         print(f"epochs            {result['epochs']}, {_why_so_many(result)}")

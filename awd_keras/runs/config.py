@@ -41,13 +41,18 @@ def _check_text(name, value):
         raise ValueError(f"Argument `{name}` must hold a cache's directory, or none. Received: {value!r}")
 
 
-def _check_start(name, value):
-    if value is None:
-        return
-    _check_object(name, value)
-    for key, kinds in (("run", str), ("model_digest", str), ("valid_perplexity", int | float | None)):
-        if key not in value or not isinstance(value[key], kinds):
-            raise ValueError(f"Argument `{name}` must hold {key!r}, as `finetune` writes it. Received: {value!r}")
+def _check_start(**kinds):
+    """The check of what a run says of the one that it begins with: each entry's kinds by its name."""
+
+    def check(name, value):
+        if value is None:
+            return
+        _check_object(name, value)
+        for key, kind in kinds.items():
+            if key not in value or not isinstance(value[key], kind):
+                raise ValueError(f"Argument `{name}` must hold {key!r}, as it was written. Received: {value!r}")
+
+    return check
 
 
 _CHECKS = {
@@ -64,7 +69,8 @@ _CHECKS = {
     "skip_nonfinite": check_boolean,
     "devices": check_positive_integer,
     "text": _check_text,
-    "finetuned_from": _check_start,
+    "started_from": _check_start(run=str, model_digest=str, known_words=int),
+    "finetuned_from": _check_start(run=str, model_digest=str, valid_perplexity=int | float | None),
 }
 
 
@@ -79,6 +85,7 @@ class RunConfig:
         learning_rate_drops: as `train` has it.
         epochs, batch_size, bptt, variable, length_multiple, seed, skip_nonfinite, devices: as `train` has them.
         text: where the corpus is from, a `Corpus.source`.
+        started_from: what `train` says of the run whose model it begins with.
         finetuned_from: what `finetune` says of the run that this one goes on from.
 
     Raises:
@@ -98,6 +105,7 @@ class RunConfig:
     skip_nonfinite: bool
     devices: int = 1
     text: dict | None
+    started_from: dict | None = None
     finetuned_from: dict | None = None
 
     def __post_init__(self):

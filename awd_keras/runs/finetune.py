@@ -100,6 +100,7 @@ def finetune(
         "devices": devices,
         "text": corpus.source,
         "versions": versions(),
+        "started_from": None,
         "finetuned_from": {
             "run": os.fspath(run),
             "model_digest": file_digest(old.path("model.keras")),

@@ -103,9 +103,7 @@ def _fit(run, corpus, verbose, stop):
     )
     own_rows = train_set.shard(count, number)
     keras.utils.set_random_seed(settings.seed)
-    # The carried state is built for the largest batch that it will see.
-    rows = max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size)
-    network, optimizer, lines = _restored(run, settings, rows)
+    network, optimizer, lines = _restored(run, settings)
     start = settings.finetuned_from
     is_over = start and stopped_epoch(lines, optimizer.non_monotone_interval)
     recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
@@ -186,25 +184,40 @@ def _about(corpus, dataset):
     return text
 
 
-def _restored(run, settings, batch_size):
-    """The compiled model where the run goes on, its optimizer, and the metrics of the epochs so far."""
-    start = settings.finetuned_from
-    lines = run.metrics()
-    check_metrics(lines, run.path("metrics.jsonl"))
+def write_start(run: Run, model: AWDLSTM) -> None:
+    """Makes a model of a new run's sizes what its training begins with: a checkpoint of no epoch."""
+    network, _ = _compiled(run, run.settings)
+    network.set_weights(model.get_weights())
+    run.checkpoints.write(0, network)
+
+
+def _compiled(run, settings, start=None):
+    """The model of a run's settings, compiled, and its optimizer."""
+    preset = PRESETS[settings.preset]
     network = _configured(AWDLSTM.from_config, run, "model", settings.model)
-    network.build((batch_size, None))
-    if start and not lines and not run.checkpoints.paths():
+    # The carried state is built for the largest batch that it will see.
+    network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
+    if start:
         _load_start(run, start, network)
     # With weights, as validation has tokens that only fill up a window and must not count.
     network.compile(optimizer=_optimizer(run, settings), metrics=[], weighted_metrics=[Perplexity()])
     network.optimizer.build(network.trainable_variables)
-    optimizer = find_averaging(network)
+    return network, find_averaging(network)
+
+
+def _restored(run, settings):
+    """The compiled model where the run goes on, its optimizer, and the metrics of the epochs so far."""
+    start = settings.finetuned_from
+    lines = run.metrics()
+    check_metrics(lines, run.path("metrics.jsonl"))
+    is_new = not lines and not run.checkpoints.paths()
+    network, optimizer = _compiled(run, settings, start if is_new else None)
     if start:
         optimizer.start_averaging()
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
         found = ", ".join(path.name for path in run.checkpoints.paths())
-        if lines or found:
+        if lines or found or settings.started_from:
             raise ValueError(
                 f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
                 f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
@@ -269,6 +282,8 @@ def _score(run, settings, corpus, lines, skipped_steps):
         "tokens_per_second": statistics.median(line["tokens_per_second"] for line in lines),
         "versions": versions(),
     }
+    if settings.started_from:
+        result["started_from"] = settings.started_from
     start = settings.finetuned_from
     if start:
         stopped = stopped_epoch(lines, _optimizer(run, settings).non_monotone_interval)

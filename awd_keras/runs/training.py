@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -10,16 +11,18 @@ from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.runs.config import RunConfig, count_devices
-from awd_keras.runs.fitting import finish, versions
+from awd_keras.runs.fitting import finish, versions, write_start
 from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer_config
 from awd_keras.runs.run import Run
+from awd_keras.runs.starting import like, model_of
 
 
 def train(
     output: str | os.PathLike,
     corpus: Corpus | None = None,
-    preset: str = "tiny",
+    preset: str | None = None,
     *,
+    start_from: str | os.PathLike | None = None,
     model: dict | None = None,
     optimizer: str | dict | keras.optimizers.Optimizer | None = None,
     learning_rate_drops: Sequence[int] | None = None,
@@ -45,8 +48,12 @@ def train(
     Args:
         output: the run's directory, made where it doesn't exist.
         corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs()`.
-        preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here.
-        model: arguments of `awd_keras.models.AWDLSTM` that override the preset's.
+        preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here. Defaults to `"tiny"`, or that of
+            `start_from`.
+        start_from: the directory of a run whose best model this one begins with, by
+            `awd_keras.models.adapt_vocabulary` for the words of `corpus`; it has that model's sizes, and its rates
+            where `model` doesn't say others. The other run isn't needed after the first moments.
+        model: arguments of `awd_keras.models.AWDLSTM` that override the preset's, or those of `start_from`.
         optimizer: `"ntasgd"`, `"sgd"` or `"adam"`, with the preset's `weight_decay` and `global_clipnorm`; or a
             dictionary of its arguments that override the preset's, of which `name` is one of these three; or any Keras
             optimizer, which is used as it is. SGD and Adam add the weight decay to the gradient, as the original
@@ -70,12 +77,14 @@ def train(
         What `result.json` holds: `backend`, `preset`, `optimizer` (its class), `epochs`, `valid_perplexity`,
         `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
         `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (the median
-        epoch's) and `versions`.
+        epoch's) and `versions`. With `start_from` also `started_from`, a dictionary of `run`, as it was given here,
+        `model_digest`, the SHA-256 of its `model.keras`, and `known_words`, how many of the corpus it knew.
 
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, the optimizer's learning rate is a
-            schedule, a split is too short for one window, there are fewer devices, or the directory holds a run
-            already.
+            schedule, a split is too short for one window, there are fewer devices, the directory holds a run already,
+            or the run to start from can't be read or adapted, or `model` would make it another one.
+        FileNotFoundError: if there is no run to start from.
         OSError: if the run can't be written, for example on a full disk.
         ChildProcessError: if a process is killed that trains on one of several devices.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
@@ -88,6 +97,9 @@ def train(
     result["valid_perplexity"]
     ```
     """
+    old = None if start_from is None else Run.open(start_from)
+    if preset is None:
+        preset = "tiny" if old is None else old.setting("preset")
     if preset not in PRESETS:
         raise ValueError(
             f"Argument `preset` must be one of {', '.join(map(repr, PRESETS))}. Received: preset={preset!r}"
@@ -105,6 +117,8 @@ def train(
     devices = count_devices(devices, batch_size)
     # Errors are found before an old run is deleted.
     Run.check(output, overwrite)
+    if old is not None and pathlib.Path(output).resolve() == old.directory.resolve():
+        raise ValueError(f"The new run needs a directory of its own. Received: {old.directory} for both")
     corpus = Corpus.python_docs() if corpus is None else corpus
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
@@ -117,7 +131,12 @@ def train(
             )
     # With fixed names: Keras numbers the models and optimizers of a process, so config.json would differ.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
-    network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
+    if old is None:
+        start = started_from = None
+        network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)
+    else:
+        start, started_from = model_of(old, corpus.vocabulary)
+        network = like(start, overrides)
     if length_multiple is None:
         length_multiple = network.length_multiple(bptt) if variable else 1
     BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # which checks them together
@@ -136,6 +155,7 @@ def train(
         skip_nonfinite=skip_nonfinite,
         devices=devices,
         text=corpus.source,
+        started_from=started_from,
     )
     check_skipping(skip_nonfinite, config.optimizer)
     written = {
@@ -145,6 +165,8 @@ def train(
         "versions": versions(),
     }
     run = Run.create(output, written, corpus.vocabulary, overwrite)
+    if start is not None:
+        write_start(run, start)
     return finish(run, corpus, verbose)
 
 

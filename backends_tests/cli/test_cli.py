@@ -137,7 +137,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2, "devices": 3}
     options = {**model, **optimizer, "clip": 0.9, **others}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4"]
+    arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4", "--from", "OLD"]
     cache = str(tmp_path / "cache")
     arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
     assert run_main("train", *arguments, "--min-count", "100000", "--text-cache", cache) == 0
@@ -146,6 +146,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
         "words": 2,
         "cache": cache,
         "preset": "ptb",
+        "start_from": "OLD",
         "model": model,
         "optimizer": {**optimizer, "name": "ntasgd", "global_clipnorm": 0.9},
         "learning_rate_drops": [3, 4],

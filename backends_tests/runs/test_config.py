@@ -26,10 +26,11 @@ SETTINGS = {
     "skip_nonfinite": False,
     "devices": 2,
     "text": {"directory": None, "min_count": 3},
+    "started_from": {"run": "a", "model_digest": "0", "known_words": 3},
     "finetuned_from": {"run": "a", "model_digest": "0", "valid_perplexity": None},
 }
 # What a run that was made before there was such a setting has.
-DEFAULTS = {"learning_rate_drops": (), "variable": True, "devices": 1, "finetuned_from": None}
+DEFAULTS = {"learning_rate_drops": (), "variable": True, "devices": 1, "started_from": None, "finetuned_from": None}
 
 
 def opened(directory, settings):
