@@ -3,7 +3,6 @@
 import bisect
 import math
 import platform
-import shutil
 import statistics
 import sys
 
@@ -14,17 +13,14 @@ from keras import ops
 from awd_keras import backend, callbacks, evaluation
 from awd_keras._version import __version__
 from awd_keras.backend import devices
-from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import UNK, BPTTDataset, Corpus
-from awd_keras.metrics import Perplexity
-from awd_keras.models import AWDLSTM, PRESETS
+from awd_keras.models import PRESETS
 from awd_keras.optimizers.ntasgd import is_worse
-from awd_keras.runs.config import check_metrics, reason
-from awd_keras.runs.loading import file_digest
-from awd_keras.runs.optimizer import is_ntasgd, optimizer_from, optimizer_name
+from awd_keras.runs.optimizer import is_ntasgd, optimizer_name
 from awd_keras.runs.recording import CompilationNotice, RunRecorder
 from awd_keras.runs.run import Run
 from awd_keras.runs.signals import StopOnSignal
+from awd_keras.runs.starting import optimizer_of, restored
 
 
 def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
@@ -103,7 +99,7 @@ def _fit(run, corpus, verbose, stop):
     )
     own_rows = train_set.shard(count, number)
     keras.utils.set_random_seed(settings.seed)
-    network, optimizer, lines = _restored(run, settings)
+    network, optimizer, lines = restored(run, settings)
     start = settings.finetuned_from
     is_over = start and stopped_epoch(lines, optimizer.non_monotone_interval)
     recorder = RunRecorder(run, train_set, lines, start and start["valid_perplexity"])
@@ -116,7 +112,7 @@ def _fit(run, corpus, verbose, stop):
         # All processes have the same, so one writes.
         recorders = [recorder] if number == 0 else []
         paper = callbacks.awd_lstm(own_rows, stop_training=bool(start))
-        paper += _rate_by_epoch(_optimizer(run, settings), settings.learning_rate_drops)
+        paper += _rate_by_epoch(optimizer_of(run, settings), settings.learning_rate_drops)
         with CompilationNotice(own_rows) as notice:
             network.fit(
                 own_rows,
@@ -184,85 +180,6 @@ def _about(corpus, dataset):
     return text
 
 
-def write_start(run: Run, model: AWDLSTM) -> None:
-    """Makes a model of a new run's sizes what its training begins with: a checkpoint of no epoch."""
-    network, _ = _compiled(run, run.settings)
-    network.set_weights(model.get_weights())
-    run.checkpoints.write(0, network)
-
-
-def _compiled(run, settings, start=None):
-    """The model of a run's settings, compiled, and its optimizer."""
-    preset = PRESETS[settings.preset]
-    network = _configured(AWDLSTM.from_config, run, "model", settings.model)
-    # The carried state is built for the largest batch that it will see.
-    network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
-    if start:
-        _load_start(run, start, network)
-    # With weights, as validation has tokens that only fill up a window and must not count.
-    network.compile(optimizer=_optimizer(run, settings), metrics=[], weighted_metrics=[Perplexity()])
-    network.optimizer.build(network.trainable_variables)
-    return network, find_averaging(network)
-
-
-def _restored(run, settings):
-    """The compiled model where the run goes on, its optimizer, and the metrics of the epochs so far."""
-    start = settings.finetuned_from
-    lines = run.metrics()
-    check_metrics(lines, run.path("metrics.jsonl"))
-    is_new = not lines and not run.checkpoints.paths()
-    network, optimizer = _compiled(run, settings, start if is_new else None)
-    if start:
-        optimizer.start_averaging()
-    epoch = run.checkpoints.load(network, most=len(lines))
-    if epoch is None:
-        found = ", ".join(path.name for path in run.checkpoints.paths())
-        if lines or found or settings.started_from:
-            raise ValueError(
-                f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
-                f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
-                "options."
-            )
-    elif epoch or start:
-        run.model()  # Check now, not after hours of training, that the best one is there and whole.
-    return network, optimizer, lines[: epoch or 0]
-
-
-def _load_start(run, start, network):
-    """Makes the best model of the run that is fine-tuned the best one of `run` so far, and gives `network` its weights.
-
-    Args:
-        run: a fine-tuned `Run` that has no checkpoint yet.
-        start: its setting `finetuned_from`.
-        network: its model, built, and not compiled, as the optimizer must stay a new one.
-
-    Raises:
-        FileNotFoundError: if the old run is gone.
-        ValueError: if its best model is another one now.
-    """
-    own = run.path("model.keras")
-    # A run that was killed before its first checkpoint has the model already, and the old run may be gone.
-    if not own.is_file() or file_digest(own) != start["model_digest"]:
-        path = Run.open(start["run"]).path("model.keras")
-        if file_digest(path) != start["model_digest"]:
-            raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
-        run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
-    network.load_weights(own)
-
-
-def _optimizer(run, settings):
-    return _configured(optimizer_from, run, "optimizer", settings.optimizer, optimizer_name(settings.optimizer))
-
-
-def _configured(make, run, name, config, kind="AWDLSTM"):
-    try:
-        return make(config)
-    # Any exception: Keras wraps errors of arguments in various classes.
-    except Exception as error:
-        path = run.path("config.json")
-        raise ValueError(f"{path}: {name!r} is no config of {kind}: {reason(error)}") from error
-
-
 def _score(run, settings, corpus, lines, skipped_steps):
     preset, bptt = PRESETS[settings.preset], settings.bptt
     best = run.model()
@@ -286,7 +203,7 @@ def _score(run, settings, corpus, lines, skipped_steps):
         result["started_from"] = settings.started_from
     start = settings.finetuned_from
     if start:
-        stopped = stopped_epoch(lines, _optimizer(run, settings).non_monotone_interval)
+        stopped = stopped_epoch(lines, optimizer_of(run, settings).non_monotone_interval)
         result |= {"triggered_epoch": 0, "finetuned_from": start, "stopped_epoch": stopped}
     return run.write_result(result)
 

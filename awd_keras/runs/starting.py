@@ -1,10 +1,16 @@
-"""What a run begins with that starts from another one's model."""
+"""What a run begins with, or goes on from: new weights, another run's model, or its own last checkpoint."""
 
 import os
+import shutil
+from typing import Any
 
+from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import Vocabulary
-from awd_keras.models import AWDLSTM, adapt_vocabulary
+from awd_keras.metrics import Perplexity
+from awd_keras.models import AWDLSTM, PRESETS, adapt_vocabulary
+from awd_keras.runs.config import RunConfig, check_metrics, reason
 from awd_keras.runs.loading import file_digest
+from awd_keras.runs.optimizer import optimizer_from, optimizer_name
 from awd_keras.runs.run import Run
 
 # What can't be another one than that of the weights.
@@ -45,3 +51,88 @@ def like(start: AWDLSTM, overrides: dict) -> AWDLSTM:
                 f"Received: {name}={overrides[name]!r}"
             )
     return AWDLSTM.from_config({**config, **overrides})
+
+
+def write_start(run: Run, model: AWDLSTM) -> None:
+    """Makes a model of a new run's sizes what its training begins with: a checkpoint of no epoch."""
+    network, _ = _compiled(run, run.settings)
+    network.set_weights(model.get_weights())
+    run.checkpoints.write(0, network)
+
+
+def _compiled(run, settings, start=None):
+    """The model of a run's settings, compiled, and its optimizer."""
+    preset = PRESETS[settings.preset]
+    network = _configured(AWDLSTM.from_config, run, "model", settings.model)
+    # The carried state is built for the largest batch that it will see.
+    network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
+    if start:
+        _load_start(run, start, network)
+    # With weights, as validation has tokens that only fill up a window and must not count.
+    network.compile(optimizer=optimizer_of(run, settings), metrics=[], weighted_metrics=[Perplexity()])
+    network.optimizer.build(network.trainable_variables)
+    return network, find_averaging(network)
+
+
+def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
+    """The compiled model where a run goes on, its optimizer, and the metrics of the epochs so far.
+
+    Raises:
+        FileNotFoundError: if a model is gone that is needed.
+        ValueError: if a setting isn't what it must be, or the run has lost its checkpoints or metrics.
+    """
+    start = settings.finetuned_from
+    lines = run.metrics()
+    check_metrics(lines, run.path("metrics.jsonl"))
+    is_new = not lines and not run.checkpoints.paths()
+    network, optimizer = _compiled(run, settings, start if is_new else None)
+    if start:
+        optimizer.start_averaging()
+    epoch = run.checkpoints.load(network, most=len(lines))
+    if epoch is None:
+        found = ", ".join(path.name for path in run.checkpoints.paths())
+        if lines or found or settings.started_from:
+            raise ValueError(
+                f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
+                f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
+                "options."
+            )
+    elif epoch or start:
+        run.model()  # Check now, not after hours of training, that the best one is there and whole.
+    return network, optimizer, lines[: epoch or 0]
+
+
+def _load_start(run, start, network):
+    """Makes the best model of the run that is fine-tuned the best one of `run` so far, and gives `network` its weights.
+
+    Args:
+        run: a fine-tuned `Run` that has no checkpoint yet.
+        start: its setting `finetuned_from`.
+        network: its model, built, and not compiled, as the optimizer must stay a new one.
+
+    Raises:
+        FileNotFoundError: if the old run is gone.
+        ValueError: if its best model is another one now.
+    """
+    own = run.path("model.keras")
+    # A run that was killed before its first checkpoint has the model already, and the old run may be gone.
+    if not own.is_file() or file_digest(own) != start["model_digest"]:
+        path = Run.open(start["run"]).path("model.keras")
+        if file_digest(path) != start["model_digest"]:
+            raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
+        run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
+    network.load_weights(own)
+
+
+def optimizer_of(run: Run, settings: RunConfig) -> Any:
+    """A new optimizer of a run's settings."""
+    return _configured(optimizer_from, run, "optimizer", settings.optimizer, optimizer_name(settings.optimizer))
+
+
+def _configured(make, run, name, config, kind="AWDLSTM"):
+    try:
+        return make(config)
+    # Any exception: Keras wraps errors of arguments in various classes.
+    except Exception as error:
+        path = run.path("config.json")
+        raise ValueError(f"{path}: {name!r} is no config of {kind}: {reason(error)}") from error

@@ -11,10 +11,10 @@ from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.runs.config import RunConfig, count_devices
-from awd_keras.runs.fitting import finish, versions, write_start
+from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer_config
 from awd_keras.runs.run import Run
-from awd_keras.runs.starting import like, model_of
+from awd_keras.runs.starting import like, model_of, write_start
 
 
 def train(
