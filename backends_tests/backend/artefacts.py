@@ -1,4 +1,8 @@
-"""An exported step in the hands of a program without Keras: each class loads a file, and runs [tokens, *state]."""
+"""An exported step in the hands of a program without Keras.
+
+Each class loads a file and runs it on a dictionary of its inputs, which are in the step's order. A file may lack an
+input that nothing is computed from, as a QRNN's h.
+"""
 
 
 class Onnx:
@@ -9,7 +13,7 @@ class Onnx:
         self.inputs = [tensor.name for tensor in self.session.get_inputs()]
 
     def __call__(self, inputs):
-        return self.session.run(None, dict(zip(self.inputs, inputs, strict=True)))
+        return self.session.run(None, {name: inputs[name] for name in self.inputs})
 
 
 class SavedModel:
@@ -20,7 +24,7 @@ class SavedModel:
         self.inputs = sorted(self.loaded.signatures["serving_default"].structured_input_signature[1])
 
     def __call__(self, inputs):
-        return [part.numpy() for part in self.loaded.serve(inputs)]
+        return [part.numpy() for part in self.loaded.serve([*inputs.values()])]
 
 
 class LiteRT:
@@ -31,9 +35,7 @@ class LiteRT:
         self.inputs = sorted(self.run.get_input_details())
 
     def __call__(self, inputs):
-        # By name, as LiteRT has an order of its own.
-        states = [f"{part}_{layer}" for layer in range(len(inputs) // 2) for part in "hc"]
-        outputs = self.run(**dict(zip(["tokens", *states], inputs, strict=True)))
+        outputs = self.run(**{name: inputs[name] for name in self.inputs})
         return [outputs[f"output_{index}"] for index in range(len(inputs))]
 
 
@@ -46,7 +48,7 @@ class Torch:
         self.inputs = None
 
     def __call__(self, inputs):
-        return [part.detach().numpy() for part in self.run([self.tensor(part) for part in inputs])]
+        return [part.detach().numpy() for part in self.run([self.tensor(part) for part in inputs.values()])]
 
 
 class OpenVINO:
@@ -58,7 +60,7 @@ class OpenVINO:
         self.inputs = None
 
     def __call__(self, inputs):
-        results = self.run(inputs)
+        results = self.run([*inputs.values()])
         # From TensorFlow's graph, OpenVINO makes outputs of sizes that nothing else reads, behind the others.
         return [results[output] for output in self.run.outputs[: len(inputs)]]
 

@@ -73,12 +73,16 @@ def exported(model, format, folder):
     return RUNTIMES[format](path)
 
 
+def named(tokens, state):
+    return dict(zip(NAMES, [tokens, *state], strict=True))
+
+
 def check_values(run, model, batch_size):
     """Logits and states of three words are NumPy's."""
     state = [np.zeros((batch_size, units), "float32") for units in (5, 5, 4, 4)]
     reference = oracle.AWDLSTM([v.numpy() for v in model.trainable_variables], batch_size)
     for tokens in np.random.default_rng(0).integers(0, WORDS, (3, batch_size, 1)).astype("int32"):
-        logits, *state = run([tokens, *state])
+        logits, *state = run(named(tokens, state))
         np.testing.assert_allclose(logits, reference.forward(tokens)[0], atol=1e-5)
         expected = [part for pair in reference.state for part in pair]
         for part, other in zip(state, expected, strict=True):
@@ -91,11 +95,11 @@ def check_text(run, model):
     state = [np.zeros((1, units), "float32") for units in (5, 5, 4, 4)]
     words = ["b", "e"]
     for word in words:
-        logits, *state = run([vocabulary.encode([word])[None].astype("int32"), *state])
+        logits, *state = run(named(vocabulary.encode([word])[None].astype("int32"), state))
     for _ in range(8):
         token = np.argmax(logits[:, -1:], axis=-1)
         words += vocabulary.decode(token[0])
-        logits, *state = run([token.astype("int32"), *state])
+        logits, *state = run(named(token.astype("int32"), state))
     text = generate(model, vocabulary, "b e", max_words=8, temperature=0, allow_unknown=True)
     assert words == text.replace("\n", " <eos> ").split()
     assert len(set(words)) > 3
@@ -125,6 +129,7 @@ def test_step(format, tmp_path):
     check_text(run, model)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cell", ["gru", "qrnn", "mogrifier", "-srnn-out", "-srnn-hidden", "-gates"])
 @pytest.mark.parametrize("format", [format for format in ENDINGS if not refusal(format)])
 def test_other_cells(cell, format, tmp_path):
@@ -132,8 +137,10 @@ def test_other_cells(cell, format, tmp_path):
     model = trained(cell=cell)
     tokens = np.random.default_rng(0).integers(0, WORDS, (1, 5)).astype("int32")
     expected = model.predict(tokens, verbose=0)
-    state = [np.zeros((1, *tensor.shape[1:]), "float32") for tensor in inference_step(model).inputs[1:]]
+    step = inference_step(model)
+    names = [tensor.name for tensor in step.inputs]
+    state = [np.zeros((1, *tensor.shape[1:]), "float32") for tensor in step.inputs[1:]]
     run = exported(model, format, tmp_path)
     for word in range(tokens.shape[1]):
-        logits, *state = run([tokens[:, word : word + 1], *state])
+        logits, *state = run(dict(zip(names, [tokens[:, word : word + 1], *state], strict=True)))
         np.testing.assert_allclose(logits[:, 0], expected[:, word], atol=1e-5)

@@ -150,6 +150,8 @@ def weighted_sums(forget, addends, initial):
         Floats (batch, time, units).
     """
     length, units = forget.shape[1:]
+    if length == 1:  # a word at a time, which is also what can be exported
+        return forget * ops.expand_dims(initial, 1) + addends
     batch_size, time = ops.shape(forget)[:2]
     # Any number gives the right sums; TensorFlow may know the length only when the graph runs.
     steps = 8 if length is None else math.isqrt(length)
