@@ -193,7 +193,7 @@ def drawn(model: AWDLSTM, vocabulary: Vocabulary, directory: Path) -> list[Path]
 def in_a_directory(directory: Path, corpus: Corpus) -> list[str]:
     runs.train(directory, corpus, epochs=1, verbose=0)
     runs.resume(directory, epochs=2)
-    runs.train(directory / "other", start_from=directory)
+    runs.train(directory / "other", start_from=directory, backwards=True)
     runs.finetune(directory, directory / "finetuned")
     run = runs.Run.open(directory)
     model: Any = run.model()

@@ -62,6 +62,9 @@ def run_evaluate(options):
         texts = {"text": encode_file(options.text, vocabulary)}
         # Other splits are those of the run's own text.
         splits = read_splits(run, None, wanted) if wanted else {}
+    if run.setting("backwards"):
+        print("texts are read from their ends")
+        texts, splits = ({name: ids[::-1] for name, ids in each.items()} for each in (texts, splits))
     model = run.model()
     bptt = run.setting("bptt")
     rows = {name: preset.valid_batch_size if name == "valid" else preset.test_batch_size for name in texts}

@@ -5,7 +5,7 @@ import itertools
 import os
 import sys
 
-from awd_keras.cli.options import add_run, explained, tell_unknown
+from awd_keras.cli.options import add_run, explained, open_forward, tell_unknown
 
 # How many lines are read before their scores are printed.
 _PART = 4096
@@ -76,10 +76,10 @@ def add_generate(commands, common):
 
 def run_generate(options):
     """Prints the first text while it is written, and then the others, an empty line between."""
-    from awd_keras import generation, runs
+    from awd_keras import generation
     from awd_keras.data.vocabulary import split_words
 
-    run = runs.Run.open(options.run)
+    run = open_forward(options.run, "generate")
     vocabulary = run.vocabulary()
     prompts = options.prompt or [""]
     pieces = generation.stream(
@@ -134,10 +134,10 @@ def add_next(commands, common):
 
 def run_next(options):
     """Prints a line a word."""
-    from awd_keras import generation, runs
+    from awd_keras import generation
     from awd_keras.data.vocabulary import split_words
 
-    run = runs.Run.open(options.run)
+    run = open_forward(options.run, "next")
     vocabulary = run.vocabulary()
     words = generation.next_words(run.model(), vocabulary, options.prompt, options.words)
     tell_unknown(split_words(options.prompt), vocabulary)
@@ -169,11 +169,10 @@ def add_score(commands, common):
 
 def run_score(options):
     """Prints a line a text."""
-    from awd_keras import runs
     from awd_keras.checks import check_positive_integer
 
     check_positive_integer("batch_size", options.batch_size)
-    run = runs.Run.open(options.run)
+    run = open_forward(options.run, "score")
     try:
         with contextlib.nullcontext(sys.stdin) if options.text is None else open(options.text, encoding=_UTF8) as lines:
             _score(run, lines, options.batch_size)
@@ -215,10 +214,10 @@ def add_analyse(commands, common):
 
 def run_analyse(options):
     """Prints the paths of the files, and on the standard error stream the words that the vocabulary lacks."""
-    from awd_keras import analysis, runs
+    from awd_keras import analysis
     from awd_keras.data.vocabulary import split_words
 
-    run = runs.Run.open(options.run)
+    run = open_forward(options.run, "analyse")
     found = analysis.analyse(run.model(), run.vocabulary(), options.text)
     tell_unknown(split_words(options.text), run.vocabulary())
     for path in analysis.write_analysis(found, options.output):

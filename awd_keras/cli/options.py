@@ -146,6 +146,18 @@ def read_corpus_again(directory, run):
     return read_corpus(directory, source.get("min_count"), source.get("cache"))
 
 
+def open_forward(run, command):
+    """The `Run` in a directory, if its model reads texts from the beginning, as the command does."""
+    from awd_keras import runs
+
+    opened = runs.Run.open(run)
+    if opened.setting("backwards"):
+        raise ValueError(
+            f"Command {command} reads texts from the beginning. The run in {run} was trained with --backwards"
+        )
+    return opened
+
+
 def read_splits(run, directory, wanted):
     """The ids of the splits of `--data` by name, in the words of a `Run`; without it, of the run's own text.
 

@@ -109,6 +109,11 @@ def add_train(commands, common):
         "(default: on jax what leaves at most five lengths, 7 for windows of 70; else 1)",
     )
     train.add_argument(
+        "--backwards",
+        action="store_true",
+        help="read the text from its end: the model tells which word comes before",
+    )
+    train.add_argument(
         "--skip-nonfinite",
         action="store_true",
         help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
@@ -165,6 +170,7 @@ def _start(options):
         epochs=options.epochs,
         batch_size=options.batch_size,
         bptt=options.bptt,
+        backwards=options.backwards,
         length_multiple=options.length_multiple,
         seed=options.seed or 0,
         skip_nonfinite=options.skip_nonfinite,

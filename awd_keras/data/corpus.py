@@ -141,6 +141,10 @@ class Corpus:
         """How many tokens of each split are `<unk>`."""
         return {split: sum(map(self.vocabulary.count_unknown, pieces(getattr(self, split)))) for split in SPLITS}
 
+    def backwards(self) -> "Corpus":
+        """The same texts from their ends, for a model that tells which word comes before."""
+        return Corpus(self.train[::-1], self.valid[::-1], self.test[::-1], self.vocabulary)
+
     @property
     def words_seen_once(self) -> int:
         """How many words of the vocabulary come once in the three splits together."""

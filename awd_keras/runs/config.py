@@ -64,6 +64,7 @@ _CHECKS = {
     "batch_size": check_positive_integer,
     "bptt": check_positive_integer,
     "variable": check_boolean,
+    "backwards": check_boolean,
     "length_multiple": check_positive_integer,
     "seed": check_not_negative_integer,
     "skip_nonfinite": check_boolean,
@@ -83,7 +84,8 @@ class RunConfig:
         model: config of the `AWDLSTM`.
         optimizer: config of the optimizer, as `optimizer_config` gives it.
         learning_rate_drops: as `train` has it.
-        epochs, batch_size, bptt, variable, length_multiple, seed, skip_nonfinite, devices: as `train` has them.
+        epochs, batch_size, bptt, variable, backwards, length_multiple, seed, skip_nonfinite, devices: as `train` has
+            them.
         text: where the corpus is from, a `Corpus.source`.
         started_from: what `train` says of the run whose model it begins with.
         finetuned_from: what `finetune` says of the run that this one goes on from.
@@ -100,6 +102,7 @@ class RunConfig:
     batch_size: int
     bptt: int
     variable: bool = True
+    backwards: bool = False
     length_multiple: int
     seed: int
     skip_nonfinite: bool

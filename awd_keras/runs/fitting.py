@@ -47,6 +47,7 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     """
     settings = run.settings
     backend.keep_programs()
+    corpus = corpus.backwards() if settings.backwards else corpus
     try:
         with StopOnSignal() as stop:
             lines, skipped_steps = devices.run_on(settings.devices, _train, run.directory, corpus, verbose, stop)

@@ -30,6 +30,7 @@ def train(
     batch_size: int | None = None,
     bptt: int | None = None,
     variable: bool = True,
+    backwards: bool = False,
     length_multiple: int | None = None,
     seed: int = 0,
     skip_nonfinite: bool = False,
@@ -64,6 +65,7 @@ def train(
         batch_size: number of rows that the training tokens are cut into.
         bptt: the mean window, in tokens.
         variable: whether windows vary in length, as `awd_keras.data.BPTTDataset` has it.
+        backwards: whether all three splits are read from their ends, by a model that tells which word comes before.
         length_multiple: as `awd_keras.data.BPTTDataset` has it. Defaults to what `AWDLSTM.length_multiple` says: 1, for
             windows of any length, or on JAX, which compiles each, what leaves at most five.
         seed: seed of the weights, the masks and the windows.
@@ -112,6 +114,7 @@ def train(
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("bptt", bptt)
     check_boolean("variable", variable)
+    check_boolean("backwards", backwards)
     check_boolean("skip_nonfinite", skip_nonfinite)
     check_seed(seed)
     devices = count_devices(devices, batch_size)
@@ -150,6 +153,7 @@ def train(
         batch_size=batch_size,
         bptt=bptt,
         variable=variable,
+        backwards=backwards,
         length_multiple=length_multiple,
         seed=seed,
         skip_nonfinite=skip_nonfinite,

@@ -140,6 +140,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4", "--from", "OLD"]
     cache = str(tmp_path / "cache")
     arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
+    arguments.append("--backwards")
     assert run_main("train", *arguments, "--min-count", "100000", "--text-cache", cache) == 0
     assert called == {
         "output": "RUN",
@@ -152,6 +153,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
         "learning_rate_drops": [3, 4],
         "overwrite": True,
         "skip_nonfinite": True,
+        "backwards": True,
         "verbose": 2,  # a line an epoch, as this is no terminal
         **others,
     }

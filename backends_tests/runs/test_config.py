@@ -21,6 +21,7 @@ SETTINGS = {
     "batch_size": 2,
     "bptt": 10,
     "variable": False,
+    "backwards": True,
     "length_multiple": 1,
     "seed": 0,
     "skip_nonfinite": False,
@@ -30,7 +31,14 @@ SETTINGS = {
     "finetuned_from": {"run": "a", "model_digest": "0", "valid_perplexity": None},
 }
 # What a run that was made before there was such a setting has.
-DEFAULTS = {"learning_rate_drops": (), "variable": True, "devices": 1, "started_from": None, "finetuned_from": None}
+DEFAULTS = {
+    "learning_rate_drops": (),
+    "variable": True,
+    "backwards": False,
+    "devices": 1,
+    "started_from": None,
+    "finetuned_from": None,
+}
 
 
 def opened(directory, settings):
