@@ -77,7 +77,8 @@ class ConcatPooling(keras.layers.Layer):
         count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
         if earlier is None:
             return [largest, total, count]
-        return [ops.maximum(largest, earlier[0]), ops.add(total, earlier[1]), ops.add(count, earlier[2])]
+        # Not by `ops.add`, which takes a batch without rows for a bias on TensorFlow.
+        return [ops.maximum(largest, earlier[0]), total + earlier[1], count + earlier[2]]
 
     def _whole(self, inputs, mask):
         check_floats("inputs", inputs)

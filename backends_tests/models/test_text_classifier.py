@@ -138,6 +138,37 @@ def test_learns_and_is_saved(rng, tmp_path):
         np.testing.assert_allclose(to_numpy(one), to_numpy(other))
 
 
+def test_a_text_without_a_word(language_model, rng):
+    """A row of padding alone, and a batch of them or of no row, make no NaN, in training neither."""
+    rows = texts(rng)
+    classifier = new_classifier(language_model, max_gradient_tokens=3, dropout=0)
+    with_none = np.concatenate([padded(rows), np.full((1, 12), -1, "int32")])
+    logits = to_numpy(classifier(with_none))
+    np.testing.assert_allclose(logits[:3], to_numpy(classifier(padded(rows))), atol=1e-6)
+    nothing = to_numpy(classifier.head(np.zeros((1, 12), "float32")))
+    np.testing.assert_allclose(logits[3:], nothing, atol=1e-6)
+    for empty, count in ((np.full((2, 4), -1), 2), (np.zeros((0, 4), "int32"), 0)):
+        np.testing.assert_allclose(to_numpy(classifier(empty)), np.repeat(nothing, count, axis=0), atol=1e-6)
+    with pytest.raises(ValueError, match="must have at least one time step"):
+        classifier(np.zeros((2, 0), "int32"))
+    classifier.compile(keras.optimizers.SGD(0.1), jit_compile=backend.jit_compile())
+    for ids in (with_none, np.full((4, 12), -1)):
+        assert np.isfinite(classifier.train_on_batch(ids, np.array([0, 1, 2, 0]))).all()
+    assert all(np.isfinite(weights).all() for weights in classifier.get_weights())
+
+
+def test_class_weights(rng):
+    ids, labels = padded(texts(rng)), np.array([0, 1, 1])
+    classifier = new_classifier(AWDLSTM(WORDS, 4, 5, 2, *[0.0] * 5, seed=1), dropout=0)
+    for layer in classifier.head.layers:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)  # by its averages, as in inference
+    logits = to_numpy(classifier(ids)).astype("float64")
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(3), labels]
+    classifier.compile(keras.optimizers.SGD(0.0), jit_compile=backend.jit_compile())
+    found = classifier.fit(ids, labels, class_weight={0: 3.0, 1: 0.5}, verbose=0).history["loss"][0]
+    assert found == pytest.approx(np.mean(losses * [3.0, 0.5, 0.5]), rel=1e-5)
+
+
 def test_mixed_precision(language_model, rng):
     plain = new_classifier(language_model)
     mixed = same_weights(new_classifier(language_model, dtype="mixed_bfloat16"), plain)
