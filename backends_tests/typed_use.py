@@ -86,6 +86,25 @@ def by_layers(model: Any, steps: int) -> None:
     model.fit(callbacks=[callbacks.GradualUnfreezing(["head", ["lstm_0", "embedding"]], epochs_each=2)])
 
 
+class Letters:
+    words = ("a", "b")
+
+    def encode(self, text: str) -> list[int]:
+        return [self.words.index(letter) for letter in text]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self.words[i] for i in ids)
+
+
+def own_tokens(model: AWDLSTM, path: Path) -> str:
+    letters = Letters()
+    corpus = Corpus.from_directory(path, vocabulary=letters)
+    assert_type(Vocabulary.of(letters), Vocabulary)
+    assert_type(Corpus.from_directory(path, unit="byte"), Corpus)
+    evaluation.perplexity(model, corpus.test, vocabulary=letters)
+    return generation.generate(model, letters, "ab")
+
+
 def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], labels: list[int]) -> Any:
     dataset = TextDataset(texts, labels, vocabulary, batch_size=8, max_tokens=500)
     classifier = TextClassifier(language_model, 2, dropout=0.1, hidden_units=[50], max_gradient_tokens=None)
@@ -94,6 +113,9 @@ def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], 
     adapted = models.adapt_vocabulary(language_model, vocabulary, Vocabulary.from_words(texts))
     assert_type(adapted, AWDLSTM)
     assert_type(models.load_torch_weights(adapted, "wt103.safetensors"), list[str])
+    characters = Vocabulary.from_words("a text", unit="character")
+    assert_type(characters.join(characters.cut("text")), str)
+    assert_type(characters.unit, str)
     assert_type(Vocabulary.from_pickled_list("itos.pkl"), Vocabulary)
     pooled = ConcatPooling()(classifier.embedding(dataset[0][0]))
     return pooled, dataset.in_order_of_texts(classifier.predict(dataset))

@@ -11,7 +11,9 @@ from awd_keras.analysis.gates import Gates, gate_activations
 from awd_keras.analysis.memory import Memory, memory_weights
 from awd_keras.analysis.plots import plot_gates, plot_memory
 from awd_keras.data import UNK, Vocabulary
-from awd_keras.data.vocabulary import WITH_UNK, split_words
+from awd_keras.data.own_tokens import Tokenizer
+from awd_keras.data.units import label
+from awd_keras.data.vocabulary import WITH_UNK
 from awd_keras.models import AWDLSTM
 from awd_keras.output import write_whole
 
@@ -49,15 +51,15 @@ class TextAnalysis(NamedTuple):
         return self.words.count(UNK)
 
 
-def analyse(model: AWDLSTM, vocabulary: Vocabulary, text: str) -> TextAnalysis:
+def analyse(model: AWDLSTM, vocabulary: Vocabulary | Tokenizer, text: str) -> TextAnalysis:
     """The gates and the memory weights of each LSTM of a model that reads a text, from a zero state.
 
     The state that the model carries is neither read nor written.
 
     Args:
         model: a built `AWDLSTM`.
-        vocabulary: the `Vocabulary` of the model.
-        text: words with whitespace between; a newline is `<eos>`, a word that the vocabulary lacks is `<unk>`.
+        vocabulary: the `Vocabulary` of the model, or its tokenizer, as for `Vocabulary.of`.
+        text: string; a word that the vocabulary lacks is `<unk>`.
 
     Returns:
         A `TextAnalysis`.
@@ -82,12 +84,13 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary, text: str) -> TextAnalysis:
     """
     if not isinstance(model, AWDLSTM) or not model.built:
         raise ValueError(f"Argument `model` must be an AWDLSTM that is built. Received: model={model!r}")
+    vocabulary = Vocabulary.of(vocabulary)
     if len(vocabulary) != model.vocabulary_size:
         raise ValueError(
             f"Argument `vocabulary` must have as many words as the model, {model.vocabulary_size}. "
             f"Received: vocabulary={vocabulary}"
         )
-    given = split_words(text)
+    given = vocabulary.cut(text)
     if not given:
         raise ValueError(f"Argument `text` must have at least one word. Received: text={text!r}")
     unknown = tuple(dict.fromkeys(word for word in given if word not in vocabulary))
@@ -148,6 +151,7 @@ def write_analysis(analysis: TextAnalysis, directory: str | os.PathLike) -> list
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    words = list(map(label, analysis.words))
     figures, gates, memories = (
         [directory / f"{layer.name}{ending}" for layer in analysis.layers]
         for ending in (".json", "_gates.png", "_memory.png")
@@ -155,9 +159,9 @@ def write_analysis(analysis: TextAnalysis, directory: str | os.PathLike) -> list
     for path, layer in zip(figures, analysis.layers, strict=True):
         _write_json(path, layer, analysis.words)
     for path, layer in zip(gates, analysis.layers, strict=True):
-        plot_gates(layer.gates, analysis.words, path)
+        plot_gates(layer.gates, words, path)
     for path, layer in zip(memories, analysis.layers, strict=True):
-        plot_memory(layer.memory, analysis.words, path)
+        plot_memory(layer.memory, words, path)
     return [*figures, *gates, *memories]
 
 

@@ -47,6 +47,7 @@ def run_evaluate(options):
     from awd_keras import evaluation, models, runs
     from awd_keras.checks import check_positive_integer
     from awd_keras.data import encode_file
+    from awd_keras.data.units import label
 
     if options.worst is not None:
         check_positive_integer("worst", options.worst)
@@ -80,7 +81,7 @@ def run_evaluate(options):
         table = evaluation.surprisal(model, vocabulary, texts[name], batch_size=rows[name], bptt=bptt)
         print("\n  total bits  occurrences  mean bits  word")
         for cost in table.worst(options.worst):
-            print(f"{cost.total_bits:12.1f}  {cost.occurrences:11}  {cost.mean_bits:9.2f}  {cost.word}")
+            print(f"{cost.total_bits:12.1f}  {cost.occurrences:11}  {cost.mean_bits:9.2f}  {label(cost.word)}")
     return 0
 
 

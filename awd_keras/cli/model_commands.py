@@ -31,7 +31,7 @@ def add_generate(commands, common):
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="the words to go on from; given more than once, a text for each (default: a new line)",
+        help="the text to go on from; given more than once, a text for each (default: a new line)",
     )
     generate.add_argument("--words", type=int, default=50, metavar="N", help="at most, after the prompt (default: 50)")
     generate.add_argument(
@@ -77,7 +77,6 @@ def add_generate(commands, common):
 def run_generate(options):
     """Prints the first text while it is written, and then the others, an empty line between."""
     from awd_keras import generation
-    from awd_keras.data.vocabulary import split_words
 
     run = open_forward(options.run, "generate")
     vocabulary = run.vocabulary()
@@ -99,7 +98,7 @@ def run_generate(options):
         num_beams=options.num_beams,
         length_penalty=options.length_penalty,
     )
-    tell_unknown([word for text in prompts for word in split_words(text)], vocabulary)
+    tell_unknown(prompts, vocabulary)
     others = [""] * len(prompts)
     try:
         for row, piece in pieces:
@@ -128,21 +127,21 @@ def add_next(commands, common):
     )
     following.set_defaults(command=run_next, trains=False)
     add_run(following)
-    following.add_argument("--prompt", default="", metavar="TEXT", help="the words before (default: a new line)")
+    following.add_argument("--prompt", default="", metavar="TEXT", help="the text before (default: a new line)")
     following.add_argument("--words", type=int, default=10, metavar="N", help="how many (default: 10)")
 
 
 def run_next(options):
     """Prints a line a word."""
     from awd_keras import generation
-    from awd_keras.data.vocabulary import split_words
+    from awd_keras.data.units import label
 
     run = open_forward(options.run, "next")
     vocabulary = run.vocabulary()
     words = generation.next_words(run.model(), vocabulary, options.prompt, options.words)
-    tell_unknown(split_words(options.prompt), vocabulary)
+    tell_unknown([options.prompt], vocabulary)
     for word, probability in words:
-        print(f"{probability:8.4f}  {word}")
+        print(f"{probability:8.4f}  {label(word)}")
     return 0
 
 
@@ -208,18 +207,17 @@ def add_analyse(commands, common):
     )
     analyse.set_defaults(command=run_analyse, trains=False)
     add_run(analyse)
-    analyse.add_argument("--text", required=True, metavar="TEXT", help="the words to read, whitespace between them")
+    analyse.add_argument("--text", required=True, metavar="TEXT", help="the text to read")
     analyse.add_argument("--output", required=True, metavar="DIR", help="where to write; made if it isn't there")
 
 
 def run_analyse(options):
     """Prints the paths of the files, and on the standard error stream the words that the vocabulary lacks."""
     from awd_keras import analysis
-    from awd_keras.data.vocabulary import split_words
 
     run = open_forward(options.run, "analyse")
     found = analysis.analyse(run.model(), run.vocabulary(), options.text)
-    tell_unknown(split_words(options.text), run.vocabulary())
+    tell_unknown([options.text], run.vocabulary())
     for path in analysis.write_analysis(found, options.output):
         print(path)
     return 0

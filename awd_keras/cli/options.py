@@ -126,14 +126,14 @@ def add_data(parser, otherwise="the language reference that Python carries"):
     )
 
 
-def read_corpus(directory, min_count, cache=None):
+def read_corpus(directory, unit, min_count, cache=None):
     """The corpus of `--data`, with a vocabulary of its own."""
     from awd_keras.data import Corpus
 
-    counts = {} if min_count is None else {"min_count": min_count}
+    made_by = {"unit": unit} if min_count is None else {"unit": unit, "min_count": min_count}
     if directory is None:
-        return Corpus.python_docs(**counts)
-    return Corpus.from_directory(directory, **counts, cache=cache, verbose=int(sys.stdout.isatty()))
+        return Corpus.python_docs(**made_by)
+    return Corpus.from_directory(directory, **made_by, cache=cache, verbose=int(sys.stdout.isatty()))
 
 
 def read_corpus_again(directory, run):
@@ -143,7 +143,7 @@ def read_corpus_again(directory, run):
     if directory is None:
         return None
     source = runs.Run.open(run).setting("text") or {}
-    return read_corpus(directory, source.get("min_count"), source.get("cache"))
+    return read_corpus(directory, source.get("unit", "word"), source.get("min_count"), source.get("cache"))
 
 
 def open_forward(run, command):
@@ -181,10 +181,11 @@ def read_splits(run, directory, wanted):
     return {split: encode_file(files[split], vocabulary) for split in SPLITS if split in (*wanted, *there)}
 
 
-def tell_unknown(words, vocabulary):
-    """One line on the standard error stream, if the vocabulary lacks some of a text's words."""
+def tell_unknown(texts, vocabulary):
+    """One line on the standard error stream, if the vocabulary lacks some of the texts' words."""
+    words = [word for text in texts for word in vocabulary.cut(text)]
     unknown = [word for word in words if word not in vocabulary]
     if unknown:
         listed = ", ".join(map(repr, dict.fromkeys(unknown)))
-        read = f"{len(unknown)} of {len(words)} words read as <unk>, as the vocabulary lacks them"
+        read = f"{len(unknown)} of {len(words)} {vocabulary.cut_by.plural} read as <unk>, as the vocabulary lacks them"
         print(f"awd-keras: {read}: {listed}", file=sys.stderr)

@@ -100,6 +100,7 @@ def add_train(commands, common):
         metavar="N",
         help="words that are seen less often become <unk> (default: 1; 3 without --data)",
     )
+    train.add_argument("--unit", metavar="NAME", help="what the text is cut in: word (the default), character or byte")
     train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
     train.add_argument(
         "--length-multiple",
@@ -158,7 +159,7 @@ def _start(options):
     for option, argument in (("clip", "global_clipnorm"), ("optimizer", "name")):
         if option in optimizer:
             optimizer[argument] = optimizer.pop(option)
-    corpus = read_corpus(options.data, options.min_count, options.text_cache)
+    corpus = read_corpus(options.data, options.unit or "word", options.min_count, options.text_cache)
     result = runs.train(
         options.output,
         corpus,

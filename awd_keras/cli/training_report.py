@@ -70,7 +70,8 @@ def _compared(corpus):
     words, pairs = (
         evaluation.ngram_perplexity(corpus.train, corpus.test, len(corpus.vocabulary), order) for order in (1, 2)
     )
-    return f" (counting words alone: {words:.2f}; pairs of words: {pairs:.2f})"
+    named = corpus.vocabulary.cut_by.plural
+    return f" (counting {named} alone: {words:.2f}; pairs of {named}: {pairs:.2f})"
 
 
 def _why_so_many(result):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from awd_keras.data.own_tokens import Tokenizer
+from awd_keras.data.units import unit_named
 from awd_keras.data.vocabulary import Vocabulary
 from awd_keras.data.word_ids import CorpusCache, FirstIds, pieces
 
@@ -18,7 +20,8 @@ class Corpus:
     """Three streams of word ids and the vocabulary that they're written in.
 
     A text's words are what whitespace separates; each line, a blank one too, ends in `<eos>`. Lines end in LF, CR LF or
-    CR, and a byte-order mark before the first word is left out.
+    CR, and a byte-order mark before the first word is left out. With `unit="character"` they are its code points, with
+    `"byte"` its bytes: all of them, line ends as they are, and nothing added.
 
     Source: section 5 ("Experiment details"): Penn Treebank and WikiText-2 are read this way.
 
@@ -26,11 +29,12 @@ class Corpus:
         train: 1-D int32 array, the word ids of the training split.
         valid: 1-D int32 array, the word ids of the validation split.
         test: 1-D int32 array, the word ids of the test split.
-        vocabulary: `Vocabulary`, which gives the ids their words.
+        vocabulary: `Vocabulary`, which gives the ids their words; or a tokenizer, as for `Vocabulary.of`.
 
     Attributes:
         source: where the text can be read again, a dictionary that JSON can hold: the absolute `directory`, or None for
-            Python's documentation, the `min_count`, and the `cache` if there is one. None for a corpus of other arrays.
+            Python's documentation, the `unit`, the `min_count`, and the `cache` if there is one. None for a corpus of
+            other arrays.
 
     Example:
 
@@ -42,28 +46,29 @@ class Corpus:
     True
     """
 
-    def __init__(self, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocabulary: Vocabulary):
+    def __init__(self, train: np.ndarray, valid: np.ndarray, test: np.ndarray, vocabulary: Vocabulary | Tokenizer):
         self.train = train
         self.valid = valid
         self.test = test
-        self.vocabulary = vocabulary
+        self.vocabulary = Vocabulary.of(vocabulary)
         self.source: dict | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split}={len(getattr(self, split))}" for split in SPLITS)
-        return f"Corpus({sizes} tokens, {len(self.vocabulary)} words)"
+        return f"Corpus({sizes} tokens, {len(self.vocabulary)} {self.vocabulary.cut_by.plural})"
 
     @classmethod
     def from_directory(
         cls,
         path: str | os.PathLike,
         min_count: int = 1,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: Vocabulary | Tokenizer | None = None,
         *,
+        unit: str = "word",
         cache: str | os.PathLike | None = None,
         verbose: int = 1,
     ) -> "Corpus":
-        """Reads `train.txt`, `valid.txt` and `test.txt`, in UTF-8.
+        """Reads `train.txt`, `valid.txt` and `test.txt`, in UTF-8, or, with `unit="byte"`, whatever they hold.
 
         A text larger than memory wants a `cache`: the ids are then written to files there, once, and the corpus's
         arrays are views of these files (read-only), of which the system holds in memory what it likes. The files are
@@ -75,17 +80,24 @@ class Corpus:
                 become `<unk>`. No effect if `vocabulary` is given.
             vocabulary: `Vocabulary` to encode the text in, as one does to evaluate a model that
                 was trained before. By default it is made of the words of the three splits, as in
-                the paper.
+                the paper. Or a tokenizer of your own, as `Vocabulary.of` takes it, which is given each file as one
+                text.
+            unit: `"word"`, `"character"` or `"byte"`, what the texts are cut in; see `Corpus`. No effect if
+                `vocabulary` is given, which has its own.
             cache: directory for the files of ids, made where it doesn't exist; by default the ids are kept in memory.
                 Each text, `min_count` and `vocabulary` has a directory of its own in it.
             verbose: 1 for Keras's progress bar while a cache is written, 0 for silence.
 
         Raises:
             FileNotFoundError: if the directory or one of the files is missing.
-            ValueError: if a file is empty or isn't UTF-8, or a word is unknown to a `vocabulary`
-                without `<unk>`.
+            ValueError: if there is no such unit, a file is empty or isn't UTF-8, a word is unknown to a `vocabulary`
+                without `<unk>`, a tokenizer gives ids that none of its words has, or is given together with `cache`.
             OSError: if the cache can't be written, for example on a full disk.
         """
+        cut_by = unit_named(unit)
+        if vocabulary is not None:
+            vocabulary = Vocabulary.of(vocabulary)
+            cut_by = vocabulary.cut_by
         path = Path(path)
         if not path.is_dir():
             raise FileNotFoundError(
@@ -97,18 +109,18 @@ class Corpus:
             if not file.is_file():
                 raise FileNotFoundError(f"Argument `path` must be a directory with {file.name}: {file} is missing")
         if cache is None:
-            (train, valid, test), words = _encode_files(paths, min_count, vocabulary)
+            (train, valid, test), words = _encode_files(paths, cut_by, min_count, vocabulary)
         else:
-            (train, valid, test), words = CorpusCache(cache).encode(paths, min_count, vocabulary, verbose)
+            (train, valid, test), words = CorpusCache(cache).encode(paths, cut_by, min_count, vocabulary, verbose)
         corpus = cls(train, valid, test, words)
         if vocabulary is None:
-            corpus.source = {"directory": str(path.resolve()), "min_count": min_count}
+            corpus.source = {"directory": str(path.resolve()), "unit": unit, "min_count": min_count}
             if cache is not None:
                 corpus.source["cache"] = str(Path(cache).resolve())
         return corpus
 
     @classmethod
-    def python_docs(cls, min_count: int = 3) -> "Corpus":
+    def python_docs(cls, min_count: int = 3, unit: str = "word") -> "Corpus":
         """The language reference that every CPython carries, in `pydoc_data.topics`. No download.
 
         About 50,000 words on Python 3.11, fewer or more on others. A paragraph that several topics
@@ -118,8 +130,10 @@ class Corpus:
         Args:
             min_count: positive integer. Words that appear less often become `<unk>`; the default
                 leaves about 2,400 words, few enough to learn in a minute or two.
+            unit: as for `from_directory`.
 
         Raises:
+            ValueError: if there is no such unit, or `min_count` isn't a positive integer.
             ImportError: if this Python comes without `pydoc_data`.
         """
         try:
@@ -130,10 +144,11 @@ class Corpus:
                 "`Corpus.python_docs()` reads. Install the whole standard library, or use "
                 "`Corpus.from_directory()`."
             ) from error
+        cut_by = unit_named(unit)
         texts = {split: io.BytesIO(text.encode()) for split, text in zip(SPLITS, _split_topics(topics), strict=True)}
-        (train, valid, test), vocabulary = _encode(texts, min_count)
+        (train, valid, test), vocabulary = _encode(texts, cut_by, min_count)
         corpus = cls(train, valid, test, vocabulary)
-        corpus.source = {"directory": None, "min_count": min_count}
+        corpus.source = {"directory": None, "unit": unit, "min_count": min_count}
         return corpus
 
     @property
@@ -166,12 +181,13 @@ class Corpus:
         return checksum.hexdigest()
 
 
-def encode_file(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:
-    """The word ids of one text in UTF-8, read as `Corpus` reads its three.
+def encode_file(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) -> np.ndarray:
+    """The word ids of one text, read as `Corpus` reads its three.
 
     Args:
         path: the file.
-        vocabulary: `Vocabulary` to encode the text in. A word that it lacks is `<unk>`.
+        vocabulary: `Vocabulary` to encode the text in, or a tokenizer, as for `Vocabulary.of`. A word that it lacks is
+            `<unk>`.
 
     Returns:
         int32 array of shape (number of words,).
@@ -191,19 +207,20 @@ def encode_file(path: str | os.PathLike, vocabulary: Vocabulary) -> np.ndarray:
     >>> encode_file(path, Vocabulary(["<eos>", "<unk>", "the", "cat"])).tolist()
     [2, 3, 0, 2, 1, 0]
     """
-    (ids,), _ = _encode_files([Path(path)], vocabulary=vocabulary)
+    vocabulary = Vocabulary.of(vocabulary)
+    (ids,), _ = _encode_files([Path(path)], vocabulary.cut_by, 1, vocabulary)
     return ids
 
 
-def _encode_files(paths, min_count=1, vocabulary=None):
+def _encode_files(paths, unit, min_count, vocabulary):
     with contextlib.ExitStack() as stack:
         texts = {str(path): stack.enter_context(path.open("rb")) for path in paths}
-        return _encode(texts, min_count, vocabulary, paths)
+        return _encode(texts, unit, min_count, vocabulary, paths)
 
 
-def _encode(texts, min_count, vocabulary=None, paths=()):
+def _encode(texts, unit, min_count, vocabulary=None, paths=()):
     """The ids of each text, and the vocabulary that they're written in."""
-    first = FirstIds()
+    first = FirstIds(unit)
     splits = [np.concatenate([*first.read(file, name)]) for name, file in texts.items()]
     if vocabulary is None:
         vocabulary = first.vocabulary(min_count)

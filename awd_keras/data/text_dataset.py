@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from awd_keras.checks import check_positive_integer
-from awd_keras.data.vocabulary import Vocabulary, split_words
+from awd_keras.data.own_tokens import Tokenizer
+from awd_keras.data.vocabulary import Vocabulary
 
 # What fills a batch up, as `awd_keras.models.TextClassifier` has it.
 PADDING = -1
@@ -22,10 +23,9 @@ class TextDataset(keras.utils.PyDataset):
     compile for.
 
     Args:
-        texts: sequence of texts: strings, whose words whitespace separates, an end of a line being `<eos>`, or
-            sequences of words.
+        texts: sequence of texts: strings, which are cut as the vocabulary has it, or sequences of words.
         labels: sequence of integers, one a text, or None for texts that are to be classified.
-        vocabulary: `Vocabulary`, that of the language model.
+        vocabulary: `Vocabulary`, that of the language model, or a tokenizer, as for `Vocabulary.of`.
         batch_size: positive integer, the number of texts in a batch; the last one may have fewer.
         max_tokens: positive integer, of longer texts the last tokens are kept; None for all.
         length_multiple: positive integer, see above.
@@ -55,7 +55,7 @@ class TextDataset(keras.utils.PyDataset):
         self,
         texts: Sequence[str | Iterable[str]],
         labels: Sequence[int] | np.ndarray | None,
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | Tokenizer,
         batch_size: int,
         max_tokens: int | None = None,
         length_multiple: int = 32,
@@ -67,11 +67,12 @@ class TextDataset(keras.utils.PyDataset):
             check_positive_integer("max_tokens", max_tokens)
         if isinstance(texts, str) or not len(texts):
             raise ValueError(f"Argument `texts` must be a sequence of texts. Received: texts={texts!r}")
+        vocabulary = Vocabulary.of(vocabulary)
         self.batch_size = batch_size
         self.length_multiple = length_multiple
         self._ids = []
         for number, text in enumerate(texts):
-            ids = vocabulary.encode(split_words(text) if isinstance(text, str) else text)
+            ids = vocabulary.encode(vocabulary.cut(text) if isinstance(text, str) else text)
             if not len(ids):
                 raise ValueError(
                     f"Argument `texts` must hold texts of at least one word. Received: texts[{number}]={text!r}"

@@ -8,38 +8,31 @@ from pathlib import Path
 
 import numpy as np
 
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_choice, check_positive_integer
+from awd_keras.data.own_tokens import ALL_UNITS, OwnTokens, Tokenizer
 from awd_keras.data.pickled_words import read_pickled_words
+from awd_keras.data.units import EOS, Unit, unit_named
 from awd_keras.output import write_whole
 
-EOS = "<eos>"
 UNK = "<unk>"
 # Advice in an error about an unknown word.
 WITH_UNK = f"A model that is trained with `min_count=2`, on the command line --min-count 2, has {UNK!r}."
-# The byte-order mark, with which Windows' Notepad, for example, begins a file. It is no part of the text.
-BYTE_ORDER_MARK = "\ufeff"
-
-
-def split_words(text: str) -> list[str]:
-    """A text's words, which whitespace separates; each end of a line (LF, CR LF or CR) is the word `<eos>`."""
-    return split_piece(text.removeprefix(BYTE_ORDER_MARK))
-
-
-def split_piece(text: str) -> list[str]:
-    """`split_words` of a piece from within a text."""
-    # Not by str.splitlines(), which takes a dozen other characters for the end of a line.
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return lines.replace("\n", f" {EOS} ").split()
 
 
 class Vocabulary:
     """An immutable list of words; a word's id is its place in the list.
 
+    It knows how a text is cut in its words, and joined again. With `unit="word"`, whitespace separates the words of a
+    text, and the end of a line is the word `<eos>`. With `"character"`, each code point is a word, the end of a line
+    too, and with `"byte"` each byte of the text in UTF-8; then any text is cut and joined again without a change.
+
     Args:
-        words: iterable of unique strings, in the order of their ids.
+        words: iterable of unique strings, in the order of their ids. A byte of 128 or more is called `<0xE9>`, the
+            others are ASCII characters.
+        unit: `"word"`, `"character"` or `"byte"`.
 
     Raises:
-        ValueError: if `words` isn't an iterable of strings, is empty or holds a word twice.
+        ValueError: if `words` isn't an iterable of strings, is empty or holds a word twice, or there is no such unit.
 
     Example:
 
@@ -52,9 +45,13 @@ class Vocabulary:
     [0, 3, 4]
     >>> vocabulary.decode(ids)
     ['the', 'dog', '<unk>']
+    >>> characters = Vocabulary.from_words("the cat", unit="character")
+    >>> characters.cut("eat"), characters.join(["e", "a", "t"])
+    (['e', 'a', 't'], 'eat')
     """
 
-    def __init__(self, words: Iterable[str]):
+    def __init__(self, words: Iterable[str], unit: str = "word"):
+        self.cut_by: Unit = unit_named(unit)
         if isinstance(words, str):
             raise ValueError(
                 f"Argument `words` must be an iterable of strings, not one string. Received: words={words!r}"
@@ -71,7 +68,36 @@ class Vocabulary:
             self._ids[word] = len(self._ids)
 
     @classmethod
-    def from_words(cls, words: Iterable[str], min_count: int = 1) -> "Vocabulary":
+    def of(cls, vocabulary: "Vocabulary | Tokenizer") -> "Vocabulary":
+        """What an argument `vocabulary` stands for: itself, or the vocabulary of a tokenizer of somebody's own.
+
+        Its texts are those that the tokenizer cuts and joins. `save` writes its words, and not the tokenizer.
+
+        Args:
+            vocabulary: `Vocabulary`, or an object with `words`, a sequence of unique strings in the order of their
+                ids, `encode(text)`, which gives the ids of a text, and `decode(ids)`, which gives their text.
+
+        Raises:
+            ValueError: if it's neither, or its `encode` gives ids that none of its words has.
+        """
+        if isinstance(vocabulary, Vocabulary):
+            return vocabulary
+        lacking = [name for name in ("words", "encode", "decode") if not hasattr(vocabulary, name)]
+        if lacking:
+            raise ValueError(
+                "Argument `vocabulary` must be a `Vocabulary`, or a tokenizer with `words`, `encode(text)` and "
+                f"`decode(ids)`. Received: {type(vocabulary).__name__}, without {lacking[0]!r}"
+            )
+        return cls._cut_by(OwnTokens(vocabulary), vocabulary.words)
+
+    @classmethod
+    def _cut_by(cls, unit, words):
+        new = cls(words)
+        new.cut_by = unit
+        return new
+
+    @classmethod
+    def from_words(cls, words: Iterable[str], min_count: int = 1, unit: str = "word") -> "Vocabulary":
         """The vocabulary of a text.
 
         Words are sorted by descending frequency, and those equally frequent by their first
@@ -81,38 +107,62 @@ class Vocabulary:
             words: iterable of strings, the text's words in their order.
             min_count: positive integer. Words that appear less often count as `<unk>`; `<eos>`
                 and `<unk>` themselves are kept however rare they are.
+            unit: as in `Vocabulary`. For `"character"`, `words` may be the text itself.
 
         Raises:
-            ValueError: if `words` isn't an iterable of strings or is empty, or `min_count` isn't a positive integer.
+            ValueError: if `words` isn't an iterable of strings or is empty, `min_count` isn't a positive integer, or
+                there is no such unit.
         """
-        if isinstance(words, str):
+        if isinstance(words, str) and unit != "character":
             raise ValueError(
                 f"Argument `words` must be an iterable of strings, not one string. Received: words={words[:40]!r}"
             )
-        return cls.from_counts(Counter(words), min_count)
+        return cls.from_counts(Counter(words), min_count, unit)
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1) -> "Vocabulary":
+    def from_counts(cls, counts: Mapping[str, int], min_count: int = 1, unit: str = "word") -> "Vocabulary":
         """As `from_words`, of a text whose words have been counted.
 
         Args:
             counts: how often each word comes, in the order in which they first came.
             min_count: positive integer, as in `from_words`.
+            unit: as in `Vocabulary`.
 
         Raises:
-            ValueError: if there are no words or `min_count` isn't a positive integer.
+            ValueError: if there are no words, `min_count` isn't a positive integer, or there is no such unit.
         """
         check_positive_integer("min_count", min_count)
         kept: Counter[str] = Counter()
         for word, count in counts.items():
             kept[word if count >= min_count or word in (EOS, UNK) else UNK] += count
         # most_common() leaves equally frequent words in the order in which they came.
-        return cls(word for word, _ in kept.most_common())
+        return cls((word for word, _ in kept.most_common()), unit)
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words, in the order of their ids."""
         return self._words
+
+    @property
+    def unit(self) -> str:
+        """`"word"`, `"character"`, `"byte"`, or `"tokenizer"` for a tokenizer of somebody's own."""
+        return self.cut_by.name
+
+    def cut(self, text: str) -> list[str]:
+        """The words of a text, known or unknown.
+
+        Args:
+            text: string.
+        """
+        return self.cut_by.cut(text)
+
+    def join(self, words: Iterable[str]) -> str:
+        """The text of words.
+
+        Args:
+            words: iterable of strings. What is no UTF-8 among bytes becomes U+FFFD.
+        """
+        return self.cut_by.join(words)
 
     def __len__(self) -> int:
         return len(self._words)
@@ -127,13 +177,13 @@ class Vocabulary:
         return self._ids[word]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self._words == other._words
+        return isinstance(other, Vocabulary) and (self._words, self.unit) == (other._words, other.unit)
 
     def __hash__(self) -> int:
         return hash(self._words)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} words)"
+        return f"Vocabulary({len(self)} {self.cut_by.plural})"
 
     def encode(self, words: Iterable[str]) -> np.ndarray:
         """The ids of words.
@@ -192,17 +242,19 @@ class Vocabulary:
         return words
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the vocabulary as JSON, `{"words": [...]}`. An existing file is replaced whole.
+        """Writes the vocabulary as JSON, `{"words": [...], "unit": "word"}`. An existing file is replaced whole.
 
         Args:
             path: the file to write, in a directory that exists.
         """
-        text = json.dumps({"words": self._words}, ensure_ascii=False) + "\n"
+        text = json.dumps({"words": self._words, "unit": self.unit}, ensure_ascii=False) + "\n"
         write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
-        """Reads a vocabulary that `save` wrote.
+        """Reads a vocabulary that `save` wrote. One without a unit, of an earlier version, is of words.
+
+        That of a tokenizer knows its words, and can't cut or join a text.
 
         Args:
             path: the file to read.
@@ -215,7 +267,9 @@ class Vocabulary:
             content = json.loads(Path(path).read_bytes().decode("utf-8"))
             if not isinstance(content, dict) or not isinstance(content.get("words"), list):
                 raise ValueError('no {"words": [...]} in it')
-            vocabulary = cls(content["words"])
+            unit = content.get("unit", "word")
+            check_choice("unit", unit, ALL_UNITS)
+            vocabulary = cls._cut_by(ALL_UNITS[unit], content["words"])
             # JSON can hold halves of characters (lone surrogates), which can't be printed.
             "".join(vocabulary).encode("utf-8")
             return vocabulary

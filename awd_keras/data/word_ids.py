@@ -1,9 +1,7 @@
 """The ids of a text's words, in memory or in files, for texts larger than memory."""
 
-import codecs
 import functools
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -15,21 +13,23 @@ from typing import BinaryIO
 import keras
 import numpy as np
 
-from awd_keras.data.vocabulary import EOS, UNK, WITH_UNK, Vocabulary, split_piece
+from awd_keras.data.units import Unit
+from awd_keras.data.vocabulary import UNK, WITH_UNK, Vocabulary
 from awd_keras.output import write_whole
-
-# Bytes of text that are read at a time. While they are split, the words take some ten times as much.
-_BLOCK = 2**21
 
 
 class FirstIds(dict):
     """Words and their ids, in the order in which the words first came. A word that is looked up gets one.
 
-    A text is read a piece at a time, so that its size doesn't matter. Its last line ends in `<eos>` too.
+    A text is read a piece at a time, so that its size doesn't matter.
+
+    Args:
+        unit: the `Unit` that reads texts.
     """
 
-    def __init__(self):
+    def __init__(self, unit: Unit):
         super().__init__()
+        self._unit = unit
         self._counts = np.zeros(0, "int64")
 
     def __missing__(self, word: str) -> int:
@@ -40,33 +40,23 @@ class FirstIds(dict):
         """The ids of a text's words, int32, a piece at a time.
 
         Args:
-            file: the text, in UTF-8.
+            file: the text.
             name: what an error calls it.
 
         Raises:
-            ValueError: if the text is empty or isn't UTF-8.
+            ValueError: if the text is empty, or isn't UTF-8 where that is wanted.
         """
-        head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
-        # An empty text has no bytes to count either.
-        start, rest, last = 0 if head else len(codecs.BOM_UTF8), b"", b""
-        for block in itertools.chain([head], iter(functools.partial(file.read, _BLOCK), b"")):
-            block = rest + block
-            # A piece ends where a word ends, and so no character is cut, nor a CR from the LF that may follow.
-            end = max(block.rfind(b" "), block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
-            piece, rest = block[:end], block[end:]
-            if piece:
-                yield self._ids(_decode(piece, start, name))
-                start, last = start + end, piece[-1:]
-        if rest:
-            yield self._ids(_decode(rest, start, name) + "\n")
-        elif not last:
+        count = 0
+        for words in self._unit.read(file, name):
+            count += len(words)
+            yield self._of(words)
+        if not count:
             raise ValueError(f"{name} is empty: a text must hold at least one line")
-        elif last != b"\n":
-            yield self._ids("\n")
 
     def vocabulary(self, min_count: int) -> Vocabulary:
         """The vocabulary of all that has been read; see `Vocabulary.from_words`."""
-        return Vocabulary.from_counts(dict(zip(self, self._counts.tolist(), strict=True)), min_count)
+        counts = dict(zip(self, self._counts.tolist(), strict=True))
+        return Vocabulary.from_counts(counts, min_count, self._unit.name)
 
     def encoded(self, vocabulary: Vocabulary, paths: Iterable[Path]) -> np.ndarray:
         """The ids that a vocabulary gives these words, int32, in the order of their first ids.
@@ -81,34 +71,28 @@ class FirstIds(dict):
         lacking = next((word for word in self if word not in vocabulary), None)
         if lacking is None or UNK in vocabulary:
             return vocabulary.encode(self)
-        place = next((place for path in paths for place in _places(path, lacking)), "a text that has changed")
+        found = (place for path in paths for place in self._places(path, lacking))
+        place = next(found, "a text that has changed")
         raise ValueError(
             f"Argument `vocabulary` must have all words of the text, as it has no {UNK!r} for others. Received: "
             f"{lacking!r} in {place}. {WITH_UNK}"
         )
 
-    def _ids(self, text):
-        words = split_piece(text)
+    def _of(self, words):
         ids = np.fromiter(map(self.__getitem__, words), "int32", len(words))
         counts = np.bincount(ids, minlength=len(self))
         counts[: len(self._counts)] += self._counts
         self._counts = counts
         return ids
 
-
-def _decode(piece, start, name):
-    try:
-        return piece.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} isn't UTF-8: {error.reason} at byte {start + error.start}") from None
-
-
-def _places(path, word):
-    """Where a text has a word, file and line; it is read anew, as lines aren't counted where nothing is amiss."""
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if word in (*split_piece(line), EOS):  # which ends a last line without a newline too
-                yield f"{path}, line {number}"
+    def _places(self, path, word):
+        """Where a text has a word, file and line; it is read anew, as lines aren't counted where nothing is amiss."""
+        line, line_end = 1, self._unit.line_end or ""
+        with path.open("rb") as file:
+            for words in self._unit.read(file, str(path)):
+                if word in words:
+                    yield f"{path}, line {line + words[: words.index(word)].count(line_end)}"
+                line += words.count(line_end)
 
 
 # Ids that are worked on in one go.
@@ -132,27 +116,30 @@ class CorpusCache:
         self.directory = Path(directory)
 
     def encode(
-        self, paths: Sequence[Path], min_count: int, vocabulary: Vocabulary | None = None, verbose: int = 1
+        self, paths: Sequence[Path], unit: Unit, min_count: int, vocabulary: Vocabulary | None = None, verbose: int = 1
     ) -> tuple[list[np.ndarray], Vocabulary]:
         """The ids of each text, 1-D int32, read-only, and the vocabulary that they're written in.
 
         Args:
             paths: the texts' files.
+            unit: the `Unit` that reads them, that of the `vocabulary` if there is one.
             min_count: as in `Vocabulary.from_words`, for the words of all texts.
             vocabulary: `Vocabulary`, or None for that of the texts' words.
             verbose: 1 for Keras's progress bar where texts have to be read, 0 for silence.
 
         Raises:
-            ValueError: if a text is empty or isn't UTF-8, or a word is unknown to a `vocabulary` without `<unk>`.
+            ValueError: if a text is empty or isn't UTF-8, a word is unknown to a `vocabulary` without `<unk>`, or the
+                unit is a tokenizer of somebody's own.
             OSError: if the files can't be written.
         """
-        folder = self.directory / _name(paths, min_count, vocabulary)
+        unit.check_cache()
+        folder = self.directory / _name(paths, unit, min_count, vocabulary)
         if not folder.is_dir():
             # One for each process, as those of a distributed training all come at once.
             beside = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
             beside.mkdir(parents=True)
             try:
-                _write(beside, paths, min_count, vocabulary, verbose)
+                _write(beside, paths, unit, min_count, vocabulary, verbose)
                 _rename(beside, folder)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
@@ -160,10 +147,12 @@ class CorpusCache:
         return [_map(file) for file in files], Vocabulary.load(folder / "vocabulary.json")
 
 
-def _name(paths, min_count, vocabulary):
+def _name(paths, unit, min_count, vocabulary):
     """What tells these texts and this vocabulary from others."""
     made_by = min_count if vocabulary is None else vocabulary.words
-    key = [[_fingerprint(path) for path in paths], made_by, _READING]
+    # Of words, the names of earlier versions.
+    others = [] if unit.name == "word" else [unit.name]
+    key = [[_fingerprint(path) for path in paths], made_by, _READING, *others]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
@@ -172,10 +161,10 @@ def _fingerprint(path):
         return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(folder, paths, min_count, vocabulary, verbose):
+def _write(folder, paths, unit, min_count, vocabulary, verbose):
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
     bar = keras.utils.Progbar(megabytes, unit_name="MB", verbose=verbose)
-    first = FirstIds()
+    first = FirstIds(unit)
     read = [_keep(_watched(first, path, bar), folder) for path in paths]
     if vocabulary is None:
         vocabulary = first.vocabulary(min_count)

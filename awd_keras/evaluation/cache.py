@@ -10,6 +10,7 @@ from keras import ops
 
 from awd_keras.checks import check_boolean, check_not_negative, check_positive_integer, check_rate
 from awd_keras.data import Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.evaluation.perplexity import Score, Trial, best_first, check_values, count_unknown, read_text
 from awd_keras.inference import run
 
@@ -22,7 +23,7 @@ def cache_perplexity(
     theta: float = 1.0,
     wait_until_full: bool = False,
     bptt: int = 70,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> Score:
     """Perplexity of a language model that is helped by a continuous cache of the words it has just read.
 
@@ -94,7 +95,7 @@ def tune_cache(
     wait_until_full: bool = False,
     bptt: int = 70,
     verbose: int = 0,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> list[Trial]:
     """Scores a model with every combination of a continuous cache's hyperparameters.
 

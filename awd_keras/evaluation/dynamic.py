@@ -12,6 +12,7 @@ from keras import ops
 from awd_keras.backend.devices import gradients
 from awd_keras.checks import check_not_negative, check_positive, check_positive_integer
 from awd_keras.data import BPTTDataset, Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.evaluation.perplexity import Score, Trial, best_first, check_tokens, check_values, count_unknown
 from awd_keras.inference import begin_text, build, logits_of, run
 from awd_keras.losses import TokenCrossEntropy
@@ -27,7 +28,7 @@ def dynamic_perplexity(
     epsilon: float = 2e-5,
     bptt: int = 5,
     verbose: int | str = 0,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> Score:
     """Perplexity of a language model under dynamic evaluation: it learns from each few words before it reads on.
 
@@ -156,7 +157,7 @@ def tune_dynamic(
     epsilon: float = 2e-5,
     bptt: int = 5,
     verbose: int = 0,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> list[Trial]:
     """Scores a model with every combination of dynamic evaluation's hyperparameters.
 

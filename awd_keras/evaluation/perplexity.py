@@ -13,6 +13,7 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.checks import check_carries_state
 from awd_keras.data import BPTTDataset, Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.inference import begin_text, logits_of, run
 from awd_keras.losses.token_cross_entropy import cross_entropy
 
@@ -55,7 +56,7 @@ def perplexity(
     tokens: np.ndarray,
     batch_size: int = 1,
     bptt: int = 70,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> Score:
     """Perplexity of a language model on a stream of tokens.
 
@@ -106,9 +107,10 @@ def perplexity(
     return Score.of(float(np.mean(nats, dtype="float64")), nats.size, seconds, unknown_tokens)
 
 
-def count_unknown(vocabulary: Vocabulary | None, tokens: np.ndarray, predicted: int) -> int | None:
+def count_unknown(vocabulary: Vocabulary | Tokenizer | None, tokens: np.ndarray, predicted: int) -> int | None:
     """How many of the first `predicted` tokens that a text has to predict are `<unk>`; None without a vocabulary."""
-    return None if vocabulary is None else vocabulary.count_unknown(np.asarray(tokens)[1 : predicted + 1])
+    predicted_tokens = np.asarray(tokens)[1 : predicted + 1]
+    return None if vocabulary is None else Vocabulary.of(vocabulary).count_unknown(predicted_tokens)
 
 
 def check_tokens(tokens, model):

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from awd_keras.checks import check_positive_integer
-from awd_keras.data import EOS, UNK, BPTTDataset, Vocabulary
-from awd_keras.data.vocabulary import split_words
+from awd_keras.checks import check_choice, check_positive_integer
+from awd_keras.data import UNK, BPTTDataset, Vocabulary
+from awd_keras.data.own_tokens import ALL_UNITS, Tokenizer
+from awd_keras.data.units import label
 from awd_keras.evaluation.perplexity import check_tokens, read_nats
 from awd_keras.output import replacing
 
@@ -66,9 +67,11 @@ class SurprisalTable:
         words: iterable of strings.
         bits: iterable of floats, the surprisal of each word.
         even_guess: float, `log2` of the number of words in the vocabulary.
+        unit: the `unit` of the vocabulary: whether the text is shown with spaces between the words, and which word ends
+            a line.
 
     Raises:
-        ValueError: if there aren't as many words as bits.
+        ValueError: if there aren't as many words as bits, or there is no such unit.
 
     Example:
 
@@ -82,7 +85,9 @@ class SurprisalTable:
     WordCost(word='the', occurrences=2, total_bits=4.0, mean_bits=2.0)
     """
 
-    def __init__(self, words: Iterable[str], bits: Iterable[float], even_guess: float):
+    def __init__(self, words: Iterable[str], bits: Iterable[float], even_guess: float, unit: str = "word"):
+        check_choice("unit", unit, ALL_UNITS)
+        self._unit = ALL_UNITS[unit]
         self.words = tuple(words)
         self.bits = np.array(bits, dtype="float64")
         self.even_guess = float(even_guess)
@@ -99,10 +104,10 @@ class SurprisalTable:
         return map(WordSurprisal, self.words, self.bits.tolist())
 
     def __str__(self) -> str:
-        return "\n".join(["   bits  word", *(f"{bits:7.2f}  {word}" for word, bits in self)])
+        return "\n".join(["   bits  word", *(f"{bits:7.2f}  {label(word)}" for word, bits in self)])
 
     def __repr__(self) -> str:
-        return f"SurprisalTable({len(self)} words, {self.total_bits:.2f} bits)"
+        return f"SurprisalTable({len(self)} {self._unit.plural}, {self.total_bits:.2f} bits)"
 
     @property
     def total_bits(self) -> float:
@@ -147,17 +152,24 @@ class SurprisalTable:
     def ansi(self) -> str:
         """The text in the colours of a terminal, a legend above it."""
         legend = "  ".join(_ansi(text, level) for level, text in enumerate(self._legend()))
-        lines = (" ".join(_ansi(word, self._level(bits)) for word, bits in line) for line in self._lines())
+        lines = (
+            self._unit.separator.join(_ansi(_shown(word), self._level(bits)) for word, bits in line)
+            for line in self._lines()
+        )
         return "\n".join([legend, "", *lines])
 
     def html(self) -> str:
         """The text as HTML, a legend above it: an element for a page to hold. A word's bits are its tooltip."""
         legend = " ".join(_html(text, level) for level, text in enumerate(self._legend()))
         lines = (
-            " ".join(_html(word, self._level(bits), f' title="{bits:.2f} bits"') for word, bits in line)
+            self._unit.separator.join(
+                _html(_shown(word), self._level(bits), f' title="{bits:.2f} bits"') for word, bits in line
+            )
             for line in self._lines()
         )
-        return f'<div style="line-height: 1.7"><p>{legend}</p><p>{"<br>".join(lines)}</p></div>'
+        # Where spaces are characters of their own, each is shown.
+        style = "" if self._unit.separator else ' style="white-space: pre-wrap"'
+        return f'<div style="line-height: 1.7"><p>{legend}</p><p{style}>{"<br>".join(lines)}</p></div>'
 
     # The name that notebooks ask for.
     _repr_html_ = html
@@ -175,9 +187,13 @@ class SurprisalTable:
         lines: list[list[WordSurprisal]] = [[]]
         for row in self:
             lines[-1].append(row)
-            if row.word == EOS:
+            if row.word == self._unit.line_end:
                 lines.append([])
         return lines
+
+
+def _shown(word):
+    return word if word == " " else label(word)
 
 
 def _ansi(text, level):
@@ -190,7 +206,11 @@ def _html(text, level, attributes=""):
 
 
 def surprisal(
-    model: keras.Model, vocabulary: Vocabulary, text: str | np.ndarray, batch_size: int = 1, bptt: int = 70
+    model: keras.Model,
+    vocabulary: Vocabulary | Tokenizer,
+    text: str | np.ndarray,
+    batch_size: int = 1,
+    bptt: int = 70,
 ) -> SurprisalTable:
     """The surprisal of each word of a text: the bits that the model needs for it.
 
@@ -204,10 +224,10 @@ def surprisal(
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
             which the logits are the first.
-        vocabulary: the `Vocabulary` of the model.
-        text: a string of words with whitespace between, in which a newline is `<eos>` and a word that the vocabulary
-            lacks is `<unk>`; it begins on a new line, so that its first word has a surprisal too. Or a 1-D integer
-            array of token ids, whose first one has none, as nothing comes before it.
+        vocabulary: the `Vocabulary` of the model, or its tokenizer, as for `Vocabulary.of`.
+        text: a string, in which a word that the vocabulary lacks is `<unk>`; it begins on a new line, so that its first
+            word has a surprisal too. Or a 1-D integer array of token ids, whose first one has none, as nothing comes
+            before it.
         batch_size: number of rows, at most the batch size that the model was built for. The words that do not fill a
             column of rows are left out, fewer than `batch_size` of them, and each row is read from a zero state.
         bptt: tokens in a window; it changes speed and memory alone.
@@ -234,10 +254,12 @@ def surprisal(
        2.00  cat
        2.00  sat
     """
+    vocabulary = Vocabulary.of(vocabulary)
     if isinstance(text, str):
-        text = vocabulary.encode([EOS, *split_words(text)])
+        text = vocabulary.encode([*vocabulary.cut_by.before_text(), *vocabulary.cut(text)])
     tokens = check_tokens(text, model)
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=False)
     # The rows follow each other in the text.
     bits = read_nats(model, dataset).reshape(-1) / math.log(2)
-    return SurprisalTable(vocabulary.decode(tokens[1 : len(bits) + 1]), bits, even_guess=math.log2(len(vocabulary)))
+    words = vocabulary.decode(tokens[1 : len(bits) + 1])
+    return SurprisalTable(words, bits, math.log2(len(vocabulary)), vocabulary.unit)

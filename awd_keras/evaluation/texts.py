@@ -10,8 +10,9 @@ from keras import ops
 
 from awd_keras import backend
 from awd_keras.checks import check_positive_integer
-from awd_keras.data import EOS, Vocabulary
-from awd_keras.data.vocabulary import split_words
+from awd_keras.data import Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
+from awd_keras.data.units import label
 from awd_keras.evaluation.perplexity import check_tokens, nats_of_words
 from awd_keras.inference import begin_text, most_rows, run
 
@@ -36,7 +37,7 @@ class TextScore(NamedTuple):
 
 
 def score_texts(
-    model: keras.Model, vocabulary: Vocabulary, texts: Iterable[str], batch_size: int = 32
+    model: keras.Model, vocabulary: Vocabulary | Tokenizer, texts: Iterable[str], batch_size: int = 32
 ) -> list[TextScore]:
     """Log-probabilities of texts, each for itself: sentences, or the candidates of a recognizer.
 
@@ -44,15 +45,15 @@ def score_texts(
 
     `log_probability = sum_t log p(w[t] | <eos>, w[1], ..., w[t - 1])`
 
-    A newline in a text is `<eos>`: one at its end scores that it ends there. Texts of about the same length are read
-    together, at most four programs are compiled for each number of rows, and the model's weights, optimizer,
+    A newline is `<eos>` among words: one at a text's end scores that it ends there. Texts of about the same length are
+    read together, at most four programs are compiled for each number of rows, and the model's weights, optimizer,
     metrics and training state stay as they are. `surprisal` tells the same of one text word by word.
 
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to several outputs, of
             which the logits are the first.
-        vocabulary: the `Vocabulary` of the model.
-        texts: strings of words with whitespace between. A word that the vocabulary lacks is `<unk>`.
+        vocabulary: the `Vocabulary` of the model, or its tokenizer, as for `Vocabulary.of`.
+        texts: strings. A word that the vocabulary lacks is `<unk>`.
         batch_size: how many texts are read together, no more than the model was built for.
 
     Returns:
@@ -60,7 +61,7 @@ def score_texts(
 
     Raises:
         ValueError: if `texts` is one string, a text has words that the vocabulary lacks and it has no `<unk>`, the
-            vocabulary has no `<eos>`, or has more words than the model.
+            vocabulary has no word for the end of a line, or has more words than the model.
 
     Example:
 
@@ -79,9 +80,13 @@ def score_texts(
     check_positive_integer("batch_size", batch_size)
     if isinstance(texts, str):
         raise ValueError(f"Argument `texts` must be strings, not one string. Received: texts={texts[:40]!r}")
-    if EOS not in vocabulary:
-        raise ValueError(f"Argument `vocabulary` must have {EOS}, which comes before each text. Received: {vocabulary}")
-    ids = [vocabulary.encode([EOS, *split_words(text)]) for text in texts]
+    vocabulary = Vocabulary.of(vocabulary)
+    before = vocabulary.cut_by.before_text()
+    if before[0] not in vocabulary:
+        raise ValueError(
+            f"Argument `vocabulary` must have {label(before[0])}, which comes before each text. Received: {vocabulary}"
+        )
+    ids = [vocabulary.encode([*before, *vocabulary.cut(text)]) for text in texts]
     if not ids:
         return []
     check_tokens(np.concatenate(ids), model)

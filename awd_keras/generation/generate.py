@@ -14,8 +14,8 @@ from awd_keras.checks import (
     check_number,
     check_positive_integer,
 )
-from awd_keras.data import EOS, UNK, Vocabulary
-from awd_keras.data.vocabulary import split_words
+from awd_keras.data import UNK, Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.generation.beam_search import beam_search
 from awd_keras.generation.next_words import check_words, encode_prompt, ids_of, next_logits, read_logits, read_prompts
 from awd_keras.generation.sampling import Choice
@@ -27,7 +27,7 @@ Prompt = TypeVar("Prompt", str, list[str])
 
 def generate(
     model: keras.Model,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | Tokenizer,
     prompt: Prompt,
     max_words: int = 50,
     temperature: float = 1.0,
@@ -73,10 +73,10 @@ def generate(
             `(batch, time, vocabulary)`, or to several outputs, of which the logits are the first. A layer of your own
             that carries state zeroes it by `reset_inference_state()`; for prompts of different lengths it also has
             `inference_state`, a list of variables whose first axis is the batch, as `WeightDropLSTM` does.
-        vocabulary: the `Vocabulary` of the model.
-        prompt: words with whitespace between. A newline is `<eos>`, a word that the vocabulary
-            lacks is `<unk>`. An empty prompt stands for a new line. Or a list of prompts, of any
-            lengths, at most as many as the batch size that the model was built for.
+        vocabulary: the `Vocabulary` of the model, or its tokenizer, as for `Vocabulary.of`. It cuts the prompt and
+            joins the text; where it is of characters, a word is a character.
+        prompt: a text. A word that the vocabulary lacks is `<unk>`. An empty prompt stands for a new line. Or a list
+            of prompts, of any lengths, at most as many as the batch size that the model was built for.
         max_words: number of words to write.
         temperature: a number of at least 0. The model's own probabilities are at 1; below it,
             likely words become likelier; 0 takes the likeliest word always.
@@ -96,7 +96,8 @@ def generate(
         length_penalty: a number, of beam search; the larger, the longer the texts.
 
     Returns:
-        The prompt and its continuation; each `<eos>` is a newline. For a list of prompts, a list.
+        The prompt and its continuation, where words are of whitespace with one space between, and each `<eos>` is a
+        newline. For a list of prompts, a list.
 
     Raises:
         ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` or `banned` have
@@ -139,7 +140,7 @@ def generate(
 
 def stream(
     model: keras.Model,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | Tokenizer,
     prompt: str | Sequence[str],
     max_words: int = 50,
     temperature: float = 1.0,
@@ -158,8 +159,8 @@ def stream(
     """What `generate` writes, as it is written.
 
     Every text begins with its prompt. Then each word comes as soon as it is drawn, with the space or the newline
-    before it: joined, the pieces of a row are the text that `generate` returns. Beam search knows no word before it
-    knows all, so with `num_beams` the words come at the end.
+    before it: joined, the pieces of a row are the text that `generate` returns. The bytes of a character come together.
+    Beam search knows no word before it knows all, so with `num_beams` the words come at the end.
 
     The model's inference state is in use until the iterator is exhausted or left: it can't score or write anything
     else meanwhile.
@@ -198,6 +199,7 @@ def stream(
     >>> pieces[0], len(pieces)
     ('the cat', 6)
     """
+    vocabulary = Vocabulary.of(vocabulary)
     check_positive_integer("max_words", max_words)
     check_boolean("allow_unknown", allow_unknown)
     if seed is not None:
@@ -209,12 +211,12 @@ def stream(
     if len(np.unique(never)) == len(vocabulary):
         raise ValueError(f"Argument `banned` must leave a word to write. Received: all {len(never)} words")
     choice = Choice(temperature, top_k, top_p, min_p, repetition_penalty, never)
-    prompts = [split_words(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    prompts = [vocabulary.cut(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
     check_carries_state(model)
     _check_rows(model, prompts, num_beams or 1)
     if hasattr(model, "vocabulary_size"):  # else it is checked when there are logits
         check_words(vocabulary, model.vocabulary_size)
-    ids = [encode_prompt("prompt", words or [EOS], vocabulary) for words in prompts]
+    ids = [encode_prompt("prompt", words, vocabulary) for words in prompts]
     if num_beams is not None:
         _check_beams(num_beams, length_penalty, temperature, (top_k, top_p, min_p, seed))
         return _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty)
@@ -226,7 +228,7 @@ def stream(
 
 
 def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
-    yield from _begin(prompts)
+    writers = yield from _begin(vocabulary, prompts)
     if not ids:
         return
     inputs = read_prompts(model, ids)
@@ -241,23 +243,35 @@ def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
             if inputs[row, 0] in stop:
                 writing.discard(row)
                 continue
-            yield row, _piece(vocabulary, inputs[row, 0], read[row][-1])
+            yield row, writers[row].add(vocabulary.words[inputs[row, 0]])
             read[row].append(inputs[row, 0])
         if not writing or written == max_words:
-            return
+            break
+    yield from _end(writers)
 
 
 def _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty):
-    yield from _begin(prompts)
+    writers = yield from _begin(vocabulary, prompts)
     texts = beam_search(model, vocabulary, ids, num_beams, choice, max_words, stop, length_penalty) if ids else []
-    for row, (prompt, words) in enumerate(zip(ids, texts, strict=True)):
-        for before, word in itertools.pairwise([prompt[-1], *words]):
-            yield row, _piece(vocabulary, word, before)
+    for row, words in enumerate(texts):
+        for word in words:
+            yield row, writers[row].add(vocabulary.words[word])
+    yield from _end(writers)
 
 
-def _begin(prompts):
+def _begin(vocabulary, prompts):
+    """Writes the prompts; what goes on to write each text."""
+    writers = [vocabulary.cut_by.writer() for _ in prompts]
     for row, words in enumerate(prompts):
-        yield row, "".join(_spaced(word, before) for before, word in itertools.pairwise([EOS, *words]))
+        yield row, "".join(map(writers[row].add, words))
+    return writers
+
+
+def _end(writers):
+    for row, writer in enumerate(writers):
+        rest = writer.end()
+        if rest:
+            yield row, rest
 
 
 def _check_beams(num_beams, length_penalty, temperature, draws):
@@ -279,13 +293,3 @@ def _check_rows(model, prompts, num_beams):
             "Argument `prompt` must hold at most as many prompts as the batch size that the model was built for, "
             f"{most}. Received: {len(prompts)} prompts{beams}"
         )
-
-
-def _piece(vocabulary, word, before):
-    return _spaced(vocabulary.words[word], vocabulary.words[before])
-
-
-def _spaced(word, before):
-    if word == EOS:
-        return "\n"
-    return word if before == EOS else f" {word}"

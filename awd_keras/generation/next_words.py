@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from awd_keras.checks import check_carries_state, check_positive_integer
-from awd_keras.data import EOS, UNK, Vocabulary
-from awd_keras.data.vocabulary import WITH_UNK, split_words
+from awd_keras.data import UNK, Vocabulary
+from awd_keras.data.own_tokens import Tokenizer
+from awd_keras.data.vocabulary import WITH_UNK
 from awd_keras.generation.sampling import check_finite, probabilities
 from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, run
 
@@ -71,7 +72,9 @@ def _read(model, ids):
     return ()
 
 
-def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int = 10) -> list[tuple[str, float]]:
+def next_words(
+    model: keras.Model, vocabulary: Vocabulary | Tokenizer, context: str, k: int = 10
+) -> list[tuple[str, float]]:
     """The likeliest next words after a text, with the model's probabilities.
 
     The text is read from a zero inference state, as `generate` reads a prompt. The probabilities are those of all words
@@ -79,9 +82,8 @@ def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int 
 
     Args:
         model: as for `generate`.
-        vocabulary: the `Vocabulary` of the model.
-        context: words with whitespace between. A newline is `<eos>`, a word that the vocabulary lacks is `<unk>`. An
-            empty one stands for a new line.
+        vocabulary: as for `generate`.
+        context: a text. A word that the vocabulary lacks is `<unk>`. An empty one stands for a new line.
         k: a positive integer, the number of words; all of a smaller vocabulary.
 
     Returns:
@@ -105,7 +107,8 @@ def next_words(model: keras.Model, vocabulary: Vocabulary, context: str, k: int 
     """
     check_positive_integer("k", k)
     check_carries_state(model)
-    ids = encode_prompt("context", split_words(context) or [EOS], vocabulary)
+    vocabulary = Vocabulary.of(vocabulary)
+    ids = encode_prompt("context", vocabulary.cut(context), vocabulary)
     (logits,) = read_logits(model, vocabulary, next_logits, read_prompts(model, [ids]))
     check_finite(logits)
     p = probabilities(logits)
@@ -123,7 +126,8 @@ def check_words(vocabulary, words):
 
 
 def encode_prompt(name, words, vocabulary):
-    """The ids of an argument's words, a list."""
+    """The ids of an argument's words, a list; of no words, those that stand for a new line."""
+    words = words or vocabulary.cut_by.before_text()
     unknown = [word for word in words if word not in vocabulary]
     if unknown and UNK not in vocabulary:
         raise ValueError(

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from awd_keras.backend import devices as engine
-from awd_keras.checks import check_boolean, check_not_negative_integer, check_positive_integer
+from awd_keras.checks import check_boolean, check_choice, check_not_negative_integer, check_positive_integer
+from awd_keras.data.units import UNITS
 from awd_keras.models import PRESETS
 from awd_keras.runs.optimizer import check_drops
 
@@ -36,6 +37,7 @@ def _check_text(name, value):
     _check_object(name, value)
     if "directory" not in value or not isinstance(value["directory"], str | None):
         raise ValueError(f"Argument `{name}` must hold a directory, or null. Received: {value!r}")
+    check_choice("unit", value.get("unit", "word"), UNITS)
     check_positive_integer("min_count", value.get("min_count"))
     if not isinstance(value.get("cache"), str | None):
         raise ValueError(f"Argument `{name}` must hold a cache's directory, or none. Received: {value!r}")

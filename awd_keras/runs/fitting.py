@@ -163,9 +163,8 @@ class _FilledWindows(BPTTDataset):
 def _about(corpus, dataset):
     """The size of a corpus, and remarks if it hardly consists of words, or its rows are shorter than a window."""
     words, once = len(corpus.vocabulary), corpus.words_seen_once
-    text = (
-        f"{words:,} words, {len(corpus.train):,} tokens to train on, {corpus.unknown_tokens['train']:,} of them {UNK}"
-    )
+    named, unknown = corpus.vocabulary.cut_by.plural, corpus.unknown_tokens["train"]
+    text = f"{words:,} {named}, {len(corpus.train):,} tokens to train on, {unknown:,} of them {UNK}"
     row = (len(corpus.train) - 1) // dataset.batch_size
     if row < dataset.bptt:
         text += (
@@ -174,9 +173,10 @@ def _about(corpus, dataset):
         )
     if 2 * once > words:
         text += (
-            f"\n{once:,} of the words are seen once, and of such a word a model learns next to nothing. "
-            "With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no spaces "
-            "between its words, in Chinese for example, needs them first, or a space after each character."
+            f"\n{once:,} of the {named} are seen once, and of such a one a model learns next to "
+            "nothing. With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no "
+            "spaces between its words, in Chinese for example, needs them first, or is read character by character: "
+            "--unit character."
         )
     return text
 

@@ -266,6 +266,8 @@ def _read_again(run):
             f"The run in {run.directory} is trained on a corpus that Python code has made: pass it as the argument "
             "`corpus`, or on the command line --data."
         )
+    unit = source.get("unit", "word")
     if source["directory"] is None:
-        return Corpus.python_docs(source["min_count"])
-    return Corpus.from_directory(source["directory"], source["min_count"], cache=source.get("cache"), verbose=0)
+        return Corpus.python_docs(min_count=source["min_count"], unit=unit)
+    cache = source.get("cache")
+    return Corpus.from_directory(source["directory"], source["min_count"], unit=unit, cache=cache, verbose=0)

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, word_ids
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, encode_file, units
 
 pytestmark = pytest.mark.once
 
@@ -55,7 +55,7 @@ def test_lines_end_in_eos_blank_ones_too(directory):
     ],
 )
 def test_what_ends_a_line(directory, monkeypatch, text, expected, piece):
-    monkeypatch.setattr(word_ids, "_BLOCK", piece)
+    monkeypatch.setattr(units, "_BLOCK", piece)
     (directory / "valid.txt").write_bytes(text.encode())
     assert decoded(Corpus.from_directory(directory), "valid") == expected
 
@@ -146,7 +146,7 @@ def test_empty_file(directory, split):
 @pytest.mark.parametrize("piece", [2, 2**20])
 @pytest.mark.parametrize(("mark", "place"), [(b"", 5), (b"\xef\xbb\xbf", 8)])
 def test_not_utf8(directory, monkeypatch, piece, mark, place):
-    monkeypatch.setattr(word_ids, "_BLOCK", piece)
+    monkeypatch.setattr(units, "_BLOCK", piece)
     (directory / "valid.txt").write_bytes(mark + "so naïve".encode("latin-1"))
     with pytest.raises(ValueError, match=rf"valid.txt isn't UTF-8: .* at byte {place}"):
         Corpus.from_directory(directory)

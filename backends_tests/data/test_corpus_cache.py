@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, word_ids
+from awd_keras.data import UNK, BPTTDataset, Corpus, Vocabulary, units, word_ids
 
 pytestmark = pytest.mark.once
 
@@ -52,7 +52,7 @@ def assert_same(corpus, expected):
 def test_the_same_corpus_as_in_memory(directory, cache, monkeypatch, piece):
     expected = Corpus.from_directory(directory, min_count=2)
     monkeypatch.setattr(word_ids, "_PIECE", piece)
-    monkeypatch.setattr(word_ids, "_BLOCK", piece)
+    monkeypatch.setattr(units, "_BLOCK", piece)
     corpus = Corpus.from_directory(directory, min_count=2, cache=cache)
     assert_same(corpus, expected)
     assert corpus.source == {**expected.source, "cache": str(cache)}
@@ -154,7 +154,7 @@ def test_where_nothing_can_be_written(directory, tmp_path):
 
 def test_memory_is_bounded(directory, cache, monkeypatch):
     monkeypatch.setattr(word_ids, "_PIECE", 2**12)
-    monkeypatch.setattr(word_ids, "_BLOCK", 2**12)
+    monkeypatch.setattr(units, "_BLOCK", 2**12)
     (directory / "train.txt").write_text("a few words of a long text\n" * 100_000)
     tracemalloc.start()
     try:

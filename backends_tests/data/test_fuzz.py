@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from awd_keras.data import EOS, UNK, Corpus, Vocabulary, word_ids
+from awd_keras.data import EOS, UNK, Corpus, Vocabulary, units
 
 pytestmark = pytest.mark.once
 
@@ -41,7 +41,7 @@ def words(content):
 def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count, piece):
     with pytest.MonkeyPatch.context() as patch:
         # However a text is cut in pieces to be read.
-        patch.setattr(word_ids, "_BLOCK", piece)
+        patch.setattr(units, "_BLOCK", piece)
         check(directory, contents, min_count)
 
 

@@ -89,7 +89,7 @@ def test_save_load_round_trip(tmp_path_factory, words):
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.json"
     Vocabulary(words).save(path)
     assert Vocabulary.load(path) == Vocabulary(words)
-    assert json.loads(path.read_text(encoding="utf-8")) == {"words": words}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"words": words, "unit": "word"}
     assert os.listdir(path.parent) == [path.name]
 
 

@@ -1,8 +1,9 @@
 import pytest
 
-from awd_keras.data.vocabulary import split_words
+from awd_keras.data.units import UNITS
 
 pytestmark = pytest.mark.once
+split_words = UNITS["word"].cut
 
 
 def test_the_end_of_a_line_is_a_word():

@@ -10,7 +10,6 @@ import pytest
 from keras import ops
 
 from awd_keras import analysis, evaluation, generation, runs
-from awd_keras.data.vocabulary import split_words
 from awd_keras.models import AWDLSTM, inference_step
 from backends_tests.backend import several_devices
 from backends_tests.backend.several_devices import BACKEND, DEVICES
@@ -92,7 +91,7 @@ def test_generation_and_the_inference_step(run):
     model, vocabulary = run.model(), make_corpus().vocabulary
     draw_weights(model, np.random.default_rng(3), 0.5)
     text = generation.generate(model, vocabulary, "a b c", max_words=5, temperature=0.0, allow_unknown=True)
-    ids = vocabulary.encode(split_words(text))[None]
+    ids = vocabulary.encode(vocabulary.cut(text))[None]
     logits = ops.convert_to_numpy(model.predict(ids, verbose=0))
     written = logits[0, 2:-1].argmax(axis=1)
     np.testing.assert_array_equal(written, ids[0, 3:])

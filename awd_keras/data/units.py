@@ -1,0 +1,224 @@
+"""What a text is cut in, and how it is joined again: words, characters or bytes."""
+
+import codecs
+import functools
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, Protocol
+
+from awd_keras.checks import check_choice
+
+EOS = "<eos>"
+# The byte-order mark, with which Windows' Notepad, for example, begins a file. It is no part of the text.
+BYTE_ORDER_MARK = "\ufeff"
+
+# Bytes of text that are read at a time. While they are cut, the words take some ten times as much.
+_BLOCK = 2**21
+
+
+class Writer(Protocol):
+    """Joins a text word by word."""
+
+    def add(self, word: str) -> str:
+        """What the word adds to the text."""
+
+    def end(self) -> str:
+        """What is left of the text where it ends."""
+
+
+class Unit:
+    """How texts are cut in what a vocabulary calls its words, and joined again.
+
+    Attributes:
+        name: what a file, and the argument `unit`, call it.
+        plural: what a message calls several of its words.
+        line_end: the word that ends a line, and so the one before a text's first; None if there is none.
+        separator: what is between two words where a text is shown word by word.
+    """
+
+    name: str
+    plural: str
+    line_end: str | None = "\n"
+    separator = ""
+
+    def cut(self, text: str) -> list[str]:
+        """The words of a text."""
+        return list(text)
+
+    def read(self, file: BinaryIO, name: str) -> Iterator[list[str]]:
+        """The words of a file, a piece at a time.
+
+        Raises:
+            ValueError: if it isn't the text that this unit reads; the message begins with `name`.
+        """
+        raise NotImplementedError
+
+    def before_text(self) -> list[str]:
+        """What is read before a text's first word, so that it begins on a new line.
+
+        Raises:
+            ValueError: if there is none, which can be with a tokenizer of somebody's own.
+        """
+        if self.line_end is None:
+            raise ValueError(
+                "Argument `vocabulary` must have a token for the end of a line, which comes before a text. Received: a "
+                "tokenizer that has none"
+            )
+        return [self.line_end]
+
+    def check_cache(self) -> None:
+        """Raises ValueError where ids that a cache holds might not be those that a text has now."""
+
+    def writer(self) -> Writer:
+        """A new `Writer`."""
+        return _AsItIs()
+
+    def join(self, words: Iterable[str]) -> str:
+        """The text of these words."""
+        writer = self.writer()
+        return "".join([*map(writer.add, words), writer.end()])
+
+
+class _AsItIs:
+    def add(self, word):
+        return word
+
+    def end(self):
+        return ""
+
+
+class Words(Unit):
+    """What whitespace separates. Each end of a line (LF, CR LF or CR) is the word `<eos>`, the last one's too."""
+
+    name, plural = "word", "words"
+    line_end, separator = EOS, " "
+
+    def cut(self, text):
+        return _split(text.removeprefix(BYTE_ORDER_MARK))
+
+    def read(self, file, name):
+        head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        # An empty text has no bytes to count either.
+        start, rest, last = 0 if head else len(codecs.BOM_UTF8), b"", b""
+        for block in itertools.chain([head], _blocks(file)):
+            block = rest + block
+            # A piece ends where a word ends, and so no character is cut, nor a CR from the LF that may follow.
+            end = max(block.rfind(b" "), block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
+            piece, rest = block[:end], block[end:]
+            if piece:
+                yield _split(decode_utf8(piece, start, name))
+                start, last = start + end, piece[-1:]
+        if rest:
+            yield _split(decode_utf8(rest, start, name) + "\n")
+        elif last not in (b"", b"\n"):
+            yield [EOS]
+
+    def writer(self):
+        return _Spaced()
+
+
+class _Spaced:
+    def __init__(self):
+        self._before = EOS
+
+    def add(self, word):
+        before, self._before = self._before, word
+        if word == EOS:
+            return "\n"
+        return word if before == EOS else f" {word}"
+
+    def end(self):
+        return ""
+
+
+class Characters(Unit):
+    """Every code point, the ends of lines too; nothing is added. Of a file, a byte-order mark is left out."""
+
+    name, plural = "character", "characters"
+
+    def read(self, file, name):
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        try:
+            for block in itertools.chain([head], _blocks(file)):
+                yield list(decoder.decode(block))
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            # What was decoded ends where the file has got to.
+            place = file.tell() - len(error.object) + error.start
+            raise ValueError(
+                f'{name} isn\'t UTF-8: {error.reason} at byte {place}. With `unit="byte"`, on the command line --unit '
+                "byte, any file is read."
+            ) from None
+
+
+class Bytes(Unit):
+    """Every byte, of UTF-8 where it is cut from a text. One that is no ASCII character is called `<0xE9>`."""
+
+    name, plural = "byte", "bytes"
+    names = tuple(chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256))
+
+    def cut(self, text):
+        return [self.names[byte] for byte in text.encode("utf-8")]
+
+    def read(self, file, name):
+        for block in _blocks(file):
+            yield [self.names[byte] for byte in block]
+
+    def writer(self):
+        return _Decoding()
+
+
+_BYTES = {name: bytes([byte]) for byte, name in enumerate(Bytes.names)}
+
+
+class _Decoding:
+    def __init__(self):
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, word):
+        byte = _BYTES.get(word)
+        return self._decoder.decode(byte) if byte is not None else self._decoder.decode(b"", final=True) + word
+
+    def end(self):
+        return self._decoder.decode(b"", final=True)
+
+
+UNITS = {unit.name: unit for unit in (Words(), Characters(), Bytes())}
+
+
+def unit_named(name: str) -> Unit:
+    """The unit that the argument `unit` asks for.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    check_choice("unit", name, UNITS)
+    return UNITS[name]
+
+
+def label(word: str) -> str:
+    """A word as it is shown alone, in a table for example: a space or the end of a line in quotes."""
+    return repr(word) if len(word) == 1 and (word.isspace() or not word.isprintable()) else word
+
+
+def _split(text):
+    # Not by str.splitlines(), which takes a dozen other characters for the end of a line.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return lines.replace("\n", f" {EOS} ").split()
+
+
+def _blocks(file):
+    return iter(functools.partial(file.read, _BLOCK), b"")
+
+
+def decode_utf8(piece, start, name):
+    """The text of bytes, which in what `name` calls stand at byte `start`.
+
+    Raises:
+        ValueError: if it isn't UTF-8.
+    """
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} isn't UTF-8: {error.reason} at byte {start + error.start}") from None
