@@ -7,11 +7,12 @@ import sys
 from awd_keras.cli.options import add_data, add_run, explained, read_splits
 
 
-def score_line(name, score, batch_size):
+def score_line(name, score, vocabulary, batch_size):
     """One line of a `Score`."""
+    token = "character" if vocabulary.cut_by.of_characters else "token"
     return (
         f"{name:5} perplexity {score.perplexity:.2f}  loss {score.loss:.4f}  "
-        f"bits/token {score.bits_per_token:.4f}  tokens {score.tokens}  "
+        f"bits/{token} {score.bits_per_token:.4f}  tokens {score.tokens}  "
         f"<unk> {score.unknown_tokens} ({score.unknown_tokens / score.tokens:.1%})  "
         f"batch size {batch_size}  seconds {score.seconds:.1f}"
     )
@@ -74,7 +75,7 @@ def run_evaluate(options):
         print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     for name, tokens in texts.items():
         score = evaluation.perplexity(model, tokens, batch_size=rows[name], bptt=bptt, vocabulary=vocabulary)
-        print(score_line(name, score, rows[name]))
+        print(score_line(name, score, vocabulary, rows[name]))
     report_adaptive(options, model, texts, splits, run)
     if options.worst is not None:
         name = next(iter(texts))
@@ -153,16 +154,16 @@ def report_adaptive(options, model, texts, splits, run):
         bptt = run.setting("bptt")
         score = functools.partial(evaluation.cache_perplexity, model, bptt=bptt, vocabulary=vocabulary)
         tune = functools.partial(evaluation.tune_cache, model, bptt=bptt, verbose=1, vocabulary=vocabulary)
-        _report("with a cache", _CACHE, options, texts, splits, score, tune)
+        _report("with a cache", _CACHE, options, texts, splits, vocabulary, score, tune)
     if options.trains:
         print("gradients on the training set:")
         rms = evaluation.gradient_rms(model, splits["train"], batch_size=run.setting("batch_size"), verbose=1)
         score = functools.partial(evaluation.dynamic_perplexity, model, rms=rms, vocabulary=vocabulary)
         tune = functools.partial(evaluation.tune_dynamic, model, rms=rms, verbose=1, vocabulary=vocabulary)
-        _report("with dynamic evaluation", _DYNAMIC, options, texts, splits, score, tune)
+        _report("with dynamic evaluation", _DYNAMIC, options, texts, splits, vocabulary, score, tune)
 
 
-def _report(title, names, options, texts, splits, score, tune):
+def _report(title, names, options, texts, splits, vocabulary, score, tune):
     given = _given(options, names)
     known = {}
     if options.tune:
@@ -174,7 +175,7 @@ def _report(title, names, options, texts, splits, score, tune):
         settings = {name: given.get(name, parameters[name].default) for name in names}
     print(", ".join([title, *(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())]))
     for name, tokens in texts.items():
-        print(score_line(name, known.get(name) or score(tokens, **settings), batch_size=1))
+        print(score_line(name, known.get(name) or score(tokens, **settings), vocabulary, batch_size=1))
 
 
 def _given(options, names):

@@ -57,7 +57,7 @@ def in_options(message, flags):
 
 
 # Beside the model and the optimizer, by their names there.
-_OF_PRESET = ("epochs", "batch_size", "bptt")
+_OF_PRESET = ("unit", "epochs", "batch_size", "bptt", "learning_rate_drops")
 
 
 def presets():
@@ -71,7 +71,7 @@ def presets():
         name: {
             f"--{names.get(argument, argument).replace('_', '-')}": value
             for argument, value in {
-                **{part: getattr(preset, part) for part in _OF_PRESET},
+                **{part: _as_typed(getattr(preset, part)) for part in _OF_PRESET},
                 **preset.model,
                 "name": "ntasgd",
                 **preset.optimizer,
@@ -79,6 +79,10 @@ def presets():
         }
         for name, preset in found.items()
     }
+
+
+def _as_typed(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def table_of_presets():

@@ -100,7 +100,9 @@ def add_train(commands, common):
         metavar="N",
         help="words that are seen less often become <unk> (default: 1; 3 without --data)",
     )
-    train.add_argument("--unit", metavar="NAME", help="what the text is cut in: word (the default), character or byte")
+    train.add_argument(
+        "--unit", metavar="NAME", help="what the text is cut in: word, character or byte (default: the preset's)"
+    )
     train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
     train.add_argument(
         "--length-multiple",
@@ -159,12 +161,14 @@ def _start(options):
     for option, argument in (("clip", "global_clipnorm"), ("optimizer", "name")):
         if option in optimizer:
             optimizer[argument] = optimizer.pop(option)
-    corpus = read_corpus(options.data, options.unit or "word", options.min_count, options.text_cache)
+    start_from = getattr(options, "from")
+    unit = options.unit or _unit_of(options.preset, start_from)
+    corpus = read_corpus(options.data, unit, options.min_count, options.text_cache)
     result = runs.train(
         options.output,
         corpus,
         options.preset,
-        start_from=getattr(options, "from"),
+        start_from=start_from,
         model=model,
         optimizer=optimizer,
         learning_rate_drops=options.learning_rate_drops,
@@ -188,6 +192,14 @@ def _check_preset(name):
     if name not in PRESETS:
         hint = did_you_mean(name, PRESETS)
         raise ValueError(f"Option --preset must be one of {', '.join(PRESETS)}. Received: {name!r}{hint}")
+
+
+def _unit_of(preset, start_from):
+    """What a text is cut in where nothing is said: as that of the run to start from, or as the preset has it."""
+    from awd_keras.models import PRESETS
+    from awd_keras.runs import Run
+
+    return PRESETS[preset or "tiny"].unit if start_from is None else Run.open(start_from).vocabulary().unit
 
 
 def _resume(options):

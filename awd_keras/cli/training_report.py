@@ -45,6 +45,9 @@ def report(directory, run):
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
     print(f"test perplexity   {_figure(result['test_perplexity'])}{_compared(corpus)}")
+    if result.get("test_bits_per_character") is not None:
+        bits = (f"{name} {result[f'{name}_bits_per_character']:.3f}" for name in ("valid", "test"))
+        print(f"bits a character  {', '.join(bits)}")
     print(f"run directory     {directory}")
     curve = runs.Run(directory).path("curve.png")
     if curve.is_file():

@@ -27,7 +27,7 @@ class Tokenizer(Protocol):
 class OwnTokens(Unit):
     """What a tokenizer of somebody's own makes of a text."""
 
-    name, plural = "tokenizer", "tokens"
+    name, plural, of_characters = "tokenizer", "tokens", False
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
@@ -94,7 +94,7 @@ class _Growing:
 class LostTokens(Unit):
     """The tokens of a tokenizer that a file can't hold: their ids can be read, and no text."""
 
-    name, plural = "tokenizer", "tokens"
+    name, plural, of_characters = "tokenizer", "tokens", False
     line_end = None
 
     def cut(self, text):

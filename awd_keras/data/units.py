@@ -34,12 +34,14 @@ class Unit:
         plural: what a message calls several of its words.
         line_end: the word that ends a line, and so the one before a text's first; None if there is none.
         separator: what is between two words where a text is shown word by word.
+        of_characters: whether perplexities are told as bits per character too.
     """
 
     name: str
     plural: str
     line_end: str | None = "\n"
     separator = ""
+    of_characters = True
 
     def cut(self, text: str) -> list[str]:
         """The words of a text."""
@@ -91,7 +93,7 @@ class Words(Unit):
     """What whitespace separates. Each end of a line (LF, CR LF or CR) is the word `<eos>`, the last one's too."""
 
     name, plural = "word", "words"
-    line_end, separator = EOS, " "
+    line_end, separator, of_characters = EOS, " ", False
 
     def cut(self, text):
         return _split(text.removeprefix(BYTE_ORDER_MARK))

@@ -25,7 +25,7 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
         An `AWDLSTM` with all other settings of `model`, built for batches of as many rows. It isn't compiled.
 
     Raises:
-        ValueError: if `model` isn't a built `AWDLSTM`, or `old` isn't of its size.
+        ValueError: if `model` isn't a built `AWDLSTM`, `old` isn't of its size, or the two are of other units.
 
     Example:
 
@@ -48,6 +48,8 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
             f"Argument `old` must be the model's vocabulary, of {model.vocabulary_size} words. "
             f"Received: {len(old)} words"
         )
+    if old.unit != new.unit:
+        raise ValueError(f"Argument `new` must be of the unit of `old`, {old.unit!r}. Received: one of {new.unit!r}")
     adapted = AWDLSTM.from_config({**model.get_config(), "vocabulary_size": len(new)})
     adapted.build((most_rows(model) or 1, None))
     both = [word for word in new if word in old]

@@ -180,7 +180,7 @@ class AWDLSTM(TokenModel):
         """Builds the model of a published experiment.
 
         Args:
-            preset: `"ptb"`, `"wikitext-2"`, `"ptb-small"` or `"tiny"`.
+            preset: a name in `awd_keras.models.PRESETS`, as `"ptb"` or `"tiny"`.
             vocabulary_size: positive integer.
             **overrides: arguments of `AWDLSTM` that differ from the preset's.
 

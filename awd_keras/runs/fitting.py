@@ -202,6 +202,9 @@ def _score(run, settings, corpus, lines, skipped_steps):
     }
     if settings.started_from:
         result["started_from"] = settings.started_from
+    if corpus.vocabulary.cut_by.of_characters:
+        result["valid_bits_per_character"] = valid.bits_per_token
+        result["test_bits_per_character"] = test.bits_per_token
     start = settings.finetuned_from
     if start:
         stopped = stopped_epoch(lines, optimizer_of(run, settings).non_monotone_interval)

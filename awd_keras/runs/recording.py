@@ -20,12 +20,15 @@ from awd_keras.runs.run import Run
 # Seconds: a step that takes longer is one that compiles, and the user is told.
 _PATIENCE = 2.0
 _SILENCE = 9.0
+# The keys of the metrics in a line, and in Keras's logs.
+_BITS = {"train_bits_per_character": "bits_per_character", "valid_bits_per_character": "val_bits_per_character"}
 
 
 class RunRecorder(keras.callbacks.Callback):
     """Writes the metrics, the best model, the curve and a checkpoint of a run at every epoch's end.
 
     A line of `metrics.jsonl` holds `epoch` (from 1), `train_perplexity`, `valid_perplexity`,
+    of a text of characters or bytes `train_bits_per_character` and `valid_bits_per_character`,
     `learning_rate`, `averaging` (whether the optimizer averages, from the epoch's end on),
     `seconds` (the epoch's, validation included) and `tokens_per_second` (the training's alone).
     `model.keras` is replaced when the validation perplexity is the lowest so far. Place it after
@@ -79,6 +82,7 @@ class RunRecorder(keras.callbacks.Callback):
                 "epoch": epoch + 1,
                 "train_perplexity": float(logs["perplexity"]),
                 "valid_perplexity": perplexity,
+                **{name: float(logs[key]) for name, key in _BITS.items() if key in logs},
                 "learning_rate": float(ops.convert_to_numpy(self.model.optimizer.learning_rate)),
                 "averaging": find_averaging(self.model).averaging,
                 "seconds": round(now - self._began, 3),
@@ -159,13 +163,15 @@ class CompilationNotice(keras.callbacks.Callback):
 def draw_curve(lines: list[dict], path) -> None:
     """Draws perplexity by epoch as a PNG file; a dashed line marks the epoch in which averaging began, if one did.
 
+    Of a text of characters or bytes, the axis on the right has the bits per character.
+
     Args:
         lines: a run's metrics, an epoch each.
         path: the file to write.
     """
     # Imported here: drawing is an extra, and a Figure needs no display.
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import AutoLocator, LogFormatter, NullLocator, ScalarFormatter
 
     epochs = [line["epoch"] for line in lines]
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -183,6 +189,12 @@ def draw_curve(lines: list[dict], path) -> None:
     axes.yaxis.set_major_formatter(LogFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if "valid_bits_per_character" in lines[0]:
+        bits = axes.secondary_yaxis("right", functions=(np.log2, np.exp2))
+        bits.set_ylabel("bits per character")
+        bits.yaxis.set_major_locator(AutoLocator())
+        bits.yaxis.set_major_formatter(ScalarFormatter())
+        bits.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -6,7 +6,7 @@ from typing import Any
 
 from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import Vocabulary
-from awd_keras.metrics import Perplexity
+from awd_keras.metrics import BitsPerCharacter, Perplexity
 from awd_keras.models import AWDLSTM, PRESETS, adapt_vocabulary
 from awd_keras.runs.config import RunConfig, check_metrics, reason
 from awd_keras.runs.loading import file_digest
@@ -68,8 +68,9 @@ def _compiled(run, settings, start=None):
     network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
     if start:
         _load_start(run, start, network)
+    metrics = [Perplexity(), BitsPerCharacter()] if run.vocabulary().cut_by.of_characters else [Perplexity()]
     # With weights, as validation has tokens that only fill up a window and must not count.
-    network.compile(optimizer=optimizer_of(run, settings), metrics=[], weighted_metrics=[Perplexity()])
+    network.compile(optimizer=optimizer_of(run, settings), metrics=[], weighted_metrics=metrics)
     network.optimizer.build(network.trainable_variables)
     return network, find_averaging(network)
 

@@ -48,7 +48,7 @@ def train(
 
     Args:
         output: the run's directory, made where it doesn't exist.
-        corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs()`.
+        corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs(unit=settings.unit)`.
         preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here. Defaults to `"tiny"`, or that of
             `start_from`.
         start_from: the directory of a run whose best model this one begins with, by
@@ -79,7 +79,8 @@ def train(
         What `result.json` holds: `backend`, `preset`, `optimizer` (its class), `epochs`, `valid_perplexity`,
         `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
         `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (the median
-        epoch's) and `versions`. With `start_from` also `started_from`, a dictionary of `run`, as it was given here,
+        epoch's) and `versions`; of a text of characters or bytes also `valid_bits_per_character` and
+        `test_bits_per_character`. With `start_from` also `started_from`, a dictionary of `run`, as it was given here,
         `model_digest`, the SHA-256 of its `model.keras`, and `known_words`, how many of the corpus it knew.
 
     Raises:
@@ -122,7 +123,7 @@ def train(
     Run.check(output, overwrite)
     if old is not None and pathlib.Path(output).resolve() == old.directory.resolve():
         raise ValueError(f"The new run needs a directory of its own. Received: {old.directory} for both")
-    corpus = Corpus.python_docs() if corpus is None else corpus
+    corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
         ("test", corpus.test, settings.test_batch_size),
