@@ -82,7 +82,7 @@ def presets():
 
 
 def _as_typed(value):
-    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return " ".join(map(str, value)) or "-" if isinstance(value, tuple) else value
 
 
 def table_of_presets():
@@ -91,7 +91,7 @@ def table_of_presets():
     options = list(dict.fromkeys(option for values in settings.values() for option in values))
     rows = [
         ["", *settings],
-        *([option, *(values.get(option, "") for values in settings.values())] for option in options),
+        *([option, *(values.get(option, "-") for values in settings.values())] for option in options),
     ]
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -195,11 +195,13 @@ def _check_preset(name):
 
 
 def _unit_of(preset, start_from):
-    """What a text is cut in where nothing is said: as that of the run to start from, or as the preset has it."""
+    """What a text is cut in where nothing is said: as the preset has it, or as that of the run to start from."""
     from awd_keras.models import PRESETS
     from awd_keras.runs import Run
 
-    return PRESETS[preset or "tiny"].unit if start_from is None else Run.open(start_from).vocabulary().unit
+    if preset is None and start_from is not None:
+        return Run.open(start_from).vocabulary().unit
+    return PRESETS[preset or "tiny"].unit
 
 
 def _resume(options):

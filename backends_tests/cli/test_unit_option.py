@@ -161,3 +161,13 @@ def test_a_text_that_is_not_utf8(data, tmp_path, capsys):
 def test_an_unknown_unit(data, tmp_path, capsys):
     said = error_of(capsys, "train", "--data", data, "--output", str(tmp_path / "run"), "--unit", "letter")
     assert "Option --unit must be one of 'word', 'character', 'byte'. Received: 'letter'" in said
+
+
+def test_a_run_that_starts_from_another_has_its_unit(run, data, tmp_path, capsys):
+    """Or is refused: letters have no rows among words."""
+    output = str(tmp_path / "more")
+    arguments = ["train", "--data", data, "--from", run, "--output", output, "--batch-size", "4", "--epochs", "1"]
+    assert run_main(*arguments, "--bptt", "10") == 0
+    assert unit_of(output) == unit_of(run)
+    said = error_of(capsys, *arguments, "--unit", "word", "--overwrite")
+    assert f"must be of the unit of `old`, '{unit_of(run)}'. Received: one of 'word'" in said

@@ -49,7 +49,8 @@ def test_train_s_help_names_no_other_command(capsys):
 def test_help_of_train_has_what_a_preset_stands_for(capsys):
     text = said(capsys, "train", "--help").out
     _, _, table = text.partition("presets:\n")
-    names, *rows = (line.split() for line in table.splitlines())
+    # Epochs have one space between.
+    names, *rows = (re.split(r"\s{2,}", line.strip()) for line in table.splitlines())
     from awd_keras.models import PRESETS
 
     assert names == list(PRESETS)
@@ -57,6 +58,8 @@ def test_help_of_train_has_what_a_preset_stands_for(capsys):
     for name, preset in PRESETS.items():
         assert cells["--epochs"][name] == str(preset.epochs)
         assert cells["--bptt"][name] == str(preset.bptt)
+        assert cells["--unit"][name] == preset.unit
+        assert cells["--learning-rate-drops"][name] == (" ".join(map(str, preset.learning_rate_drops)) or "-")
         assert cells["--weight-drop"][name] == str(preset.model["weight_drop"])
         assert cells["--learning-rate"][name] == str(preset.optimizer["learning_rate"])
         assert cells["--clip"][name] == str(preset.optimizer["global_clipnorm"])

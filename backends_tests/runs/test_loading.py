@@ -372,7 +372,8 @@ def test_a_vocabulary_that_does_not_fit(run, capsys, data, words):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"preset": "large"}, "`preset` must be one of 'ptb', 'wikitext-2', 'ptb-small', 'tiny', .* Received: 'large'"),
+        ({"preset": "large"}, "`preset` must be one of 'ptb', 'wikitext-2', 'ptb-small', 'tiny', 'ptb-character', "),
+        ({"preset": "large"}, "'enwik8', 'tiny-character'. Received: 'large'"),
         ({"preset": ["tiny"]}, "Received: ['tiny']"),
         ({"preset": {}}, "Received: {}"),
         ({"preset": None}, "Received: None"),
