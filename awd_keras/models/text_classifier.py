@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from awd_keras import backend
 from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate
 from awd_keras.layers import ConcatPooling
 from awd_keras.models.awd_lstm import AWDLSTM
@@ -153,6 +154,11 @@ class TextClassifier(keras.Model):
         """What `export` takes for the inputs' dtype."""
         return "int32"
 
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.export`."""
+        with backend.exporting(self.variables):
+            return super().export(*args, **kwargs)
+
     def build(self, input_shape: tuple) -> None:
         if self.built:
             return
@@ -270,15 +276,9 @@ class TextClassifier(keras.Model):
                     )
 
     def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "language_model": self._language_model,
-            "num_classes": self.num_classes,
-            "dropout": self.dropout,
-            "hidden_units": list(self.hidden_units),
-            "max_gradient_tokens": self.max_gradient_tokens,
-            "backwards": self.backwards,
-        }
+        names = ("num_classes", "dropout", "hidden_units", "max_gradient_tokens", "backwards")
+        own = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), "language_model": self._language_model, **own}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

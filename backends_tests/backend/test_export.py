@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from awd_keras.models import AWDLSTM
+from awd_keras.models import AWDLSTM, TextClassifier
 
 # The batch size that PyTorch's export takes where none is given.
 WORDS, BATCH, TIME = 9, 1, 3
@@ -44,3 +44,33 @@ def test_export(tmp_path):
             return
     np.testing.assert_allclose(results, logits, atol=1e-5)
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
+
+
+def test_export_of_a_classifier(tmp_path):
+    """Texts longer than its gradients' windows, with padding; on TensorFlow of any number and length."""
+    model = TextClassifier(AWDLSTM(WORDS, 4, 5, 2, seed=1), num_classes=3, hidden_units=[4], max_gradient_tokens=3)
+    ids = np.random.default_rng(0).integers(0, WORDS, (2, 7)).astype("int32")
+    ids[1, 4:] = -1
+    logits = keras.ops.convert_to_numpy(model(ids))
+    assert np.abs(logits[0] - logits[1]).max() > 1e-4
+    match keras.backend.backend():
+        case "torch":
+            import torch
+
+            signature = [keras.InputSpec(shape=ids.shape, dtype="int32")]
+            model.export(tmp_path / "model.pt2", format="torch", input_signature=signature, verbose=False)
+            result = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(ids)).detach().numpy()
+        case "tensorflow":
+            import tensorflow as tf
+
+            model.export(tmp_path / "model", verbose=False)
+            loaded = tf.saved_model.load(tmp_path / "model")
+            result = loaded.serve(ids).numpy()
+            np.testing.assert_allclose(
+                loaded.serve(ids[:1, :2]), keras.ops.convert_to_numpy(model(ids[:1, :2])), atol=1e-5
+            )
+        case "jax":
+            with pytest.raises(ImportError, match="requires the tensorflow module"):
+                model.export(tmp_path / "model", verbose=False)
+            return
+    np.testing.assert_allclose(result, logits, atol=1e-5)
