@@ -37,6 +37,12 @@ hypothesis.settings.register_profile("thorough", max_examples=300, print_blob=Tr
 hypothesis.settings.load_profile("every_day")
 
 
+def pytest_collection_modifyitems(items):
+    """Processes that share the tests must agree on their names, so none holds an address in memory."""
+    for item in items:
+        assert " at 0x" not in item.nodeid, f"Give the parameters of {item.nodeid} other ids"
+
+
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Every test starts from the same seed and Keras's own settings, whatever ran before it."""

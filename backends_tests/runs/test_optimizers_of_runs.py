@@ -1,5 +1,6 @@
 """Runs by other optimizers: their rate by epoch, resumed bit for bit, and what they can't do."""
 
+import re
 import shutil
 
 import keras
@@ -123,7 +124,8 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
         ({"learning_rate_drops": [True]}, "`learning_rate_drops`"),
         ({"skip_nonfinite": True}, "`skip_nonfinite` must be False with another .* Received: .*True with Adam"),
     ],
-    ids=str,
+    # The names of tests hold no addresses of objects.
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),
 )
 def test_wrong_settings(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
