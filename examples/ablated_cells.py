@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 
 import keras
-from ablation import SIZES, SPLITS, differing, figure, resumed, seeds_of, spread, title
+from ablation import AVERAGED, SIZES, SPLITS, differing, figure, resumed, seeds_of, spread, title
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -47,7 +47,7 @@ def parse(arguments):
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where runs, table and picture go")
     parser.add_argument("--data", metavar="DIR", help="the text (default: Python's documentation)")
     parser.add_argument("--min-count", type=int, metavar="N", help="words that are seen less often become <unk>")
-    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="(default: tiny)")
+    parser.add_argument("--preset", choices=AVERAGED, default="tiny", help="(default: tiny)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="(default: 0)")
     for name in (*SIZES, "batch_size", "epochs", "non_monotone_interval"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help="in place of the preset's")
