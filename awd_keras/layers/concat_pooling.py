@@ -77,8 +77,10 @@ class ConcatPooling(keras.layers.Layer):
         count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
         if earlier is None:
             return [largest, total, count]
+        # Keras casts what a call is given to the policy's dtype.
+        before, sums = (ops.cast(part, total.dtype) for part in earlier[:2])
         # Not by `ops.add`, which takes a batch without rows for a bias on TensorFlow.
-        return [ops.maximum(largest, earlier[0]), total + earlier[1], count + earlier[2]]
+        return [ops.maximum(largest, before), total + sums, count + earlier[2]]
 
     def _whole(self, inputs, mask):
         check_floats("inputs", inputs)
