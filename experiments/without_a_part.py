@@ -24,6 +24,7 @@ from study import Contender, chance, final, finals, spread
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import against_keras as example
+from ablation import PAPER
 
 from awd_keras import data, evaluation, models
 
@@ -37,17 +38,6 @@ LEFT_OUT = {
     "ar-tar": {"alpha": 0.0, "beta": 0.0},
     "variable-length": {"variable": False},
     "weight-decay": {"weight_decay": 0.0},
-}
-
-
-# How much higher the paper's test perplexity on Penn Treebank is without a part, of 57.3 (Table 4).
-PAPER = {
-    "nt-asgd": 63.7,
-    "weight-drop": 68.9,
-    "embedding-dropout": 62.7,
-    "ar-tar": 60.3,
-    "variable-length": 58.9,
-    "weight-decay": 61.0,
 }
 
 
@@ -83,7 +73,7 @@ def report(output):
         before = [full[seed]["test"] for seed in runs]
         change = "" if name == "full" else f"{sum(tests) / sum(before) - 1:+.1%}"
         found = f"{chance(tests, before):.0%}" if name != "full" and len(tests) > 3 else ""
-        paper = f"{PAPER[name] / 57.3 - 1:+.0%}" if name in PAPER else ""
+        paper = f"{PAPER[name][1] / PAPER['full'][1] - 1:+.0%}" if name in PAPER and name != "full" else ""
         lines.append(f"| {name} | {len(runs)} | {train} | {spread(tests)} | {change} | {found} | {paper} |")
     return "\n".join(lines) + "\n"
 

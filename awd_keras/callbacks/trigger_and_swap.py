@@ -131,7 +131,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self._missing: tuple[str, str] | None = None
 
     def on_train_begin(self, logs=None):
-        # There is nothing to tell of a measure that nobody needs.
+        # Without averages no measure is read, so none is reported as missing.
         self._settled, self._missing = isinstance(averaging_optimizer(self), WithoutAverages), None
         self._step = None
 

@@ -11,8 +11,10 @@ from awd_keras.backend.torch_file import read_torch_file
 from awd_keras.models.awd_lstm import AWDLSTM
 
 # Of safetensors files. NumPy has no BF16, the upper half of a float32.
-_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_DTYPES = {**_FLOATS, "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
+_DTYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"},
+}
 
 
 def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:

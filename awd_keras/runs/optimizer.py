@@ -73,7 +73,7 @@ def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict:
     config.pop("build_config", None)
     try:
         optimizer_from(config)
-    # Any exception, as in `configured`.
+    # Any exception: Keras wraps errors of arguments in various classes.
     except Exception as error:
         raise ValueError(
             "Argument `optimizer` must be one that Keras can make again of its config; a class of your own needs "

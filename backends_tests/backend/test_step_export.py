@@ -73,8 +73,8 @@ def exported(model, format, folder):
     return RUNTIMES[format](path)
 
 
-def named(tokens, state):
-    return dict(zip(NAMES, [tokens, *state], strict=True))
+def named(tokens, state, names=NAMES):
+    return dict(zip(names, [tokens, *state], strict=True))
 
 
 def check_values(run, model, batch_size):
@@ -142,5 +142,5 @@ def test_other_cells(cell, format, tmp_path):
     state = [np.zeros((1, *tensor.shape[1:]), "float32") for tensor in step.inputs[1:]]
     run = exported(model, format, tmp_path)
     for word in range(tokens.shape[1]):
-        logits, *state = run(dict(zip(names, [tokens[:, word : word + 1], *state], strict=True)))
+        logits, *state = run(named(tokens[:, word : word + 1], state, names))
         np.testing.assert_allclose(logits[:, 0], expected[:, word], atol=1e-5)
