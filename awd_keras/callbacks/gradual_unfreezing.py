@@ -1,4 +1,4 @@
-"""Layers that are trained one after the other."""
+"""Training layers one group after the other."""
 
 import re
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from awd_keras.checks import check_positive_integer
 
 
 class GradualUnfreezing(keras.callbacks.Callback):
-    """Trains the first group of layers alone, and adds the next one after so many epochs.
+    """Trains the first group of layers alone, and adds the next group every `epochs_each` epochs.
 
-    It sets multipliers of `awd_keras.optimizers.LayerwiseLearningRate`: 0 for a group whose time hasn't come, and
-    what the optimizer was made with from then on. Nothing is compiled again. Multipliers of no group are left alone.
-    It goes by the number of the epoch, so that a training that is resumed by `initial_epoch` goes on as it was.
+    It sets the multipliers of `awd_keras.optimizers.LayerwiseLearningRate`: to 0 until a group's turn comes, then to
+    their first values. Nothing is compiled again. Multipliers that are in no group aren't changed. The epoch's number
+    decides, so `fit(initial_epoch=...)` goes on where a training was interrupted.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3, "Gradual unfreezing".
 
     Args:
-        groups: sequence of groups in the order in which they begin to be trained: the last layer first, as a rule. A
-            group is a key of the optimizer's `multipliers`, a regular expression that is searched for in the keys, or a
-            sequence of these.
-        epochs_each: positive integer, the epochs from one group's beginning to the next one's.
+        groups: sequence of groups, in the order in which they are added: the last layer first, as a rule. A group is a
+            key of the optimizer's `multipliers`, a regular expression that is searched for in the keys, or a sequence
+            of these.
+        epochs_each: positive integer, the number of epochs before the next group is added.
 
     Raises:
-        ValueError: if there is no group, or `epochs_each` isn't a positive integer; when training starts, if the model
-            isn't compiled with `LayerwiseLearningRate`, or isn't built, or a group is in none of its multipliers.
+        ValueError: if there is no group, or `epochs_each` isn't a positive integer; when an epoch begins, if the model
+            isn't compiled with `LayerwiseLearningRate` or isn't built, or a group matches no multiplier.
 
     Example:
 

@@ -25,9 +25,9 @@ def add_evaluate(commands, common):
         parents=[common],
         help="perplexity of a run's model on a text",
         **explained(
-            "Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. It also tells how "
-            "many of the tokens are <unk>, which is what the model reads where it doesn't know a word: with many of "
-            "them a perplexity is low and says nothing.",
+            "Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. Also says how many "
+            "of the tokens are <unk>, which the model reads in place of a word that it doesn't know: with many of "
+            "them, a perplexity is low and says nothing.",
             "evaluate runs/first",
             "evaluate runs/first --text FILE --cache",
         ),
@@ -35,11 +35,11 @@ def add_evaluate(commands, common):
     evaluate.set_defaults(command=run_evaluate, trains=False)
     add_run(evaluate)
     text = evaluate.add_mutually_exclusive_group()
-    text.add_argument("--text", metavar="FILE", help="a text of which to have the perplexity, instead of those two")
+    text.add_argument("--text", metavar="FILE", help="score this text, instead of those two")
     add_data(text, "the text that the run is trained on")
     add_adaptive(evaluate)
     evaluate.add_argument(
-        "--worst", type=int, metavar="N", help="list the N words that cost most in the first of the texts too"
+        "--worst", type=int, metavar="N", help="also list the N words of the first text with the largest loss"
     )
 
 
@@ -97,7 +97,7 @@ _SHOWN = 10
 
 def add_adaptive(parser):
     """Declares the options."""
-    adaptive = parser.add_argument_group("with the text just read")
+    adaptive = parser.add_argument_group("adapting to the text just read")
     adaptive.add_argument(
         "--cache",
         dest="window",
@@ -105,23 +105,27 @@ def add_adaptive(parser):
         nargs="?",
         const=_BY_DEFAULT,
         metavar="WORDS",
-        help="also with a continuous cache of so many words (default: 500)",
+        help="also score with a continuous cache of the last WORDS words (default: 500)",
     )
-    adaptive.add_argument("--interpolation", type=float, metavar="X", help="share of the cache (default: 0.1)")
-    adaptive.add_argument("--theta", type=float, metavar="X", help="how much like states count (default: 1)")
+    adaptive.add_argument(
+        "--interpolation", type=float, metavar="X", help="the cache's share of a probability (default: 0.1)"
+    )
+    adaptive.add_argument(
+        "--theta", type=float, metavar="X", help="how much more similar hidden states count in the cache (default: 1)"
+    )
     adaptive.add_argument(
         "--dynamic",
         dest="trains",  # as other commands do
         action="store_true",
-        help="also with dynamic evaluation: the model learns from the text while it reads on",
+        help="also score with dynamic evaluation, in which the model learns from the text while it reads",
     )
     adaptive.add_argument("--learning-rate", type=float, metavar="X", help="of dynamic evaluation (default: 5e-5)")
     adaptive.add_argument("--decay", type=float, metavar="X", help="of dynamic evaluation (default: 0.002)")
     adaptive.add_argument(
         "--tune",
         action="store_true",
-        help="first search the settings above that aren't given, on valid.txt: minutes for a cache, for dynamic "
-        "evaluation a whole one each",
+        help="first search the settings above that aren't given, on valid.txt. A cache takes minutes; for dynamic "
+        "evaluation, each trial reads the whole text",
     )
 
 

@@ -31,9 +31,11 @@ def add_generate(commands, common):
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="the text to go on from; given more than once, a text for each (default: a new line)",
+        help="the text to continue; can be given more than once (default: a new line)",
     )
-    generate.add_argument("--words", type=int, default=50, metavar="N", help="at most, after the prompt (default: 50)")
+    generate.add_argument(
+        "--words", type=int, default=50, metavar="N", help="the most words after the prompt (default: 50)"
+    )
     generate.add_argument(
         "--temperature",
         type=float,
@@ -41,31 +43,38 @@ def add_generate(commands, common):
         metavar="X",
         help="below 1 keeps to likely words; 0 takes the likeliest (default: 1)",
     )
-    generate.add_argument("--top-k", type=int, metavar="N", help="draw from the N likeliest words alone")
+    generate.add_argument("--top-k", type=int, metavar="N", help="draw from the N likeliest words only")
     generate.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from the likeliest words alone that together have probability P"
+        "--top-p", type=float, metavar="P", help="draw from the likeliest words only, which together have probability P"
     )
     generate.add_argument(
-        "--min-p", type=float, metavar="P", help="draw from words alone that are P times as likely as the likeliest"
+        "--min-p",
+        type=float,
+        metavar="P",
+        help="draw from words only that are at least P times as likely as the likeliest",
     )
     generate.add_argument(
         "--repetition-penalty",
         type=float,
         default=1.0,
         metavar="X",
-        help="above 1, words that have come already are less likely (default: 1)",
+        help="above 1, words that have occurred become less likely (default: 1)",
     )
     generate.add_argument(
         "--banned", action="append", metavar="WORD", help="a word that isn't written; can be given more than once"
     )
     generate.add_argument("--allow-unknown", action="store_true", help="write <unk> too")
     generate.add_argument(
-        "--num-beams", type=int, metavar="N", help="instead of drawing, look for the likeliest text by N beams"
+        "--num-beams", type=int, metavar="N", help="beam search for the likeliest text with N beams, instead of drawing"
     )
     generate.add_argument(
-        "--length-penalty", type=float, default=1.0, metavar="X", help="of beams: the larger, the longer (default: 1)"
+        "--length-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="for beams: the larger it is, the longer the text (default: 1)",
     )
-    generate.add_argument("--seed", type=int, metavar="N", help="the same seed and prompt, the same text")
+    generate.add_argument("--seed", type=int, metavar="N", help="the same seed and prompt give the same text")
     generate.add_argument(
         "--stop",
         action="append",
@@ -127,8 +136,12 @@ def add_next(commands, common):
     )
     following.set_defaults(command=run_next, trains=False)
     add_run(following)
-    following.add_argument("--prompt", default="", metavar="TEXT", help="the text before (default: a new line)")
-    following.add_argument("--words", type=int, default=10, metavar="N", help="how many (default: 10)")
+    following.add_argument(
+        "--prompt", default="", metavar="TEXT", help="the text that comes before (default: a new line)"
+    )
+    following.add_argument(
+        "--words", type=int, default=10, metavar="N", help="the number of words to print (default: 10)"
+    )
 
 
 def run_next(options):
@@ -160,7 +173,9 @@ def add_score(commands, common):
     )
     score.set_defaults(command=run_score, trains=False)
     add_run(score)
-    score.add_argument("--text", metavar="FILE", help="a text a line, in UTF-8 (default: the standard input)")
+    score.add_argument(
+        "--text", metavar="FILE", help="a file with a text on each line, in UTF-8 (default: the standard input)"
+    )
     score.add_argument(
         "--batch-size", type=int, default=32, metavar="N", help="texts that are read together (default: 32)"
     )
@@ -200,7 +215,7 @@ def add_analyse(commands, common):
         help="pictures of what the LSTMs of a run's model do with a text",
         **explained(
             "For each LSTM of the model writes LAYER_gates.png (the forget, input and output gate at each word), "
-            "LAYER_memory.png (how strongly each word is held after each other), and LAYER.json (the figures).",
+            "LAYER_memory.png (how strongly each word is still held at each later word), and LAYER.json (the figures).",
             'analyse runs/first --text "the value of the expression" --output pictures',
             'analyse runs/first --backend torch --text "a list of lists" --output pictures',
         ),

@@ -23,8 +23,8 @@ def verbosity():
 # Option, type, metavar, help; each overrides the preset's argument of that name.
 _MODEL_OPTIONS = (
     ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
-    ("hidden-units", int, "N", "units of the other layers"),
-    ("num-layers", int, "N", "number of LSTM layers"),
+    ("hidden-units", int, "N", "units of the layers but the last"),
+    ("num-layers", int, "N", "number of recurrent layers"),
     (
         "cell",
         str,
@@ -42,10 +42,15 @@ _MODEL_OPTIONS = (
     ("beta", float, "X", "factor of the temporal activation regularization (TAR)"),
 )
 _OPTIMIZER_OPTIONS = (
-    ("optimizer", str, "NAME", "ntasgd, sgd or adam, all with the weight decay in the gradient; only ntasgd averages"),
-    ("learning-rate", float, "X", "learning rate of a window of the mean length"),
-    ("weight-decay", float, "X", "weight decay"),
-    ("clip", float, "X", "largest global norm of the gradients"),
+    (
+        "optimizer",
+        str,
+        "NAME",
+        "ntasgd, sgd or adam; each adds weight decay to the gradient, and ntasgd alone averages",
+    ),
+    ("learning-rate", float, "X", "learning rate for a window of the mean length; others are scaled by their length"),
+    ("weight-decay", float, "X", "factor of the weights in the gradient"),
+    ("clip", float, "X", "norm to which all gradients together are clipped"),
     (
         "non-monotone-interval",
         int,
@@ -84,48 +89,51 @@ def add_train(commands, common):
     train.add_argument(
         "--from",
         metavar="RUN",
-        help="a run whose model the new one begins with, on another text as a rule; words that it doesn't know begin "
-        "with the mean of those that it knows",
+        help="start with the model of another run, as a rule on another text; words that are new to it begin with the "
+        "mean of its words",
     )
     train.add_argument(
         "--text-cache",
         metavar="DIR",
-        help="directory for files of the text's word ids, which are made once and used again; for a text larger than "
-        "memory",
+        help="directory in which the text's word ids are kept for later runs, and needn't fit in memory",
     )
     train.add_argument("--preset", metavar="NAME", help="one of those below (default: tiny, or that of --from)")
     train.add_argument(
         "--min-count",
         type=int,
         metavar="N",
-        help="words that are seen less often become <unk> (default: 1; 3 without --data)",
+        help="words that occur less often become <unk> (default: 1; 3 without --data)",
     )
     train.add_argument(
-        "--unit", metavar="NAME", help="what the text is cut in: word, character or byte (default: the preset's)"
+        "--unit", metavar="NAME", help="what the text is cut into: word, character or byte (default: the preset's)"
     )
-    train.add_argument("--seed", type=int, metavar="N", help="(default: 0)")
+    train.add_argument("--seed", type=int, metavar="N", help="of weights, masks and window lengths (default: 0)")
     train.add_argument(
         "--length-multiple",
         type=int,
         metavar="N",
-        help="windows are multiples of this many tokens, so that fewer programs are compiled "
-        "(default: on jax what leaves at most five lengths, 7 for windows of 70; else 1)",
+        help="windows are multiples of this many tokens, so that fewer programs are compiled (default: on jax a number "
+        "that leaves at most five lengths, 7 for windows of 70; otherwise 1)",
     )
     train.add_argument(
         "--backwards",
         action="store_true",
-        help="read the text from its end: the model tells which word comes before",
+        help="read the text from its end, so that the model predicts the previous word",
     )
     train.add_argument(
         "--skip-nonfinite",
         action="store_true",
-        help="leave a step out whose loss or gradients aren't finite, instead of ending the run",
+        help="leave out steps whose loss or gradients aren't finite, instead of ending the run",
     )
     add_devices(train, "1")
     own = train.add_argument_group("in place of the preset's own")
-    own.add_argument("--epochs", type=int, metavar="N")
-    own.add_argument("--batch-size", type=int, metavar="N", help="rows of the training tokens")
-    own.add_argument("--bptt", type=int, metavar="N", help="mean window, in tokens")
+    own.add_argument("--epochs", type=int, metavar="N", help="passes over the text")
+    own.add_argument(
+        "--batch-size", type=int, metavar="N", help="rows that the training text is cut into, and read side by side"
+    )
+    own.add_argument(
+        "--bptt", type=int, metavar="N", help="mean length of a window, in tokens (backpropagation through time)"
+    )
     for option, kind, metavar, text in (*_MODEL_OPTIONS, *_OPTIMIZER_OPTIONS):
         own.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
     own.add_argument(
@@ -136,7 +144,7 @@ def add_train(commands, common):
         help="epochs after which the learning rate is divided by 10",
     )
     own.add_argument(
-        "--no-tie-weights", action="store_true", help="give the logits a table of their own, not the embedding's"
+        "--no-tie-weights", action="store_true", help="give the logits their own weights, not the embedding's"
     )
 
 
@@ -238,10 +246,10 @@ def add_finetune(commands, common):
     finetune = commands.add_parser(
         "finetune",
         parents=[common],
-        help="train a finished run's model on, averaging from the first step",
+        help="train the model of a finished run further, averaging from the first step",
         **explained(
-            "Trains the model of a finished run on, averaging from the first step, until validation stops improving; "
-            "then scores it.",
+            "Trains the model of a finished run further, averaging from the first step, until validation stops "
+            "improving; then scores it.",
             "finetune runs/ptb",
             "finetune runs/ptb --epochs 50 --output runs/finer",
         ),
@@ -252,7 +260,7 @@ def add_finetune(commands, common):
     finetune.add_argument(
         "--output",
         metavar="DIR",
-        help="directory of the new run, with which train --resume goes on (default: RUN-finetuned)",
+        help="directory of the new run, which train --resume can continue (default: RUN-finetuned)",
     )
     finetune.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     add_devices(finetune, "the run's")

@@ -1,4 +1,4 @@
-"""Texts that are cut and joined by a tokenizer of somebody's own."""
+"""Tokenizers of the user's own, which cut and join texts in the place of a unit."""
 
 import codecs
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from awd_keras.data.units import UNITS, Unit, decode_utf8
 
 
 class Tokenizer(Protocol):
-    """What may be given for a vocabulary: a tokenizer of somebody's own.
+    """A tokenizer of the user's own, which can be given for a vocabulary.
 
     Attributes:
         words: unique strings, in the order of their ids.
@@ -25,7 +25,7 @@ class Tokenizer(Protocol):
 
 
 class OwnTokens(Unit):
-    """What a tokenizer of somebody's own makes of a text."""
+    """The tokens of a tokenizer of the user's own."""
 
     name, plural, of_characters = "tokenizer", "tokens", False
 
@@ -51,11 +51,11 @@ class OwnTokens(Unit):
 
     def check_cache(self):
         raise ValueError(
-            "Argument `cache` must be None with a tokenizer of your own: nothing tells whether it has changed since"
+            "Argument `cache` must be None with a tokenizer of your own, as a change of it would not be noticed"
         )
 
     def text(self, words):
-        """What the tokenizer makes of these words."""
+        """The text that the tokenizer makes of these words."""
         return self._tokenizer.decode([self._ids[word] for word in words])
 
     def join(self, words):
@@ -66,12 +66,12 @@ class OwnTokens(Unit):
 
 
 class _Growing:
-    """Of a text that grows token by token. A token may add nothing by itself, as the half of a character does."""
+    """Writes a text token by token. A token may add nothing by itself, such as half of a character."""
 
     def __init__(self, text):
         self._text = text
-        # The tokens that the last piece was made of, and those after them. With the former before them, the latter
-        # come out as in the middle of a text.
+        # The tokens of the last piece, and those since. Both are decoded together, as tokenizers write a token
+        # differently at the beginning of a text.
         self._before: list[str] = []
         self._new: list[str] = []
 
@@ -92,15 +92,15 @@ class _Growing:
 
 
 class LostTokens(Unit):
-    """The tokens of a tokenizer that a file can't hold: their ids can be read, and no text."""
+    """The tokens of a vocabulary that was loaded from a file, without its tokenizer: no text can be cut or joined."""
 
     name, plural, of_characters = "tokenizer", "tokens", False
     line_end = None
 
     def cut(self, text):
         raise ValueError(
-            "Argument `vocabulary` must be the tokenizer that the model was trained with, to cut and to join texts: a "
-            "file of its words isn't enough"
+            "Argument `vocabulary` must be the tokenizer that the model was trained with, to cut and to join texts. "
+            "Received: its words alone, from a file"
         )
 
     def before_text(self):
@@ -113,5 +113,5 @@ class LostTokens(Unit):
         self.cut("")
 
 
-# By the names that files have.
+# By their names in files.
 ALL_UNITS = {**UNITS, LostTokens.name: LostTokens()}

@@ -1,4 +1,4 @@
-"""A list of strings from a pickle, without unpickling it."""
+"""Reading a list of strings from a pickle without unpickling it."""
 
 import pickletools
 
@@ -7,7 +7,9 @@ _SILENT = ("PROTO", "FRAME", "MARK", "APPEND", "APPENDS", "STOP")
 
 
 def read_pickled_words(content: bytes) -> list[str]:
-    """The strings of a pickled list, by the names of its operations. No unpickler, which calls what is named, runs.
+    """Returns the strings of a pickled list, by walking through the pickle's operations.
+
+    No unpickler runs: a pickle can make one call any function.
 
     Args:
         content: what `pickle.dump` wrote.
@@ -16,7 +18,7 @@ def read_pickled_words(content: bytes) -> list[str]:
         ValueError: if an operation isn't one that a list of strings needs.
     """
     words: list = []
-    kept: dict = {}  # what operations that come later may name by a number: strings that the list has twice
+    kept: dict = {}  # the pickle's memo, for strings that the list has twice
     lists = 0
     for operation, argument, _ in pickletools.genops(content):
         name = operation.name

@@ -1,4 +1,4 @@
-"""Texts with labels, in batches."""
+"""Batches of texts with labels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,32 +10,33 @@ from awd_keras.checks import check_positive_integer
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.vocabulary import Vocabulary
 
-# What fills a batch up, as `awd_keras.models.TextClassifier` has it.
+# The padding that `awd_keras.models.TextClassifier` takes.
 PADDING = -1
 
 
 class TextDataset(keras.utils.PyDataset):
-    """Texts in batches of about the same length, for a `TextClassifier`.
+    """Batches of texts of about the same length, with labels, for a `TextClassifier`.
 
-    Texts are sorted by length, so that a batch has little padding. The longest come first, so that what doesn't fit in
-    memory fails at once; all others follow from the shortest on. `fit` shuffles the batches, unless it is told not to.
-    A batch is as long as its longest text, up to a multiple of `length_multiple`, so that there are few shapes to
-    compile for.
+    A batch is a pair of int32 arrays, ids (texts, tokens) and labels (texts,), or the ids alone where there are no
+    labels. Texts are sorted by length, so that a batch has little padding (-1). The batch of the longest texts comes
+    first, so that a lack of memory shows at once; the others follow from the shortest on. `fit` shuffles the batches
+    unless `shuffle=False`. A batch is as long as its longest text, rounded up to a multiple of `length_multiple`, so
+    that a model is compiled for few shapes.
 
     Args:
-        texts: sequence of texts: strings, which are cut as the vocabulary has it, or sequences of words.
-        labels: sequence of integers, one a text, or None for texts that are to be classified.
-        vocabulary: `Vocabulary`, that of the language model, or a tokenizer, as for `Vocabulary.of`.
+        texts: sequence of texts. Each is a string, which the vocabulary cuts, or an iterable of words.
+        labels: integers of at least 0, one for each text; None for texts that are to be classified.
+        vocabulary: `Vocabulary` of the language model, or a tokenizer that `Vocabulary.of` takes.
         batch_size: positive integer, the number of texts in a batch; the last one may have fewer.
-        max_tokens: positive integer, of longer texts the last tokens are kept; None for all.
-        length_multiple: positive integer, see above.
+        max_tokens: positive integer, the most tokens of a text, whose last ones are kept; None for all.
+        length_multiple: positive integer; see above.
 
     Attributes:
-        order: int array, the places that the rows of all batches have in `texts`.
+        order: integer array (texts,): for each row, batch after batch, the position of its text in `texts`.
 
     Raises:
-        ValueError: if there is no text, or one without a word, there are not as many labels, labels aren't integers of
-            at least 0, a word is unknown to a vocabulary without `<unk>`, or another argument is out of its range.
+        ValueError: if there is no text, a text has no word, `labels` isn't of that length or isn't of such integers, a
+            word is unknown to a vocabulary without `<unk>`, or another argument is out of its range.
 
     Example:
 
@@ -80,7 +81,8 @@ class TextDataset(keras.utils.PyDataset):
             self._ids.append(ids if max_tokens is None else ids[-max_tokens:])
         self.labels = None if labels is None else _check_labels(labels, len(texts))
         by_length = np.argsort([len(ids) for ids in self._ids], kind="stable")
-        # Keras reads the shapes of TensorFlow's batches from the first two, which are alike only if all are.
+        # Keras infers TensorFlow's shapes from the first two batches. These, the longest and the shortest, have one
+        # length only if all have it.
         longest = by_length[-batch_size:]
         self.order = np.concatenate([longest, by_length[: len(by_length) - len(longest)]])
 
@@ -99,13 +101,13 @@ class TextDataset(keras.utils.PyDataset):
         return (ids,) if self.labels is None else (ids, self.labels[places])
 
     def in_order_of_texts(self, predictions: Any) -> np.ndarray:
-        """What a model predicts for the dataset, in the order of `texts`.
+        """Returns a model's predictions in the order of `texts`.
 
         Args:
-            predictions: array of a row for each text, as `predict` returns it.
+            predictions: array (texts, ...), as `predict(dataset)` returns it.
 
         Raises:
-            ValueError: if it hasn't a row for each text.
+            ValueError: if `predictions` hasn't a row for each text.
         """
         predictions = np.asarray(predictions)
         if predictions.shape[:1] != self.order.shape:

@@ -1,4 +1,4 @@
-"""What a text is cut in, and how it is joined again: words, characters or bytes."""
+"""Cutting texts into words, characters or bytes, and joining them again."""
 
 import codecs
 import functools
@@ -12,7 +12,7 @@ EOS = "<eos>"
 # The byte-order mark, with which Windows' Notepad, for example, begins a file. It is no part of the text.
 BYTE_ORDER_MARK = "\ufeff"
 
-# Bytes of text that are read at a time. While they are cut, the words take some ten times as much.
+# Bytes of text that are read at a time. The words that they are cut into take some ten times as much memory.
 _BLOCK = 2**21
 
 
@@ -23,18 +23,18 @@ class Writer(Protocol):
         """What the word adds to the text."""
 
     def end(self) -> str:
-        """What is left of the text where it ends."""
+        """What remains to be written when the text ends."""
 
 
 class Unit:
-    """How texts are cut in what a vocabulary calls its words, and joined again.
+    """Cuts texts into a vocabulary's words, and joins them again.
 
     Attributes:
-        name: what a file, and the argument `unit`, call it.
-        plural: what a message calls several of its words.
-        line_end: the word that ends a line, and so the one before a text's first; None if there is none.
-        separator: what is between two words where a text is shown word by word.
-        of_characters: whether perplexities are told as bits per character too.
+        name: its name in files and as the argument `unit`.
+        plural: the name of its words in messages.
+        line_end: the word that ends a line. It also comes before a text's first word. None if there is none.
+        separator: what stands between two words where a text is shown word by word.
+        of_characters: whether bits per character are reported beside perplexities.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Unit:
         """The words of a file, a piece at a time.
 
         Raises:
-            ValueError: if it isn't the text that this unit reads; the message begins with `name`.
+            ValueError: if the unit can't read it; the message begins with `name`.
         """
         raise NotImplementedError
 
@@ -59,7 +59,7 @@ class Unit:
         """What is read before a text's first word, so that it begins on a new line.
 
         Raises:
-            ValueError: if there is none, which can be with a tokenizer of somebody's own.
+            ValueError: if there is no word for the end of a line, as with some tokenizers.
         """
         if self.line_end is None:
             raise ValueError(
@@ -69,7 +69,7 @@ class Unit:
         return [self.line_end]
 
     def check_cache(self) -> None:
-        """Raises ValueError where ids that a cache holds might not be those that a text has now."""
+        """Raises ValueError if a cache of ids could be out of date without notice."""
 
     def writer(self) -> Writer:
         """A new `Writer`."""
@@ -90,7 +90,7 @@ class _AsItIs:
 
 
 class Words(Unit):
-    """What whitespace separates. Each end of a line (LF, CR LF or CR) is the word `<eos>`, the last one's too."""
+    """Words between whitespace. Each end of a line (LF, CR LF or CR) is the word `<eos>`, that of the last line too."""
 
     name, plural = "word", "words"
     line_end, separator, of_characters = EOS, " ", False
@@ -100,7 +100,7 @@ class Words(Unit):
 
     def read(self, file, name):
         head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
-        # An empty text has no bytes to count either.
+        # The position of the text's first byte, which a byte-order mark can come before.
         start, rest, last = 0 if head else len(codecs.BOM_UTF8), b"", b""
         for block in itertools.chain([head], _blocks(file)):
             block = rest + block
@@ -134,7 +134,7 @@ class _Spaced:
 
 
 class Characters(Unit):
-    """Every code point, the ends of lines too; nothing is added. Of a file, a byte-order mark is left out."""
+    """Every code point, line ends too. Nothing is added, and a byte-order mark at a file's beginning is left out."""
 
     name, plural = "character", "characters"
 
@@ -146,7 +146,7 @@ class Characters(Unit):
                 yield list(decoder.decode(block))
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            # What was decoded ends where the file has got to.
+            # The bytes that the decoder has end at the file's position.
             place = file.tell() - len(error.object) + error.start
             raise ValueError(
                 f'{name} isn\'t UTF-8: {error.reason} at byte {place}. With `unit="byte"`, on the command line --unit '
@@ -155,7 +155,7 @@ class Characters(Unit):
 
 
 class Bytes(Unit):
-    """Every byte, of UTF-8 where it is cut from a text. One that is no ASCII character is called `<0xE9>`."""
+    """Every byte of a file, or of a text in UTF-8. Those that aren't ASCII characters have names like `<0xE9>`."""
 
     name, plural = "byte", "bytes"
     names = tuple(chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256))
@@ -190,17 +190,17 @@ UNITS = {unit.name: unit for unit in (Words(), Characters(), Bytes())}
 
 
 def unit_named(name: str) -> Unit:
-    """The unit that the argument `unit` asks for.
+    """The unit of this name.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none.
     """
     check_choice("unit", name, UNITS)
     return UNITS[name]
 
 
 def label(word: str) -> str:
-    """A word as it is shown alone, in a table for example: a space or the end of a line in quotes."""
+    """A word as a table shows it: white space and what can't be printed in quotes."""
     return repr(word) if len(word) == 1 and (word.isspace() or not word.isprintable()) else word
 
 
@@ -215,10 +215,10 @@ def _blocks(file):
 
 
 def decode_utf8(piece, start, name):
-    """The text of bytes, which in what `name` calls stand at byte `start`.
+    """Decodes a piece of a file, whose first byte is byte `start` there.
 
     Raises:
-        ValueError: if it isn't UTF-8.
+        ValueError: if it isn't UTF-8; the message begins with `name`.
     """
     try:
         return piece.decode("utf-8")

@@ -15,24 +15,25 @@ from awd_keras.data.units import EOS, Unit, unit_named
 from awd_keras.output import write_whole
 
 UNK = "<unk>"
-# Advice in an error about an unknown word.
+# Advice for an error about an unknown word.
 WITH_UNK = f"A model that is trained with `min_count=2`, on the command line --min-count 2, has {UNK!r}."
 
 
 class Vocabulary:
     """An immutable list of words; a word's id is its place in the list.
 
-    It knows how a text is cut in its words, and joined again. With `unit="word"`, whitespace separates the words of a
-    text, and the end of a line is the word `<eos>`. With `"character"`, each code point is a word, the end of a line
-    too, and with `"byte"` each byte of the text in UTF-8; then any text is cut and joined again without a change.
+    It also cuts texts into words, and joins them again. With `unit="word"`, whitespace separates the words of a text,
+    and the end of a line is the word `<eos>`. With `"character"`, each code point is a word, that of a line's end too;
+    with `"byte"`, each byte of the text in UTF-8. These two give any text back unchanged.
 
     Args:
-        words: iterable of unique strings, in the order of their ids. A byte of 128 or more is called `<0xE9>`, the
-            others are ASCII characters.
+        words: iterable of unique strings, in the order of their ids. Bytes are named by their ASCII characters, and
+            from 128 on like `<0xE9>`.
         unit: `"word"`, `"character"` or `"byte"`.
 
     Raises:
-        ValueError: if `words` isn't an iterable of strings, is empty or holds a word twice, or there is no such unit.
+        ValueError: if `words` isn't an iterable of strings, is empty or holds a word twice, or `unit` isn't one of the
+            three.
 
     Example:
 
@@ -69,16 +70,16 @@ class Vocabulary:
 
     @classmethod
     def of(cls, vocabulary: "Vocabulary | Tokenizer") -> "Vocabulary":
-        """What an argument `vocabulary` stands for: itself, or the vocabulary of a tokenizer of somebody's own.
+        """Returns a vocabulary as it is, and makes one of a tokenizer of your own.
 
-        Its texts are those that the tokenizer cuts and joins. `save` writes its words, and not the tokenizer.
+        Then the tokenizer cuts and joins the texts. `save` writes its words, but not the tokenizer.
 
         Args:
-            vocabulary: `Vocabulary`, or an object with `words`, a sequence of unique strings in the order of their
-                ids, `encode(text)`, which gives the ids of a text, and `decode(ids)`, which gives their text.
+            vocabulary: `Vocabulary`, or a tokenizer: an object with `words` (a sequence of unique strings, in the order
+                of their ids), `encode(text)` (the ids of a text) and `decode(ids)` (the text of ids).
 
         Raises:
-            ValueError: if it's neither, or its `encode` gives ids that none of its words has.
+            ValueError: if it's neither, or `encode` gives an id that has no word.
         """
         if isinstance(vocabulary, Vocabulary):
             return vocabulary
@@ -98,15 +99,15 @@ class Vocabulary:
 
     @classmethod
     def from_words(cls, words: Iterable[str], min_count: int = 1, unit: str = "word") -> "Vocabulary":
-        """The vocabulary of a text.
+        """Makes the vocabulary of a text.
 
-        Words are sorted by descending frequency, and those equally frequent by their first
-        appearance, so that ids are in the order that an adaptive softmax needs.
+        Words are sorted by descending frequency, and equally frequent ones by their first occurrence. An adaptive
+        softmax needs this order of ids.
 
         Args:
             words: iterable of strings, the text's words in their order.
-            min_count: positive integer. Words that appear less often count as `<unk>`; `<eos>`
-                and `<unk>` themselves are kept however rare they are.
+            min_count: positive integer. Words that occur less often count as `<unk>`; `<eos>` and `<unk>` themselves
+                are kept however rare they are.
             unit: as in `Vocabulary`. For `"character"`, `words` may be the text itself.
 
         Raises:
@@ -121,10 +122,10 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], min_count: int = 1, unit: str = "word") -> "Vocabulary":
-        """As `from_words`, of a text whose words have been counted.
+        """As `from_words`, from the counts of a text's words.
 
         Args:
-            counts: how often each word comes, in the order in which they first came.
+            counts: mapping of each word to its number of occurrences, in the order of first occurrence.
             min_count: positive integer, as in `from_words`.
             unit: as in `Vocabulary`.
 
@@ -135,7 +136,7 @@ class Vocabulary:
         kept: Counter[str] = Counter()
         for word, count in counts.items():
             kept[word if count >= min_count or word in (EOS, UNK) else UNK] += count
-        # most_common() leaves equally frequent words in the order in which they came.
+        # most_common() leaves equally frequent words in the order of first occurrence.
         return cls((word for word, _ in kept.most_common()), unit)
 
     @property
@@ -145,11 +146,11 @@ class Vocabulary:
 
     @property
     def unit(self) -> str:
-        """`"word"`, `"character"`, `"byte"`, or `"tokenizer"` for a tokenizer of somebody's own."""
+        """`"word"`, `"character"`, `"byte"`, or `"tokenizer"` for a tokenizer of your own."""
         return self.cut_by.name
 
     def cut(self, text: str) -> list[str]:
-        """The words of a text, known or unknown.
+        """Cuts a text into words, whether the vocabulary has them or not.
 
         Args:
             text: string.
@@ -157,10 +158,10 @@ class Vocabulary:
         return self.cut_by.cut(text)
 
     def join(self, words: Iterable[str]) -> str:
-        """The text of words.
+        """Joins words to a text.
 
         Args:
-            words: iterable of strings. What is no UTF-8 among bytes becomes U+FFFD.
+            words: iterable of strings. Bytes that aren't valid UTF-8 become U+FFFD.
         """
         return self.cut_by.join(words)
 
@@ -186,10 +187,10 @@ class Vocabulary:
         return f"Vocabulary({len(self)} {self.cut_by.plural})"
 
     def encode(self, words: Iterable[str]) -> np.ndarray:
-        """The ids of words.
+        """Returns the ids of words.
 
         Args:
-            words: iterable of strings. A word that the vocabulary lacks counts as `<unk>`.
+            words: iterable of strings. A word that the vocabulary lacks gets the id of `<unk>`.
 
         Returns:
             int32 array of shape (number of words,).
@@ -215,7 +216,7 @@ class Vocabulary:
             ) from None
 
     def count_unknown(self, ids: np.ndarray) -> int:
-        """How many of these ids are that of `<unk>`, which the text says itself or which stands for an unknown word.
+        """Counts the ids of `<unk>`, which stands in the text itself or for an unknown word.
 
         Args:
             ids: integer array.
@@ -226,7 +227,7 @@ class Vocabulary:
         return int(np.count_nonzero(np.equal(ids, self._ids[UNK]))) if UNK in self else 0
 
     def decode(self, ids: Iterable[int] | np.ndarray) -> list[str]:
-        """The words with these ids.
+        """Returns the words with these ids.
 
         Args:
             ids: integers in [0, `len(vocabulary)`), of shape (number of words,).
@@ -242,7 +243,7 @@ class Vocabulary:
         return words
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the vocabulary as JSON, `{"words": [...], "unit": "word"}`. An existing file is replaced whole.
+        """Writes the vocabulary as JSON, `{"words": [...], "unit": "word"}`. An existing file is replaced.
 
         Args:
             path: the file to write, in a directory that exists.
@@ -252,9 +253,10 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
-        """Reads a vocabulary that `save` wrote. One without a unit, of an earlier version, is of words.
+        """Loads a vocabulary that `save` wrote.
 
-        That of a tokenizer knows its words, and can't cut or join a text.
+        A file without a unit, of an earlier version, is one of words. The vocabulary of a tokenizer can't cut or join
+        texts once it is loaded.
 
         Args:
             path: the file to read.
@@ -270,7 +272,7 @@ class Vocabulary:
             unit = content.get("unit", "word")
             check_choice("unit", unit, ALL_UNITS)
             vocabulary = cls._cut_by(ALL_UNITS[unit], content["words"])
-            # JSON can hold halves of characters (lone surrogates), which can't be printed.
+            # JSON can hold lone surrogates, halves of characters that can't be printed.
             "".join(vocabulary).encode("utf-8")
             return vocabulary
         except (ValueError, RecursionError) as error:
@@ -279,7 +281,7 @@ class Vocabulary:
 
     @classmethod
     def from_pickled_list(cls, path: str | os.PathLike) -> "Vocabulary":
-        """Reads a pickled list of words, as fastai keeps a vocabulary (`itos`); the file isn't unpickled.
+        """Loads a pickled list of words, such as fastai's `itos`, without unpickling it.
 
         Args:
             path: the file to read.

@@ -1,4 +1,4 @@
-"""A sequence as one vector, for a classifier."""
+"""Pooling of a sequence to one vector, for a classifier."""
 
 from typing import Any
 
@@ -10,26 +10,27 @@ from awd_keras.checks import check_floats, check_shape
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class ConcatPooling(keras.layers.Layer):
-    """The last, the largest and the mean of a sequence's vectors, side by side: [last, max, mean].
+    """Pools a sequence to one vector: its last, its maximum and its mean over time, side by side.
 
-    All three are of the time steps that the mask has, wherever these are; without a mask, of all. A sequence without
-    a time step gives zeros.
+    Only time steps where the mask is True count, wherever they are; without a mask, all do. A sequence in which none
+    counts gives zeros. The output has the shape (batch, 3 * features).
 
-    A sequence that is too long for memory can come in parts: `summarize` has the largest and the sum of what has come
-    so far, and is given on as `earlier`. The last is always that of the last part, which must have a time step.
+    A sequence that is too long for memory can come in parts. `summarize` gives the maximum and the sum so far, which
+    the call on the last part takes as `earlier`. The last vector is that of the last part, in which a time step must
+    count.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3, "Concat pooling".
 
     Args:
-        **kwargs: `name`, `dtype` and what else every Keras layer takes.
+        **kwargs: `name`, `dtype` and all other arguments of a Keras layer.
 
     Call arguments:
         inputs: floats of shape (batch, time, features).
         mask: booleans of shape (batch, time), or None.
-        earlier: what `summarize` gave for the parts before, or None.
+        earlier: what `summarize` returned for the earlier parts, or None.
 
     Raises:
-        ValueError: if the inputs aren't floats of three axes, or the mask isn't of that shape.
+        ValueError: if the inputs aren't floats of three axes, or the mask isn't of shape (batch, time).
 
     Example:
 
@@ -56,16 +57,16 @@ class ConcatPooling(keras.layers.Layer):
         return ops.where(ops.greater(count, 0), pooled, ops.zeros_like(pooled))
 
     def summarize(self, inputs: Any, mask: Any = None, earlier: list[Any] | None = None) -> list[Any]:
-        """What the pooling of later parts needs of this one and those before.
+        """Summarizes this part of a sequence and the earlier ones, for the pooling of the last part.
 
         Args:
             inputs: floats of shape (batch, time, features).
             mask: booleans of shape (batch, time), or None.
-            earlier: what this method gave for the parts before, or None.
+            earlier: what this method returned for the earlier parts, or None.
 
         Returns:
-            List of the largest values and the sums, each of shape (batch, features), the latter of float32 at least,
-            and the number of time steps (batch, 1).
+            List of the maxima and the sums, floats of shape (batch, features), of float32 or wider, and the numbers of
+            time steps that count, int32 of shape (batch, 1).
         """
         mask = self._whole(inputs, mask)
         each = ops.expand_dims(mask, -1)
@@ -90,13 +91,13 @@ class ConcatPooling(keras.layers.Layer):
         return ops.cast(mask, "bool")
 
     def compute_mask(self, inputs, mask=None):
-        """Nothing is left to be masked."""
+        """None: the output has no time steps to be masked."""
 
     def compute_output_shape(self, inputs_shape):
         return (inputs_shape[0], None if inputs_shape[2] is None else 3 * inputs_shape[2])
 
     def get_config(self) -> dict:
-        return super().get_config()  # Or Keras would refuse a `dtype` that is no string.
+        return super().get_config()  # Without this method, Keras refuses a `dtype` that isn't a string.
 
 
 def _at(values, places):

@@ -1,4 +1,4 @@
-"""Sums over time that gates weigh: no step waits for a product of matrices."""
+"""Gated sums over time, in which no step waits for a matrix product."""
 
 from keras import ops
 
@@ -6,27 +6,27 @@ from awd_keras import backend
 
 
 def project(sequences, kernel):
-    """One product for all time steps; of rows, as TensorFlow takes twice as long for the gradient of three axes."""
+    """One matrix product for all time steps. With three axes, TensorFlow's gradient takes twice as long."""
     batch_size, time, features = ops.shape(sequences)
     rows = backend.product(ops.reshape(sequences, (-1, features)), kernel)
     return ops.reshape(rows, (batch_size, time, kernel.shape[-1]))
 
 
 def turned(sequences, go_backwards):
-    """The sequences in the order in which they are read, or None."""
+    """The sequences in the order in which the layer reads them, or None."""
     return sequences if sequences is None or not go_backwards else ops.flip(sequences, axis=1)
 
 
 def gated_sums(forget, addends, output, initial_state, mask, zero_output_for_mask):
-    """Runs c[t] = forget[t] * c[t - 1] + addends[t], and what is put out of it.
+    """Computes c[t] = forget[t] * c[t - 1] + addends[t], and the outputs h = output(c).
 
     Args:
         forget: (batch, time, units), between 0 and 1.
         addends: (batch, time, units).
         output: function of c (batch, time, units), which gives h of the same shape.
         initial_state: [h, c], each (batch, units).
-        mask: boolean (batch, time) or None; a step that is False leaves the state alone.
-        zero_output_for_mask: whether a masked step puts out zeros instead of the output before.
+        mask: boolean (batch, time) or None; where it is False, the step leaves the state as it is.
+        zero_output_for_mask: whether a masked step returns zeros instead of the previous output.
 
     Returns:
         Outputs (batch, time, units), the last h, and the last c.
@@ -43,17 +43,17 @@ def gated_sums(forget, addends, output, initial_state, mask, zero_output_for_mas
 
 
 def held(values, before, mask):
-    """In each step, the value of the last step that counts, by then.
+    """At each step, the value of the latest step that isn't masked.
 
     Args:
         values: (batch, time, size).
-        before: (batch, size), the value where no step has counted.
+        before: (batch, size), the value until then.
         mask: boolean (batch, time), or None.
     """
     if mask is None:
         return values
     counts = _counts(mask)
-    # A sum that keeps all, or takes the new alone.
+    # A gated sum whose gates are 0 or 1: the previous value is kept, or replaced.
     kept = ops.where(counts, ops.zeros_like(values), ops.ones_like(values))
     return backend.weighted_sums(kept, ops.where(counts, values, ops.zeros_like(values)), before)
 

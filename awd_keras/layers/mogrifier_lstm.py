@@ -1,4 +1,4 @@
-"""The LSTM whose input and output before gate each other first."""
+"""An LSTM whose input and previous output gate each other before each step."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class MogrifierLSTM(WeightDropLSTM):
-    """`WeightDropLSTM` whose input and output before gate each other in turn, before each step.
+    """`WeightDropLSTM` whose input and previous output gate each other before each time step.
 
-    With `x` the input and `h` the output before, for `i` from 1 to `rounds`,
+    With `x` the input and `h` the previous output, for `i` from 1 to `rounds`,
 
         x = 2 * sigmoid(h @ Q[i]) * x, where i is odd
         h = 2 * sigmoid(x @ R[i]) * h, where i is even
 
-    and then the step is the LSTM's. With a `rank` k, each of these matrices is a product of one (.., k) and one (k, ..)
-    and so has fewer weights. All else, weight drop and the carried state too, is as in `WeightDropLSTM`, which the
-    layer is without rounds.
+    and then comes the LSTM's step. With a `rank` k, each of these matrices is the product of two smaller ones, (.., k)
+    and (k, ..), which have fewer weights. Weight drop, the carried state and all else are as in `WeightDropLSTM`, which
+    the layer is with no rounds.
 
     Source: Melis, Kočiský and Blunsom (2020), arXiv 1909.01792, section 2.
 
     Args:
         units: positive integer, the size of the state.
-        rounds: integer of at least 0.
-        rank: positive integer or None, for matrices of full rank.
-        weight_drop: float in [0, 1), the fraction of recurrent weights to drop; of the kernel that the LSTM has.
+        rounds: integer of at least 0, how often they gate each other.
+        rank: positive integer, the rank of the rounds' matrices, or None for full rank.
+        weight_drop: float in [0, 1), the fraction of the LSTM's recurrent weights to drop, exact to 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
-        mogrifier_initializer: initializer of the rounds' matrices; each draws from a seed of its own.
-        **kwargs: all other arguments of `WeightDropLSTM`. There is no implementation by cuDNN.
+        mogrifier_initializer: initializer of the rounds' matrices; each matrix draws from its own seed.
+        **kwargs: all other arguments of `WeightDropLSTM`. cuDNN has no implementation of this layer.
 
     Call arguments:
         sequences: floats of shape (batch, time, features).
@@ -46,7 +46,8 @@ class MogrifierLSTM(WeightDropLSTM):
             with a gradient that is written by hand, or `"generic"`, Keras's.
 
     Raises:
-        ValueError: if `rounds` is negative, `rank` isn't positive, and as `WeightDropLSTM` does.
+        ValueError: if `rounds` isn't an integer of at least 0, `rank` isn't a positive integer or None, and as
+            `WeightDropLSTM` does.
 
     Example:
 
@@ -79,7 +80,7 @@ class MogrifierLSTM(WeightDropLSTM):
         self.mogrifier_initializer = keras.initializers.get(mogrifier_initializer)
         cell = _Cell(rounds, rank, self.mogrifier_initializer, **self.cell.get_config())
         keras_private.keep_from_fusing(cell)
-        del self.cell  # Or Keras would go on to track it.
+        del self.cell  # so that Keras doesn't track it any more
         self.cell = cell
         self.supports_jit = True
 
@@ -107,7 +108,7 @@ class MogrifierLSTM(WeightDropLSTM):
 
 
 class _Cell(keras.layers.LSTMCell):
-    """The weights of the LSTM, and the matrices of the rounds: one each, or two whose product it is."""
+    """The LSTM's weights, and for each round its matrix, or the two factors of it."""
 
     def __init__(self, rounds, rank, initializer, **kwargs):
         super().__init__(**kwargs)
@@ -131,7 +132,7 @@ class _Cell(keras.layers.LSTMCell):
 
 
 def _reseeded(initializer, number):
-    """An initializer like the given one that draws other values: one and the same gives equal shapes equal values."""
+    """An initializer like the given one that draws other values: a seeded one gives equal shapes equal values."""
     config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
     if "seed" not in config:
         return initializer

@@ -1,4 +1,4 @@
-"""The quasi-recurrent layer, whose gates see the inputs alone."""
+"""The quasi-recurrent layer (QRNN), whose gates see the inputs alone."""
 
 from typing import Any
 
@@ -29,18 +29,19 @@ def qrnn(
 
     Args:
         sequences: (batch, time, features).
-        initial_state: [h, c], each (batch, units), and for a window of 2 the input before, (batch, features).
-        kernel: (window * features, columns), the input before on top; columns are of z, f and, if it is there, o.
+        initial_state: [h, c], each (batch, units), and for a window of 2 the previous input, (batch, features).
+        kernel: (window * features, columns), the rows of the previous input first; columns for z, f and, with an output
+            gate, o.
         bias: (columns,) or None.
         activation: function of z.
         recurrent_activation: function of the gates.
-        mask: boolean (batch, time) or None; a step that is False leaves the state alone.
-        moves: boolean (batch, time, units) or None; where it is False, c stays what it was.
+        mask: boolean (batch, time) or None; where it is False, the step leaves the state as it is.
+        moves: boolean (batch, time, units) or None; where it is False, c keeps its value.
         go_backwards: whether time runs from the last step to the first (outputs in that order).
-        zero_output_for_mask: whether a masked step puts out zeros instead of the output before.
+        zero_output_for_mask: whether a masked step returns zeros instead of the previous output.
 
     Returns:
-        Outputs (batch, time, units), the final state, and the name of what ran.
+        Outputs (batch, time, units), the final state, and the name of the implementation.
     """
     sequences, mask, moves = (turned(each, go_backwards) for each in (sequences, mask, moves))
     *state, before = initial_state if len(initial_state) == 3 else (*initial_state, None)
@@ -67,42 +68,43 @@ def qrnn(
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class QRNN(Recurrent, keras.layers.RNN):
-    """The quasi-recurrent layer: gates that see the inputs alone, and a sum over time that they weigh.
+    """Quasi-recurrent layer (QRNN): its gates see the inputs alone, so all time steps are computed at once.
 
-    With `x[t]` the inputs, `W` of which with a window of 2 sees the one before too, a step is
+    A time step, from the input `x[t]`, or with a window of 2 from [x[t - 1], x[t]] side by side:
 
-        z = tanh(x[t] @ Wz + bz), or of [x[t - 1], x[t]] side by side
-        f, o = sigmoid(x[t] @ W + b), likewise, each with columns of its own
+        z = tanh(x[t] @ Wz + bz)
+        f, o = sigmoid(x[t] @ W + b), each with its own columns
         c = f * c + (1 - f) * z
         h = o * c, or c without an output gate
 
-    No step has a product of matrices that waits for the step before: all are computed by an associative scan. What is
-    carried from window to window is h, c and, with a window of 2, the last input.
+    No matrix product waits for the previous step: an associative scan computes c of all steps together. With
+    `stateful=True`, h, c and, with a window of 2, the last input are carried from call to call.
 
-    In training, zoneout draws for each unit, row and step whether c stays what it was (`f` is 1 there); what moves is
-    not rescaled, and at inference all moves. `kernel_weight_drop` drops of the whole `W`, as `WeightDropLSTM` does.
+    Zoneout, in training, draws for each unit, row and step whether c keeps its value (`f` is 1 there). The others
+    aren't rescaled, and at inference there is no zoneout. `kernel_weight_drop` drops weights of the whole kernel, as in
+    `WeightDropLSTM`.
 
-    Source: Bradbury, Merity, Xiong, Socher (2016), arXiv 1611.01576, fo-pooling; that of AWD-QRNN is a window of 2 in
-    the first layer, and of 1 above.
+    Source: Bradbury, Merity, Xiong, Socher (2016), arXiv 1611.01576, section 2, fo-pooling. AWD-QRNN has a window of 2
+    in the first layer, and of 1 above.
 
     Args:
         units: positive integer, the size of the state.
         window: 1 or 2, the number of inputs that a step sees.
-        zoneout: float in [0, 1), the fraction of c that stays, drawn to within 2**-17.
+        zoneout: float in [0, 1), the fraction of c that keeps its value, exact to 2**-17.
         output_gate: boolean, whether there is an output gate.
         kernel_weight_drop: float in [0, 1), the fraction of weights to drop.
         activation: function of z.
         recurrent_activation: function of the gates.
         use_bias: boolean, whether there is a bias.
-        kernel_initializer: initializer of the kernel (window * features, 3 * units), or 2 without an output gate.
+        kernel_initializer: initializer of the kernel (window * features, 3 * units); 2 * units without an output gate.
         bias_initializer: initializer of the bias.
         kernel_regularizer: regularizer of the kernel, or None.
         bias_regularizer: regularizer of the bias, or None.
         kernel_constraint: constraint of the kernel, or None.
         bias_constraint: constraint of the bias, or None.
         seed: integer or None, the seed of all masks, as in `WeightDropLSTM`.
-        **kwargs: `return_sequences`, `return_state`, `go_backwards`, `stateful`, `zero_output_for_mask` and what else
-            `keras.layers.RNN` takes.
+        **kwargs: `return_sequences`, `return_state`, `go_backwards`, `stateful`, `zero_output_for_mask` and all other
+            arguments of `keras.layers.RNN`.
 
     Call arguments:
         sequences: floats of shape (batch, time, features).
@@ -220,7 +222,7 @@ class QRNN(Recurrent, keras.layers.RNN):
 
 
 class _Cell(keras.layers.Layer):
-    """The weights."""
+    """The weights of a `QRNN`."""
 
     def __init__(self, units, columns, window, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""What the recurrent layers of this library share: dropped weights, a carried state, masks of padding, files."""
+"""The base of the recurrent layers: dropped weights, a carried state, masks of padding, files."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from awd_keras.layers.call_effects import CarriesState, Rematerialized, load_see
 
 
 class Recurrent(Rematerialized, CarriesState):
-    """A recurrent layer that is one function of whole sequences, of weights some of which are dropped, and of a state.
+    """Base of a recurrent layer that one function computes, from whole sequences, a state, and weights to be dropped.
 
-    To be put before one of Keras's recurrent layers in the list of bases. A class of these has `_function`, and its own
-    of the methods and attributes before `build` where those here aren't right.
+    It stands before one of Keras's recurrent layers in the list of bases. A subclass defines `_function`. It overrides
+    the attributes, and the methods above `build`, that don't fit it.
 
     Args:
-        *arguments: what Keras's class takes first, units or a cell.
-        rates: dict from the names of the arguments that are rates of dropping to their values, which become attributes.
+        *arguments: the positional arguments of Keras's class: units or a cell.
+        rates: dict of the rates at which something is dropped, by the argument's name. Each becomes an attribute.
         masks_seed: integer or None, the seed of all masks.
-        **kwargs: what else Keras's class takes.
+        **kwargs: all other arguments of Keras's class.
     """
 
     # The names of the state's parts. The first is h, the last output.
@@ -56,14 +56,15 @@ class Recurrent(Rematerialized, CarriesState):
         self.computed_by: str | None = None
 
     def _function(self):
-        """What computes the layer: of sequences, the state, the weights, and the options and masks by name.
+        """The function that computes the layer.
 
-        It returns outputs (batch, time, units), the state, and the name of the implementation.
+        It takes the sequences, the state, the weights, and the options and masks by name. It returns outputs (batch,
+        time, units), the state, and the name of the implementation.
         """
         raise NotImplementedError
 
     def _weights_and_rates(self):
-        """List of pairs: a variable, or None, and the rate at which its elements are dropped in training."""
+        """Pairs of a variable, or None, and the rate at which its elements are dropped in training."""
         return [
             (self.cell.kernel, self.kernel_weight_drop),
             (self.cell.recurrent_kernel, self.weight_drop),
@@ -71,7 +72,7 @@ class Recurrent(Rematerialized, CarriesState):
         ]
 
     def _options(self):
-        """Dict of what else the function is told."""
+        """The function's options, by name."""
         return {
             "activation": self.activation,
             "recurrent_activation": self.recurrent_activation,
@@ -81,7 +82,7 @@ class Recurrent(Rematerialized, CarriesState):
         }
 
     def _masks(self, sequences, initial_state):
-        """Dict of the masks of rows that the function takes, or None for each, drawn for one call in training."""
+        """The masks that the function takes, by name, or None for each, drawn for one call in training."""
         mask = None
         if self.recurrent_dropout > 0:
             mask = _dropped(ops.ones_like(initial_state[0]), self.recurrent_dropout, next_seed(self))
@@ -93,7 +94,7 @@ class Recurrent(Rematerialized, CarriesState):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         batch_size, _, features = sequences_shape
-        # PyTorch's LSTM reads other memory where there are fewer features than weights.
+        # Given fewer features than the kernel has rows, PyTorch's LSTM would read beyond them.
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         self.state_size = self._state_size(features)
         if not self.cell.built:
@@ -115,7 +116,7 @@ class Recurrent(Rematerialized, CarriesState):
         shape = super().compute_output_shape(sequences_shape, initial_state_shape)
         if not self.return_state:
             return shape
-        # Keras asks `state_size`, which a QRNN knows only when it is built.
+        # Keras would use `state_size`, which a QRNN doesn't know before it is built.
         return shape[0], *((sequences_shape[0], size) for size in self._state_size(sequences_shape[-1]))
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
@@ -144,12 +145,12 @@ class Recurrent(Rematerialized, CarriesState):
         return (output, *state) if self.return_state else output
 
     def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
-        # Keras asks for shapes alone, and would refuse what is wrong when the model runs.
+        # Where Keras only computes shapes, it would find a wrong argument no sooner than when the model runs.
         self._check(sequences, initial_state, mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def _check(self, sequences, initial_state, mask):
-        """Raises ValueError if one of them isn't what it must be; the state as a list, or None."""
+        """Returns the state as a list, or None. Raises ValueError if an argument isn't what it must be."""
         check_floats("sequences", sequences)
         if sequences.shape[1] == 0:
             raise ValueError(
@@ -186,7 +187,7 @@ class Recurrent(Rematerialized, CarriesState):
             outputs, state, computed_by = self._function()(sequences, state, *given, **named, **self._options())
             return outputs, *state
 
-        # Where each device draws a mask of the weights, it is drawn in there.
+        # Masks of the weights are drawn in `run`, where each device can draw its own.
         outputs, *state = devices.own_rows(
             run,
             [sequences, *initial_state, *masks.values()],
@@ -204,7 +205,7 @@ class Recurrent(Rematerialized, CarriesState):
         """Saves nothing: the weights are the cell's, and a carried state isn't part of a model."""
 
     def load_own_variables(self, store):
-        """Loads the masks' seed that files of before have."""
+        """Loads the masks' seed, which files of earlier versions have here."""
         load_seed_state(self, store)
 
     def get_config(self) -> dict:

@@ -1,4 +1,4 @@
-"""The GRU whose recurrent weights are dropped."""
+"""A GRU with dropout on its recurrent weights."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from awd_keras.layers.recurrent import Recurrent
 class WeightDropGRU(Recurrent, keras.layers.GRU):
     """GRU with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
 
-    With `x` the input and `h` the output before, a step is
+    A time step, from the input `x` and the previous output `h`:
 
-        z, r = sigmoid(x @ W + b + h @ U + b'), each with columns of its own
+        z, r = sigmoid(x @ W + b + h @ U + b'), each with its own columns
         n = tanh(x @ Wn + bn + r * (h @ Un + b'n))
         h = z * h + (1 - z) * n
 
-    In training, one mask `M` is drawn over the recurrent kernel `U` (units, 3 * units) in each call, and the GRU runs
-    with `U * M / (1 - weight_drop)` in every time step and in the backward pass. All else, the carried state too, is as
-    in `WeightDropLSTM`; weights are those of `keras.layers.GRU`.
+    In training, each call draws one mask `M` over the recurrent kernel `U` (units, 3 * units). Every time step and the
+    backward pass use `U * M / (1 - weight_drop)`. The carried state and all else are as in `WeightDropLSTM`. Weights
+    are those of `keras.layers.GRU`: they can be copied from one and to one.
 
-    Source: Cho et al. (2014), arXiv 1406.1078, with the reset gate after the product, as cuDNN has it; weight drop is
-    that of section 2 of Merity, Keskar, Socher (2017), whose program has a GRU too.
+    Source: Cho et al. (2014), arXiv 1406.1078, section 2.3, with the reset gate after the product, as in cuDNN. Weight
+    drop: Merity, Keskar, Socher (2017), section 2, whose program has a GRU too.
 
     Args:
         units: positive integer, the size of the state.
-        weight_drop: float in [0, 1), the fraction of recurrent weights to drop, drawn to within 2**-17.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop, exact to 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
         reset_after: boolean, whether the reset gate is applied after the product, as above, or before it:
             `n = tanh(x @ Wn + bn + (r * h) @ Un)`, with one bias. Only the former has fast implementations.
@@ -82,7 +82,8 @@ class WeightDropGRU(Recurrent, keras.layers.GRU):
             seed=seed,
             **kwargs,
         )
-        self.supports_jit = True  # whatever Keras's own would run
+        # Keras's GRU turns this off where it would run cuDNN.
+        self.supports_jit = True
 
     def _function(self):
         return backend.gru if self.use_cudnn else backend.generic_gru

@@ -1,4 +1,4 @@
-"""The LSTM whose recurrent weights are dropped."""
+"""An LSTM with dropout on its recurrent weights."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ class WeightDropLSTM(Recurrent, keras.layers.LSTM):
     and the LSTM runs with `U * M / (1 - weight_drop)` in every time step and in the backward pass. Stored weights never
     change, and nothing is dropped at inference. `kernel_weight_drop` does the same to the input kernel.
 
-    With `stateful=True`, a call goes on from the state that the last call left, with no gradient from one call to the
+    With `stateful=True`, a call begins with the state that the last call left. No gradient goes from one call to the
     other. Training and inference have separate states; both may use any batch size up to the one that the layer was
-    built for. Set `awd_keras.callbacks.ResetStates` to zero them at the edges of epochs and evaluations. The carried
-    state belongs to a stream of data, not to the model: it isn't saved.
+    built for. `awd_keras.callbacks.ResetStates` zeroes them where an epoch or an evaluation begins. The carried state
+    belongs to a stream of data, not to the model: it isn't saved.
 
     Source: section 2, "Weight-dropped LSTM".
 
     Args:
         units: positive integer, the size of the state.
-        weight_drop: float in [0, 1), the fraction of recurrent weights to drop, drawn to within 2**-17.
+        weight_drop: float in [0, 1), the fraction of recurrent weights to drop, exact to 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
         use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
             generic loop; `True` raises where only the generic loop can compute it.

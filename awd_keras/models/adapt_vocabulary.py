@@ -1,4 +1,4 @@
-"""A language model for the words of another text."""
+"""A trained language model with another vocabulary."""
 
 import numpy as np
 from keras import ops
@@ -9,23 +9,23 @@ from awd_keras.models.awd_lstm import AWDLSTM
 
 
 def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLSTM:
-    """A model for another vocabulary, with what this one has learnt.
+    """Makes a model for another vocabulary out of a trained one.
 
-    Words that both vocabularies have keep their rows of the embedding and their biases; others begin with the mean of
-    all old ones. The LSTMs' weights are those of `model`, which stays what it is.
+    Words that both vocabularies have keep their rows of the embedding and their biases. A new word begins with the mean
+    over all old words. The LSTMs' weights are copied, and `model` isn't changed.
 
-    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, where a model learns on for a target task's text.
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2: a model is trained further on a target task's text.
 
     Args:
-        model: a built `AWDLSTM`.
-        old: its `Vocabulary`.
+        model: a built `AWDLSTM` with tied weights and `softmax="full"`.
+        old: the `Vocabulary` of `model`.
         new: the `Vocabulary` of the new model.
 
     Returns:
-        An `AWDLSTM` with all other settings of `model`, built for batches of as many rows. It isn't compiled.
+        An `AWDLSTM` with all other settings of `model`, built for the same batch size. It isn't compiled.
 
     Raises:
-        ValueError: if `model` isn't a built `AWDLSTM`, `old` isn't of its size, or the two are of other units.
+        ValueError: if `model` isn't as above, `old` hasn't as many words, or the vocabularies have different units.
 
     Example:
 

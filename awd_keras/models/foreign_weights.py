@@ -1,4 +1,4 @@
-"""Weights of models that were trained by the original program or by fastai."""
+"""Weights of models that the original program or fastai trained."""
 
 import json
 import os
@@ -26,43 +26,55 @@ _DTYPES = {
 
 
 def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
-    """Gives a model the weights of a state dictionary that the original program or fastai wrote.
+    """Loads the weights of a model that the paper's original program or fastai trained.
 
-    Each layer's two biases are summed, as there is one here. Of a recurrent weight and its copy with `_raw` in its
-    name, which nothing was dropped of, the latter counts. A file without a decoder, as fastai's `save_encoder` writes
-    it, or without its bias, makes the bias of the logits zero. Of the QRNN of both, whose gate `f` is `1 - f` here,
-    columns are negated.
+    The file holds a PyTorch state dictionary. Some of it has another form here:
 
-    What isn't in such a file is the vocabulary, `awd_keras.data.Vocabulary.from_pickled_list`, and dropout, which is
-    the model's own.
+    - Each LSTM has two biases there, which are added up.
+    - A recurrent weight can be there twice. The one with `_raw` in its name counts, as nothing was dropped of it.
+    - Where there is no decoder, as in files of fastai's `save_encoder`, or no bias of it, the logits' bias is zero.
+    - A QRNN's gate `f` is `1 - f` here, so its columns are negated.
+
+    The file has no vocabulary: see `awd_keras.data.Vocabulary.from_pickled_list`. Dropout stays the model's own.
+
+    Source: the state dictionaries of https://github.com/salesforce/awd-lstm-lm and of fastai's `AWD_LSTM`.
 
     Args:
         model: a built `AWDLSTM` of `cell="lstm"` or `"qrnn"`, `softmax="full"` and the file's sizes.
-        path: a file of `torch.save`, which PyTorch reads with `weights_only=True`, or one whose name ends with
-            `.safetensors`, which needs no other package.
+        path: a file that `torch.save` wrote, which PyTorch reads with `weights_only=True`; or one whose name ends with
+            `.safetensors`, which needs no PyTorch.
 
     Returns:
-        The keys that there is no use for here, of a classifier's head for example.
+        List of the keys that the model has no use for, such as those of a classifier's head.
 
     Raises:
-        ImportError: if the file needs PyTorch and there is none.
+        ImportError: if the file needs PyTorch, which isn't installed.
         OSError: if the file can't be read.
-        ValueError: if `model` isn't as above, the file holds more than weights, lacks some, or its sizes differ.
+        ValueError: if `model` isn't as above, or the file holds anything but weights, lacks some, or has other sizes.
 
     Example:
 
-    >>> import os, tempfile
+    A file as fastai's `save_encoder` has it, here of ones, written as safetensors without that library:
+
+    >>> import json, pathlib, tempfile
     >>> import numpy as np
     >>> from awd_keras.models import AWDLSTM, load_torch_weights
+    >>> layer = {"weight_ih_l0": (16, 4), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,), "bias_hh_l0": (16,)}
+    >>> shapes = {"encoder.weight": (9, 4), **{f"rnns.0.{name}": shape for name, shape in layer.items()}}
+    >>> header, data = {}, b""
+    >>> for name, shape in shapes.items():
+    ...     values = np.ones(shape, "float32").tobytes()
+    ...     header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+    ...     data += values
+    >>> start = json.dumps(header).encode()
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "encoder.safetensors")
+    >>> _ = path.write_bytes(len(start).to_bytes(8, "little") + start + data)
     >>> model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=1)
     >>> model.build((1, None))
-    >>> path = os.path.join(tempfile.mkdtemp(), "wt103.safetensors")
-    >>> with open(path, "wb") as file:
-    ...     _ = file.write((2).to_bytes(8, "little") + b"{}")
     >>> load_torch_weights(model, path)
-    Traceback (most recent call last):
-        ...
-    ValueError: Argument `path` must be a file with the weight 'encoder.weight', of shape (9, 4). Received: no weights
+    []
+    >>> model.embedding.get_weights()[0][0].tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
     if not isinstance(model, AWDLSTM) or model.softmax != "full" or model.cell not in ("lstm", "qrnn"):
         raise ValueError(
@@ -103,7 +115,7 @@ def _of_lstm(found, index, layer):
 
 
 def _of_qrnn(found, index, layer):
-    """Kernel and bias; in the file, the input before is below the present one, and `f` is `1 - f`."""
+    """Kernel and bias; in the file, the previous input's rows come last, and `f` is `1 - f`."""
     inputs, columns = layer.cell.kernel.shape
     kernel = found.take(f"rnns.{index}.linear.weight", (columns, inputs)).T
     bias = found.take(f"rnns.{index}.linear.bias", (columns,))
@@ -119,9 +131,9 @@ class _Weights:
 
     def __init__(self, content):
         self._content = content
-        # Of two keys of one name, that with `_raw` comes last.
+        # Of two keys with one name, the one that ends with `_raw` comes last and stays.
         self._keys = {_name(key): key for key in sorted(content, key=lambda key: str(key).endswith("_raw"))}
-        self._used = {"encoder_dp.emb.weight", "encoder_with_dropout.embed.weight"}  # the encoder's weight once more
+        self._used = {"encoder_dp.emb.weight", "encoder_with_dropout.embed.weight"}  # copies of encoder.weight
 
     def take(self, name, shape, optional=False):
         if name not in self._keys:
@@ -153,13 +165,13 @@ class _Weights:
 
 
 def _name(key):
-    """What a key is called whatever wrote it: without the number of a part, what weights are wrapped in, and `_raw`."""
+    """The name that a key has without the prefixes and suffixes that differ between programs."""
     return re.sub(r"^\d+\.|\bmodule\.|\blayers\.0\.(?=linear)|_raw$", "", str(key))
 
 
 def _read(path):
     content = _read_safetensors(path) if Path(path).suffix == ".safetensors" else read_torch_file(path)
-    # fastai keeps the optimizer's state beside the model's.
+    # fastai's learner saves the optimizer's state beside the model's.
     content = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(content, dict):
         raise ValueError(
@@ -170,7 +182,7 @@ def _read(path):
 
 
 def _read_safetensors(path):
-    """Arrays by name: the length of a header (8 bytes), the header in JSON, and bytes that it tells the places of."""
+    """Arrays by name. The format is a header's length (8 bytes), the header in JSON, and the arrays' bytes."""
     data = Path(path).read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     arrays = {}

@@ -1,4 +1,4 @@
-"""A classifier of texts on the layers of a language model."""
+"""A text classifier on the layers of a language model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,40 +12,42 @@ from awd_keras.checks import check_boolean, check_integers, check_positive_integ
 from awd_keras.layers import ConcatPooling
 from awd_keras.models.awd_lstm import AWDLSTM
 
-# Tokens that are read at once where no gradient is asked for.
+# Tokens in a window where no gradient is needed.
 _WINDOW = 70
 
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class TextClassifier(keras.Model):
-    """A language model's layers, and a head that tells a text's class: ids (batch, time) to logits (batch, classes).
+    """Text classifier on a language model's layers: token ids (batch, time) to logits (batch, classes).
 
-    Each text is read from a zero state. Then `ConcatPooling`, and for each of `hidden_units` batch normalization,
-    dropout and a dense layer with ReLU, and these once more, without ReLU, for the logits. All that is behind the
-    pooling is the layer `head`.
+    Each text is read from a zero state, and `ConcatPooling` makes one vector of it. For each of `hidden_units` follow
+    batch normalization, dropout and a dense layer with ReLU; then these once more, without ReLU, for the logits. All
+    that comes after the pooling is the layer `head`.
 
-    Texts are padded with -1, in front or behind: what is padding changes nothing. A Keras mask will do, too. Of a text
-    of more than `max_gradient_tokens`, gradients go through the last ones alone; what is before is read in windows of
-    70 tokens, and pooled, so that memory doesn't grow with a text's length. As whole windows are taken off, at most 69
-    tokens more than needed have no gradient.
+    Texts are padded with -1, in front or behind, or masked by Keras; padding changes nothing. In a text of more than
+    `max_gradient_tokens`, gradients go through the last ones alone. What comes before is read in windows of 70 tokens
+    and pooled, so that memory doesn't grow with a text's length. As whole windows are cut off, up to 69 tokens more
+    than needed have no gradient.
 
-    The layers are copies, with the weights of the language model if it is built, and its dropout; AR and TAR are left
-    out. The language model stays what it is. `fit`, `predict`, class weights, mixed precision and files are Keras's.
+    The layers are copies, with the language model's dropout and, if it is built, its weights; AR and TAR are left out.
+    The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3.
 
     Args:
-        language_model: `AWDLSTM`, whose layers are taken.
+        language_model: `AWDLSTM` with `softmax="full"`, whose layers are copied.
         num_classes: integer of at least 2.
-        dropout: float in [0, 1), dropout before each dense layer of the head.
+        dropout: float in [0, 1), the rate before each dense layer of the head.
         hidden_units: sequence of positive integers, the sizes of the head's layers before the last.
-        max_gradient_tokens: positive integer, the most tokens of a text that gradients go through, or None for all.
+        max_gradient_tokens: positive integer or None for all, the most tokens of a text that gradients go through.
         backwards: boolean, whether texts are read from their end, for a language model of backward text.
-        **kwargs: `name`, `dtype`, by default that of the language model.
+        **kwargs: `name`, and `dtype`, which is that of the language model by default.
+
+    Call arguments: `inputs`, integers (batch, time); `mask`, booleans of that shape, or None; `training`, a boolean.
 
     Raises:
-        ValueError: if an argument isn't as above; when called, if the inputs aren't integers of two axes; when training
-            or predicting, if an id is outside of the vocabulary and isn't -1.
+        ValueError: if an argument isn't as above; when called, if the inputs aren't integers of two axes; in `fit`,
+            `evaluate` and `predict`, if an id of an array is outside the vocabulary and isn't -1.
 
     Example:
 
@@ -86,7 +88,7 @@ class TextClassifier(keras.Model):
         if max_gradient_tokens is not None:
             check_positive_integer("max_gradient_tokens", max_gradient_tokens)
         check_boolean("backwards", backwards)
-        # As in `AWDLSTM`: ids that come as floats are refused.
+        # Not cast to floats by Keras, so that ids that come as floats are refused.
         super().__init__(autocast=False, **{"dtype": language_model.dtype_policy, **kwargs})
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.supports_masking = True
@@ -96,9 +98,9 @@ class TextClassifier(keras.Model):
         self.max_gradient_tokens = max_gradient_tokens
         self.backwards = backwards
         self.vocabulary_size = language_model.vocabulary_size
-        self._language_model = keras.saving.serialize_keras_object(language_model)  # Or Keras would track it.
+        self._language_model = keras.saving.serialize_keras_object(language_model)  # Keras would track an object.
 
-        # The bias is that of the logits.
+        # Without its bias, which is added to a language model's logits.
         self.embedding = self._copy(language_model.embedding, use_bias=False, tie_weights=True)
         self.input_locked_dropout = self._copy(language_model.input_locked_dropout)
         self.lstms = [
@@ -121,7 +123,7 @@ class TextClassifier(keras.Model):
         if language_model.built:
             sources = [language_model.embedding, *language_model.lstms]
             for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
-                # Those of an embedding end with the bias.
+                # Not strict, as the embedding's own last variable is the bias that is left out.
                 for variable, weights in zip(layer.trainable_variables, source.trainable_variables, strict=False):
                     variable.assign(ops.copy(weights))
 
@@ -145,13 +147,13 @@ class TextClassifier(keras.Model):
         )
 
     def compile_from_config(self, config):
-        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
+        """Called by Keras to compile a loaded model."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     @property
     def input_dtype(self):
-        """What `export` takes for the inputs' dtype."""
+        """The dtype of the inputs, for `export`."""
         return "int32"
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +184,7 @@ class TextClassifier(keras.Model):
         return self.head(self.pooling(x, mask=kept, earlier=earlier), training=training)
 
     def _in_front(self, ids, mask):
-        """Ids in the order in which they are read, padding behind them, and their number (batch, 1)."""
+        """Ids in the order in which they are read, then padding; and their number (batch, 1)."""
         kept = ops.greater_equal(ids, 0)
         if mask is not None:
             kept = ops.logical_and(kept, mask)
@@ -205,13 +207,12 @@ class TextClassifier(keras.Model):
         return x, after
 
     def _read_beginning(self, ids, lengths, most, training):
-        """Reads what is before the last tokens of each text, without gradients.
+        """Reads each text up to its last `most` tokens, without gradients.
 
-        All texts end their beginning in the last window; the others before that are nothing, from which a text's first
-        window begins at a zero state.
+        These beginnings end together, in the last window. A shorter one starts in a later window, at a zero state.
 
         Returns:
-            The states, what `ConcatPooling` needs to know, and the place (batch, 1) of the next token.
+            The states, the summary for `ConcatPooling`, and the position (batch, 1) of the next token.
         """
         size = min(_WINDOW, most)
         time = ops.shape(ids)[1]
@@ -248,7 +249,7 @@ class TextClassifier(keras.Model):
         return states, [largest, total, ops.zeros((batch_size, 1), "int32")]
 
     def compute_mask(self, inputs, mask=None):
-        """Nothing is left to be masked."""
+        """None: the output has no time steps to be masked."""
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.num_classes)
@@ -288,12 +289,12 @@ class TextClassifier(keras.Model):
 
 
 def _where(condition, values):
-    """The values of those rows that the condition (batch, 1) holds for, and zeros."""
+    """The rows for which the condition (batch, 1) holds, and zeros for the others."""
     return ops.where(condition, values, ops.zeros_like(values))
 
 
 def _window(ids, lengths, first, count):
-    """The ids from each row's place `first` on, and which of them there are, both (batch, count)."""
+    """Each row's `count` ids from position `first` on, and which of them exist, both (batch, count)."""
     places = ops.add(ops.arange(count, dtype="int32"), ops.add(first, ops.zeros_like(lengths)))
     ids = ops.take_along_axis(ids, ops.minimum(places, ops.shape(ids)[1] - 1), axis=1)
     return ids, ops.less(places, lengths)

@@ -1,4 +1,4 @@
-"""Weight decay that is added to the gradients, for any optimizer."""
+"""Weight decay in the gradients, for any optimizer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,29 +13,29 @@ from awd_keras.optimizers.wrapping import Wrapping, as_arrays
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class L2WeightDecay(Wrapping):
-    """An optimizer that sees the gradients with the weight decay in them, as those of PyTorch do.
+    """Adds weight decay to the gradients of any Keras optimizer, as PyTorch's optimizers do.
 
         g = clipped gradient + weight_decay * w
 
-    It's the gradient of an L2 penalty, `weight_decay / 2 * ||w||^2`, but one that isn't clipped and isn't in the loss.
-    The `weight_decay` of Keras's own optimizers is another one: it shrinks the weights beside the step ("decoupled").
-    For plain SGD both are the same. For Adam they aren't, and the program that the paper was made with decays this way.
+    This is the gradient of an L2 penalty, `weight_decay / 2 * ||w||^2`, which is neither clipped nor part of the loss.
+    Keras's own `weight_decay` is decoupled: it shrinks the weights beside the step. For plain SGD both are the same,
+    for Adam they differ. The paper's program decays in the gradient.
 
-    `exclude_from_weight_decay`, called before it is built, leaves variables out. With `gradient_accumulation_steps`,
-    the decay is added once an update.
+    `exclude_from_weight_decay` leaves variables out; call it before the optimizer is built. With
+    `gradient_accumulation_steps`, the decay is added once in each update.
 
-    Source: section 5, whose weight decay is 1.2e-6. Loshchilov and Hutter 2019, arXiv 1711.05101, section 2, on the
-    difference.
+    Source: section 5 (a weight decay of 1.2e-6); on the difference Loshchilov and Hutter 2019, arXiv 1711.05101,
+    section 2.
 
     Args:
-        optimizer: a Keras optimizer without a weight decay of its own. It belongs to this one from then on, and can't
-            step by itself any more.
+        optimizer: a Keras optimizer without a weight decay of its own. It is part of this one from then on, and can't
+            be used by itself.
         weight_decay: float of at least 0.
         name: string; by default `"l2_weight_decay"`, and so on.
 
     Raises:
-        ValueError: if the optimizer is none, has another one in it or a weight decay of its own, or the weight decay is
-            out of its range.
+        ValueError: if `optimizer` isn't an optimizer, wraps another one or has a weight decay of its own, or
+            `weight_decay` is out of its range.
 
     Example:
 
@@ -65,13 +65,13 @@ class L2WeightDecay(Wrapping):
         self.inner_optimizer.build(variables)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Makes one step of the inner optimizer, on gradients with the decay in them.
+        """Makes one step of the inner optimizer, with the decay in the gradients.
 
         Args:
             grads: list of gradients.
             trainable_variables: list of their variables; by default those of `build`.
         """
-        # Before anything is clipped.
+        # Summed over the devices before the inner optimizer clips them.
         grads = devices.add_gradients(as_arrays(grads, trainable_variables or self._model_variables))
         super().apply(grads, trainable_variables)
 

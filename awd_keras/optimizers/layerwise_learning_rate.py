@@ -11,7 +11,7 @@ from awd_keras import backend
 from awd_keras.checks import check_not_negative
 from awd_keras.optimizers.wrapping import Wrapping
 
-# ULMFiT's, section 3.2: what the rate of a layer is divided by for the one below.
+# Of ULMFiT, section 3.2: a layer's rate is that of the layer above, divided by this.
 _ULMFIT = 2.6
 
 # What follows a layer's path in a variable's: the layers within a `Bidirectional`, a recurrent layer's cell.
@@ -20,35 +20,37 @@ _INNER = re.compile(r"(/(forward|backward)_[^/]+)?(/[^/]*_cell(_\d+)?)?$")
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class LayerwiseLearningRate(Wrapping):
-    """An optimizer whose steps are multiplied by a number for each layer, as if each had a learning rate of its own.
+    """Gives each layer its own learning rate, with any Keras optimizer: a multiplier of its steps.
 
         w = w_old + m * (w_new - w_old)
 
-    with the value `w_new` that the inner optimizer would give the variable, weight decay included, and the multiplier m
-    of the first pattern that its path has. For SGD, with momentum or not, Adam and most others this is the same as a
-    learning rate of `m * learning_rate` for this variable. What the inner optimizer does with all gradients together,
-    as clipping by `global_clipnorm`, it does with those of all layers. Averages and constraints, those of `NTASGD`
-    too, are of the weights that come out.
+    `w_new` is what the inner optimizer would make of a variable, weight decay included. `m` is the multiplier of the
+    first pattern that is found in the variable's path. For SGD, with or without momentum, Adam and most others, this
+    equals a learning rate of `m * learning_rate` for the variable. What the inner optimizer does to all gradients
+    together, such as clipping by `global_clipnorm`, covers all layers. Constraints and averages, those of `NTASGD` too,
+    are of the weights that come out.
 
-    Each multiplier is a variable, which may be changed in training, by `freeze` for example; nothing is compiled
-    again. A layer of the multiplier 0 keeps its weights to the last bit. Its gradient is still computed: to save that,
-    set `trainable = False`, after which Keras compiles anew.
+    Each multiplier is a variable. It can be changed in training, for example by `freeze`, and nothing is compiled
+    again. With a multiplier of 0, a layer keeps its weights to the last bit. Its gradient is still computed: to save
+    that, set `trainable = False`, after which Keras compiles again.
 
-    With `"ulmfit"`, the last layer has the multiplier 1, and each other one that of the layer after it, divided by
-    2.6. A layer is what has weights, in the model's order; all that is in a layer named `head` is one layer, and so are
-    the two directions of a `Bidirectional`.
+    With `"ulmfit"`, the last layer has the multiplier 1, and each other layer that of the one after it divided by 2.6.
+    A layer is what has weights, in the model's order. All that is in a layer named `head` counts as one, and so do the
+    two directions of a `Bidirectional`.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, "Discriminative fine-tuning".
 
     Args:
-        optimizer: a Keras optimizer. It belongs to this one from then on, and can't step by itself any more.
-        multipliers: dictionary of regular expressions, each to be searched for in a variable's `path`, and numbers of
-            at least 0; the first that is found counts, and a variable without one has the multiplier 1. Or `"ulmfit"`.
+        optimizer: a Keras optimizer. It is part of this one from then on, and can't be used by itself.
+        multipliers: dictionary from regular expressions to numbers of at least 0, or `"ulmfit"`. Each expression is
+            searched for in a variable's `path`; the first that is found counts. A variable without one has the
+            multiplier 1.
         name: string; by default `"layerwise_learning_rate"`, and so on.
 
     Raises:
-        ValueError: if the optimizer is none, or another one of these or a `LossScaleOptimizer`, which goes around this
-            one; if a multiplier isn't as above; and, when it's built, if a pattern is in no variable's path.
+        ValueError: if `optimizer` isn't an optimizer or wraps another one (a `LossScaleOptimizer` goes around this
+            one), or a multiplier isn't as above; when it is built, if a pattern isn't the first one that is found in
+            any path.
 
     Example:
 
@@ -77,7 +79,7 @@ class LayerwiseLearningRate(Wrapping):
             )
         super().__init__(optimizer, name)
         self._given: Any = multipliers if isinstance(multipliers, str) else dict(multipliers)
-        # The multiplier of each variable of the model, and of each name.
+        # The multiplier of each variable of the model; by name, its first value and its variable.
         self._of_variables: list[Any] = []
         self._names: dict[str, tuple[float, Any]] = {}
 
@@ -112,11 +114,11 @@ class LayerwiseLearningRate(Wrapping):
 
     @property
     def multipliers(self) -> dict[str, Any]:
-        """The variables of the multipliers, by pattern, or, for `"ulmfit"`, by the layers' paths; empty until built."""
+        """The multipliers' variables, by pattern, or for `"ulmfit"` by the layer's path; empty until it is built."""
         return {name: variable for name, (_, variable) in self._names.items()}
 
     def freeze(self, name: str) -> None:
-        """Sets a multiplier to 0.
+        """Sets a multiplier to 0, so that its weights stay as they are.
 
         Args:
             name: its key in `multipliers`.
@@ -124,7 +126,7 @@ class LayerwiseLearningRate(Wrapping):
         self.multipliers[name].assign(0.0)
 
     def unfreeze(self, name: str) -> None:
-        """Sets a multiplier to what it was made with.
+        """Sets a multiplier back to its first value.
 
         Args:
             name: its key in `multipliers`.
@@ -148,6 +150,6 @@ class LayerwiseLearningRate(Wrapping):
 
 
 def _layer_of(path):
-    """The path of the layer that a variable belongs to; that of a `head`, of all layers within."""
+    """The path of a variable's layer, or of the `head` that the layer is in."""
     head = re.match(r"(.*/)?head(?=/)", path)
     return head[0] if head else _INNER.sub("", path.rpartition("/")[0])

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate, as those of `keras.optimizers.schedules`."""
+"""Schedules of the learning rate, like those of `keras.optimizers.schedules`."""
 
 import math
 from typing import Any
@@ -13,20 +13,20 @@ __all__ = ["SlantedTriangular"]
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises fast and falls slowly, each in a straight line.
+    """Slanted triangular schedule: the learning rate rises fast, then falls slowly, both linearly.
 
         cut = floor(total_steps * cut_fraction)
         p = step / cut before the cut, 1 - (step - cut) / (total_steps - cut) from there on, and 0 at last
         learning_rate = max_learning_rate * (1 + p * (ratio - 1)) / ratio
 
-    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, equation 3. It's the same where
-    `total_steps * cut_fraction` is a whole number; where it isn't, the paper's falls a little below the smallest rate.
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, equation 3. This equals it
+    if `total_steps * cut_fraction` is a whole number; if not, the paper's falls a little below the smallest rate.
 
     Args:
-        max_learning_rate: float, 0 or more, the rate at the cut.
+        max_learning_rate: float of at least 0, the rate at the cut.
         total_steps: positive integer, the number of steps of the whole training.
-        cut_fraction: float in [0, 1), the part of the steps in which the rate rises.
-        ratio: float of at least 1, the largest rate over the smallest.
+        cut_fraction: float in [0, 1), the share of the steps in which the rate rises.
+        ratio: float of at least 1, the largest rate divided by the smallest.
         name: string.
 
     Raises:

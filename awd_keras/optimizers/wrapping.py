@@ -1,4 +1,4 @@
-"""What optimizers around another one have in common."""
+"""The base of optimizers that wrap another one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from awd_keras.backend.keras_private import Surrounding
 
 
 class Wrapping(Surrounding):
-    """An optimizer around another one, whose rate, steps and ends are those of the one within."""
+    """An optimizer that wraps another one, which has the learning rate and makes the steps."""
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, name: str | None, weight_decay: float | None = None):
         if not isinstance(optimizer, keras.optimizers.Optimizer) or hasattr(optimizer, "inner_optimizer"):
             raise ValueError(
-                "Argument `optimizer` must be an optimizer of Keras's or this library's that has no other one in it. "
+                "Argument `optimizer` must be an optimizer of Keras or of this library that wraps no other one. "
                 f"Received: optimizer={optimizer!r}"
             )
         super().__init__(learning_rate=0.0, weight_decay=weight_decay, name=name)
@@ -35,7 +35,7 @@ class Wrapping(Surrounding):
 
     @property
     def learning_rate(self) -> Any:
-        """The inner optimizer's, which may be set."""
+        """That of the inner optimizer; it can be set."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -44,7 +44,7 @@ class Wrapping(Surrounding):
 
     @property
     def iterations(self) -> Any:
-        """The inner optimizer's."""
+        """Those of the inner optimizer."""
         return self.inner_optimizer.iterations
 
     def scale_loss(self, loss: Any) -> Any:
@@ -63,9 +63,9 @@ class Wrapping(Surrounding):
 
 
 def as_arrays(gradients, variables):
-    """Gradients of which none is a list of rows, as an embedding's is on TensorFlow.
+    """Gradients as arrays, also those of embeddings, which are lists of rows on TensorFlow.
 
-    A word that occurs twice has two rows there, and Keras takes the norm of the list.
+    A word that occurs twice has two rows in such a list, and Keras would take the norm of the list.
     """
     if len(gradients) != len(variables):  # which Keras refuses
         return gradients

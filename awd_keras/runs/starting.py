@@ -1,4 +1,4 @@
-"""What a run begins with, or goes on from: new weights, another run's model, or its own last checkpoint."""
+"""Models that a run starts from: a new one, that of another run, or the run's own last checkpoint."""
 
 import os
 import shutil
@@ -13,23 +13,23 @@ from awd_keras.runs.loading import file_digest
 from awd_keras.runs.optimizer import optimizer_from, optimizer_name
 from awd_keras.runs.run import Run
 
-# What can't be another one than that of the weights.
+# Settings that belong to the weights.
 _SIZES = ("vocabulary_size", "embedding_dim", "hidden_units", "num_layers", "cell", "tie_weights", "softmax")
 
 
 def model_of(old: Run, vocabulary: Vocabulary) -> tuple[AWDLSTM, dict]:
-    """The best model of a run, for the words of a vocabulary, and what the new run's settings say of it.
+    """A run's best model, adapted to a vocabulary, and what a new run's setting `started_from` holds.
 
     Raises:
         FileNotFoundError: if the run has no model.
-        ValueError: if the model can't be read, or there is none like it for other words.
+        ValueError: if the model can't be read, or can't be adapted to other words.
     """
     model, own = old.model(), old.vocabulary()
     if own != vocabulary:
         try:
             model = adapt_vocabulary(model, own, vocabulary)
         except ValueError as error:
-            raise ValueError(f"The run in {old.directory} can't start one of other words. {error}") from error
+            raise ValueError(f"The run in {old.directory} can't start a run with other words. {error}") from error
     return model, {
         "run": os.fspath(old.directory),
         "model_digest": file_digest(old.path("model.keras")),
@@ -38,10 +38,10 @@ def model_of(old: Run, vocabulary: Vocabulary) -> tuple[AWDLSTM, dict]:
 
 
 def like(start: AWDLSTM, overrides: dict) -> AWDLSTM:
-    """A new model of the sizes of `start`, and of its rates where `overrides` don't say others.
+    """A new model with the settings of `start`, but for those in `overrides`.
 
     Raises:
-        ValueError: if `overrides` have another size.
+        ValueError: if `overrides` has another setting that belongs to the weights.
     """
     config = start.get_config()
     for name in _SIZES:
@@ -54,7 +54,7 @@ def like(start: AWDLSTM, overrides: dict) -> AWDLSTM:
 
 
 def write_start(run: Run, model: AWDLSTM) -> None:
-    """Makes a model of a new run's sizes what its training begins with: a checkpoint of no epoch."""
+    """Writes the model that a new run's training begins with, as the checkpoint of epoch 0."""
     network, _ = _compiled(run, run.settings)
     network.set_weights(model.get_weights())
     run.checkpoints.write(0, network)
@@ -64,22 +64,22 @@ def _compiled(run, settings, start=None):
     """The model of a run's settings, compiled, and its optimizer."""
     preset = PRESETS[settings.preset]
     network = _configured(AWDLSTM.from_config, run, "model", settings.model)
-    # The carried state is built for the largest batch that it will see.
+    # Built for the largest batch that the carried state will be used with.
     network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
     if start:
         _load_start(run, start, network)
     metrics = [Perplexity(), BitsPerCharacter()] if run.vocabulary().cut_by.of_characters else [Perplexity()]
-    # With weights, as validation has tokens that only fill up a window and must not count.
+    # Weighted, as tokens that only fill up a validation's last window must not count.
     network.compile(optimizer=optimizer_of(run, settings), metrics=[], weighted_metrics=metrics)
     network.optimizer.build(network.trainable_variables)
     return network, find_averaging(network)
 
 
 def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
-    """The compiled model where a run goes on, its optimizer, and the metrics of the epochs so far.
+    """Restores a run from its last checkpoint: the compiled model, its optimizer, and the metrics of the epochs so far.
 
     Raises:
-        FileNotFoundError: if a model is gone that is needed.
+        FileNotFoundError: if a model that is needed is gone.
         ValueError: if a setting isn't what it must be, or the run has lost its checkpoints or metrics.
     """
     start = settings.finetuned_from
@@ -104,16 +104,16 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
 
 
 def _load_start(run, start, network):
-    """Makes the best model of the run that is fine-tuned the best one of `run` so far, and gives `network` its weights.
+    """Copies the model to be fine-tuned into `run`, as its best one so far, and loads its weights into `network`.
 
     Args:
         run: a fine-tuned `Run` that has no checkpoint yet.
         start: its setting `finetuned_from`.
-        network: its model, built, and not compiled, as the optimizer must stay a new one.
+        network: its model, built. It isn't compiled yet, or it would load the old optimizer too.
 
     Raises:
         FileNotFoundError: if the old run is gone.
-        ValueError: if its best model is another one now.
+        ValueError: if the old run has another best model now.
     """
     own = run.path("model.keras")
     # A run that was killed before its first checkpoint has the model already, and the old run may be gone.

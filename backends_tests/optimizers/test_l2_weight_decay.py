@@ -130,7 +130,7 @@ def test_fit_file_and_copy(rng, tmp_path):
     ("optimizer", "decay", "message"),
     [
         ("adam", 0.1, "`optimizer` must be an optimizer .* Received: optimizer='adam'"),
-        (LayerwiseLearningRate(keras.optimizers.SGD(), {}), 0.1, "`optimizer` must be .* no other one in it"),
+        (LayerwiseLearningRate(keras.optimizers.SGD(), {}), 0.1, "`optimizer` must be .* wraps no other one"),
         (keras.optimizers.AdamW(), 0.1, "`optimizer` must have no weight decay .* Received: weight_decay=0.004"),
         (NTASGD(), 0.1, "`optimizer` must have no weight decay .* Received: weight_decay=1.2e-06"),
         (keras.optimizers.SGD(), -1, "`weight_decay` must be a number of at least 0. Received: weight_decay=-1"),

@@ -254,7 +254,7 @@ def test_the_rate_is_the_inner_one():
         (("sgd", {}), "`optimizer` must be an optimizer .* Received: optimizer='sgd'"),
         (
             (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), {}),
-            "`optimizer` must be .* no other one in it",
+            "`optimizer` must be .* wraps no other one",
         ),
         ((keras.optimizers.SGD(), "best"), "`multipliers` must be a dictionary .* Received: multipliers='best'"),
         ((keras.optimizers.SGD(), {"a": -1}), r"`multipliers\['a'\]` must be a number of at least 0. Received.*=-1"),

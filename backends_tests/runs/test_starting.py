@@ -98,7 +98,7 @@ def test_a_model_that_is_not_adapted(tmp_path):
     arguments = {**OLD, "model": {**OLD["model"], "tie_weights": False}}
     runs.train(tmp_path / "old", make_corpus(), **arguments)
     with pytest.raises(
-        ValueError, match="old can't start one of other words. Argument `model` must be .* tied weights"
+        ValueError, match="old can't start a run with other words. Argument `model` must be .* tied weights"
     ):
         runs.train(tmp_path / "new", other_corpus(), start_from=tmp_path / "old", **settings())
     # The same words need no adapting.
