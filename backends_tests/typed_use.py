@@ -12,7 +12,7 @@ import numpy as np
 
 import awd_keras
 from awd_keras import analysis, callbacks, evaluation, generation, models, runs, verification
-from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, TextDataset, Vocabulary, encode_file
+from awd_keras.data import EOS, UNK, BPTTDataset, Corpus, TextDataset, Vocabulary, encode_file, read_vectors
 from awd_keras.layers import (
     QRNN,
     AblatedLSTM,
@@ -110,6 +110,8 @@ def classify(language_model: AWDLSTM, vocabulary: Vocabulary, texts: list[str], 
     classifier = TextClassifier(language_model, 2, dropout=0.1, hidden_units=[50], max_gradient_tokens=None)
     classifier.compile(keras.optimizers.Adam(1e-3))
     classifier.fit(dataset, epochs=2)
+    table, missing = read_vectors("vectors.txt", vocabulary)
+    AWDLSTM(len(vocabulary), embeddings=table, seed=len(missing))
     adapted = models.adapt_vocabulary(language_model, vocabulary, Vocabulary.from_words(texts))
     assert_type(adapted, AWDLSTM)
     assert_type(models.load_torch_weights(adapted, "wt103.safetensors"), list[str])

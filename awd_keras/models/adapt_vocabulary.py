@@ -54,9 +54,7 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
     adapted.build((most_rows(model) or 1, None))
     both = [word for word in new if word in old]
     here, there = ([vocabulary[word] for word in both] for vocabulary in (new, old))
-    for variable, source in zip(
-        adapted.embedding.trainable_variables, model.embedding.trainable_variables, strict=True
-    ):
+    for variable, source in zip(adapted.embedding.weights, model.embedding.weights, strict=True):
         rows = ops.convert_to_numpy(source)
         values = np.empty((len(new), *rows.shape[1:]), rows.dtype)
         values[:] = rows.mean(axis=0, dtype="float64")

@@ -9,7 +9,7 @@ from awd_keras import backend
 from awd_keras.checks import check_boolean, check_choice, check_integers, check_positive_integer, check_rate, check_seed
 from awd_keras.data.window_lengths import few_lengths_multiple
 from awd_keras.layers import LockedDropout
-from awd_keras.models.parts import CELLS, SOFTMAXES, deferred_logits, recurrent_layer, word_layers
+from awd_keras.models.parts import CELLS, SOFTMAXES, deferred_logits, own_table, recurrent_layer, word_layers
 from awd_keras.models.presets import PRESETS
 from awd_keras.models.token_model import TokenModel
 from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegularizer
@@ -37,7 +37,8 @@ class AWDLSTM(TokenModel):
 
     Args:
         vocabulary_size: positive integer.
-        embedding_dim: positive integer, the size of an embedding and of the last LSTM.
+        embedding_dim: positive integer, the size of an embedding and of the last LSTM; None for that of `embeddings`,
+            or for 400.
         hidden_units: positive integer, the size of the other LSTMs.
         num_layers: positive integer, the number of LSTMs.
         input_dropout: float in [0, 1), locked dropout of the embeddings.
@@ -60,12 +61,15 @@ class AWDLSTM(TokenModel):
         softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`: ids must be in the order of falling
             frequency then, and rare words, the last three quarters and the last eleven twelfths of the vocabulary, have
             embeddings of a sixteenth and a fourth of the size.
+        embeddings: floats of shape (vocabulary_size, embedding_dim), the table that the embedding begins with, those
+            that `awd_keras.data.read_vectors` reads for example; None for random values. It is no part of the config:
+            a file has it among the weights.
         **kwargs: `name`, `dtype`.
 
     Raises:
-        ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), or there is no such cell or softmax;
-            when called, if the inputs aren't integers of two axes; when training or scoring, if a token id is outside
-            the vocabulary.
+        ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), there is no such cell or softmax, or
+            `embeddings` isn't such a table; when called, if the inputs aren't integers of two axes; when training or
+            scoring, if a token id is outside the vocabulary.
 
     Example:
 
@@ -82,7 +86,7 @@ class AWDLSTM(TokenModel):
     def __init__(
         self,
         vocabulary_size: int,
-        embedding_dim: int = 400,
+        embedding_dim: int | None = None,
         hidden_units: int = 1150,
         num_layers: int = 3,
         input_dropout: float = 0.4,
@@ -98,10 +102,15 @@ class AWDLSTM(TokenModel):
         stateful: bool = True,
         tie_weights: bool = True,
         softmax: str = "full",
+        embeddings: Any = None,
         **kwargs: Any,
     ):
         check_positive_integer("vocabulary_size", vocabulary_size)
-        check_positive_integer("embedding_dim", embedding_dim)
+        check_positive_integer("embedding_dim", 400 if embedding_dim is None else embedding_dim)
+        if embeddings is not None:
+            embeddings = own_table(embeddings, vocabulary_size, embedding_dim, softmax == "full" or not tie_weights)
+            embedding_dim = embeddings.shape[1]
+        embedding_dim = 400 if embedding_dim is None else embedding_dim
         check_positive_integer("hidden_units", hidden_units)
         check_positive_integer("num_layers", num_layers)
         check_rate("input_dropout", input_dropout)
@@ -142,6 +151,10 @@ class AWDLSTM(TokenModel):
         self.embedding, decoder = word_layers(
             vocabulary_size, embedding_dim, embedding_dropout, softmax, tie_weights, seeds, self.dtype_policy
         )
+        if embeddings is not None:
+            with keras.name_scope(self.name):  # or a variable's path would be another one than in other models
+                self.embedding.build()
+            self.embedding.embeddings.assign(embeddings)
         # Under a second name, Keras would write the embedding to files by the first of the two.
         self.own_decoder = None if decoder is self.embedding else decoder
         self.input_locked_dropout = LockedDropout(
@@ -182,14 +195,16 @@ class AWDLSTM(TokenModel):
         Args:
             preset: a name in `awd_keras.models.PRESETS`, as `"ptb"` or `"tiny"`.
             vocabulary_size: positive integer.
-            **overrides: arguments of `AWDLSTM` that differ from the preset's.
+            **overrides: arguments of `AWDLSTM` that differ from the preset's. With `embeddings`, the embedding's size
+                is theirs.
 
         Raises:
             ValueError: if there is no such preset.
         """
         if preset not in PRESETS:
             raise ValueError(f"Argument `preset` must be one of {sorted(PRESETS)}. Received: preset={preset!r}")
-        return cls(vocabulary_size, **{**PRESETS[preset].model, **overrides})
+        sizes = {} if overrides.get("embeddings") is None else {"embedding_dim": None}
+        return cls(vocabulary_size, **{**PRESETS[preset].model, **sizes, **overrides})
 
     @property
     def input_dtype(self):

@@ -4,8 +4,10 @@ import functools
 import math
 
 import keras
+import numpy as np
 
 from awd_keras import backend
+from awd_keras.checks import check_floats, check_shape
 from awd_keras.layers import (
     QRNN,
     AblatedLSTM,
@@ -55,6 +57,32 @@ def recurrent_layer(cell, index, units, weight_drop, seeds, **arguments):
         return MogrifierLSTM(units, mogrifier_initializer=matrices, **arguments)
     new = WeightDropLSTM if cell == "lstm" else functools.partial(AblatedLSTM, variant=cell)
     return new(units, **arguments)
+
+
+def own_table(embeddings, words, size, one_size):
+    """The table that somebody gives for the embedding, as a NumPy array.
+
+    Args:
+        embeddings: what they give.
+        words: the number of words.
+        size: that of an embedding, or None for any.
+        one_size: whether the embeddings of all words have the same size.
+
+    Raises:
+        ValueError: if these aren't finite floats of that shape, or words have embeddings of several sizes.
+    """
+    table = np.asarray(embeddings)
+    if not one_size:
+        raise ValueError(
+            "Argument `embeddings` must be None with `softmax='adaptive'` and tied weights, where rare words have "
+            f"smaller embeddings: pass `tie_weights=False`. Received: shape={table.shape}"
+        )
+    check_floats("embeddings", table)
+    check_shape("embeddings", table, (words, size))
+    if not np.isfinite(table).all():
+        row = int(np.argmin(np.isfinite(table).all(axis=1)))
+        raise ValueError(f"Argument `embeddings` must hold finite values. Received: {table[row]} in row {row}")
+    return table
 
 
 def word_layers(words, size, rate, softmax, tie_weights, seeds, dtype):

@@ -29,8 +29,8 @@ class TextClassifier(keras.Model):
     and pooled, so that memory doesn't grow with a text's length. As whole windows are cut off, up to 69 tokens more
     than needed have no gradient.
 
-    The layers are copies, with the language model's dropout and, if it is built, its weights; AR and TAR are left out.
-    The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
+    The layers are copies, with the language model's dropout and, as far as they are built, weights; AR and TAR are left
+    out. The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3.
 
@@ -120,11 +120,11 @@ class TextClassifier(keras.Model):
         layers[-1].activation = keras.activations.linear
         self.head = keras.Sequential(layers, name="head")
         self.build((None, None))
-        if language_model.built:
-            sources = [language_model.embedding, *language_model.lstms]
-            for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
+        sources = [language_model.embedding, *language_model.lstms]
+        for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
+            if source.built:  # in a model that isn't, an embedding that begins with a table
                 # Not strict, as the embedding's own last variable is the bias that is left out.
-                for variable, weights in zip(layer.trainable_variables, source.trainable_variables, strict=False):
+                for variable, weights in zip(layer.weights, source.weights, strict=False):
                     variable.assign(ops.copy(weights))
 
     def _copy(self, layer, **changes):

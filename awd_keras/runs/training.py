@@ -133,6 +133,11 @@ def train(
                 f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
                 f"short for one window. Received: {len(tokens)} tokens"
             )
+    if "embeddings" in (model or {}):
+        raise ValueError(
+            "Argument `model` must not hold 'embeddings', which config.json can't keep: build the model and call "
+            f"its `fit`. Received: {sorted(model or {})}"
+        )
     # With fixed names: Keras numbers the models and optimizers of a process, so config.json would differ.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     if old is None:

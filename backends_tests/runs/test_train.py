@@ -158,6 +158,7 @@ def test_the_same_seed_gives_the_same_run(directory, tmp_path):
         ({"epochs": 0}, "`epochs` must be .*0"),
         ({"batch_size": 1000}, "batch_size"),
         ({"model": {"weight_drop": 1.5}}, "`weight_drop` must be .*1.5"),
+        ({"model": {"embeddings": [[0.5]]}}, r"`model` must not hold 'embeddings'.*Received: \['embeddings'\]"),
         ({"optimizer": {"learning_rate": -1.0}}, "`learning_rate`"),
     ],
 )
