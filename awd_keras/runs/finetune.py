@@ -1,7 +1,6 @@
 """The fine-tuning of a finished run."""
 
 import os
-import pathlib
 
 import keras
 
@@ -87,9 +86,7 @@ def finetune(
     check_positive_integer("epochs", epochs)
     devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
     # Errors are found before an old run is deleted.
-    Run.check(output, overwrite)
-    if pathlib.Path(output).resolve() == old.directory.resolve():
-        raise ValueError(f"The fine-tuned run needs a directory of its own. Received: {old.directory} for both")
+    Run.check(output, overwrite, begins_from=old)
     corpus = corpus_of(old, corpus)
     config = {
         **old.config,

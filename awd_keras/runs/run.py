@@ -66,8 +66,8 @@ class Run:
         self.checkpoints = Checkpoints(self.directory)
 
     @classmethod
-    def check(cls, directory: str | os.PathLike, overwrite: bool = False) -> None:
-        """Raises a `ValueError` where a run can't be started in `directory`."""
+    def check(cls, directory: str | os.PathLike, overwrite: bool = False, begins_from: "Run | None" = None) -> None:
+        """Raises a `ValueError` where a run can't be started in `directory`, as that of another's weights can't."""
         if not os.fspath(directory):
             raise ValueError("A run needs a directory. Received: an empty name")
         directory = pathlib.Path(directory)
@@ -79,6 +79,8 @@ class Run:
             raise ValueError(
                 f"The directory {directory} already holds a run. Choose another one, or overwrite it (--overwrite)."
             )
+        if begins_from is not None and directory.resolve() == begins_from.directory.resolve():
+            raise ValueError(f"The new run needs a directory of its own. Received: {directory} for both")
 
     @classmethod
     def create(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -120,9 +119,7 @@ def train(
     check_seed(seed)
     devices = count_devices(devices, batch_size)
     # Errors are found before an old run is deleted.
-    Run.check(output, overwrite)
-    if old is not None and pathlib.Path(output).resolve() == old.directory.resolve():
-        raise ValueError(f"The new run needs a directory of its own. Received: {old.directory} for both")
+    Run.check(output, overwrite, begins_from=old)
     corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),
