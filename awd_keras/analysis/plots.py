@@ -105,7 +105,8 @@ def plot_gates(gates: Gates, words: Sequence[str], path: str | os.PathLike, row:
     >>> import os, tempfile
     >>> import numpy as np
     >>> from awd_keras.analysis import Gates, plot_gates
-    >>> gates = Gates(*np.random.default_rng(0).random((6, 1, 3, 4)))  # Such as `gate_activations` gives.
+    >>> values = np.random.default_rng(0).random((6, 1, 3, 4))
+    >>> gates = Gates(*values)  # Such as `gate_activations` gives.
     >>> path = os.path.join(tempfile.mkdtemp(), "gates.png")
     >>> plot_gates(gates, ["the", "cat", "sat"], path)
     >>> os.path.exists(path)
@@ -158,7 +159,8 @@ def plot_memory(memory: Memory, words: Sequence[str], path: str | os.PathLike, r
     >>> import os, tempfile
     >>> import numpy as np
     >>> from awd_keras.analysis import Memory, plot_memory
-    >>> kept = 0.5 ** (np.arange(3)[:, None] - np.arange(3))  # Each step halves what is there.
+    >>> steps = np.arange(3)[:, None] - np.arange(3)
+    >>> kept = 0.5**steps  # Each step halves what is there.
     >>> memory = Memory(content=np.tril(kept)[None], initial=np.array([[0.5, 0.25, 0.125]]))
     >>> path = os.path.join(tempfile.mkdtemp(), "memory.png")
     >>> plot_memory(memory, ["the", "cat", "sat"], path)

@@ -79,7 +79,10 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary | Tokenizer, text: str) -> Te
     >>> found = analyse(model, vocabulary, "the black cat")
     >>> found.words, found.unknown
     (('the', '<unk>', 'cat'), ('black',))
-    >>> [(layer.name, layer.gates.f.shape, layer.memory.content.shape) for layer in found.layers]
+    >>> [
+    ...     (layer.name, layer.gates.f.shape, layer.memory.content.shape)
+    ...     for layer in found.layers
+    ... ]
     [('lstm_0', (1, 3, 8), (1, 3, 3)), ('lstm_1', (1, 3, 8), (1, 3, 3))]
     """
     if not isinstance(model, AWDLSTM) or not model.built:
@@ -143,8 +146,10 @@ def write_analysis(analysis: TextAnalysis, directory: str | os.PathLike) -> list
 
     >>> import tempfile
     >>> import numpy as np
-    >>> from awd_keras.analysis import Gates, LayerAnalysis, Memory, TextAnalysis, write_analysis
-    >>> gates, memory = Gates(*np.zeros((6, 1, 2, 3))), Memory(np.zeros((1, 2, 2)), np.zeros((1, 2)))
+    >>> from awd_keras.analysis import Gates, LayerAnalysis, Memory
+    >>> from awd_keras.analysis import TextAnalysis, write_analysis
+    >>> gates = Gates(*np.zeros((6, 1, 2, 3)))
+    >>> memory = Memory(np.zeros((1, 2, 2)), np.zeros((1, 2)))
     >>> analysis = TextAnalysis(("a", "b"), (), (LayerAnalysis("lstm", gates, memory),))
     >>> [path.name for path in write_analysis(analysis, tempfile.mkdtemp())]
     ['lstm.json', 'lstm_gates.png', 'lstm_memory.png']

@@ -48,11 +48,15 @@ class CatchNonFinite(keras.callbacks.Callback):
     >>> model.compile(NTASGD(learning_rate=0.1), loss="mse")
     >>> x = np.array([[1.0], [np.nan], [3.0]], "float32")
     >>> try:
-    ...     history = model.fit(x, x, batch_size=1, shuffle=False, callbacks=[CatchNonFinite()], verbose=0)
+    ...     history = model.fit(
+    ...         x, x, batch_size=1, shuffle=False, callbacks=[CatchNonFinite()], verbose=0
+    ...     )
     ... except FloatingPointError as error:
     ...     print(error)
     In epoch 1, step 2, the loss is nan and the gradients aren't finite.
-    >>> history = model.fit(x, x, batch_size=1, callbacks=[CatchNonFinite(skip=True)], verbose=0)
+    >>> history = model.fit(
+    ...     x, x, batch_size=1, callbacks=[CatchNonFinite(skip=True)], verbose=0
+    ... )
     >>> model.optimizer.skipped_steps
     2
     """

@@ -35,10 +35,12 @@ class GradualUnfreezing(keras.callbacks.Callback):
     >>> from awd_keras.optimizers import LayerwiseLearningRate
     >>> layers = [keras.layers.Dense(3, name="body"), keras.layers.Dense(1, name="head")]
     >>> model = keras.Sequential([keras.Input((2,)), *layers])
-    >>> model.compile(LayerwiseLearningRate(keras.optimizers.SGD(0.1), "ulmfit"), loss="mse")
+    >>> optimizer = LayerwiseLearningRate(keras.optimizers.SGD(0.1), "ulmfit")
+    >>> model.compile(optimizer, loss="mse")
     >>> before = layers[0].get_weights()[0]
     >>> unfreezing = GradualUnfreezing(["head", "body"], epochs_each=2)
-    >>> history = model.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=2, callbacks=[unfreezing], verbose=0)
+    >>> x, y = np.ones((4, 2)), np.ones((4, 1))
+    >>> history = model.fit(x, y, epochs=2, callbacks=[unfreezing], verbose=0)
     >>> bool((layers[0].get_weights()[0] == before).all())
     True
     """

@@ -63,7 +63,10 @@ class ResetStates(keras.callbacks.Callback):
     >>> carried = [model.predict(x, verbose=0).tolist() for _ in range(2)]
     >>> carried[0] == carried[1]
     False
-    >>> reset = [model.predict(x, verbose=0, callbacks=[ResetStates()]).tolist() for _ in range(2)]
+    >>> reset = [
+    ...     model.predict(x, verbose=0, callbacks=[ResetStates()]).tolist()
+    ...     for _ in range(2)
+    ... ]
     >>> reset[0] == reset[1] == carried[0]
     True
     """
@@ -143,7 +146,9 @@ class ScaleLearningRate(keras.callbacks.Callback):
     >>> rates = []
     >>> note = lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
     >>> look = keras.callbacks.LambdaCallback(on_train_batch_begin=note)
-    >>> history = model.fit(dataset, callbacks=[ScaleLearningRate(dataset), look], verbose=0)
+    >>> history = model.fit(
+    ...     dataset, callbacks=[ScaleLearningRate(dataset), look], verbose=0
+    ... )
     >>> sorted(dataset.window_lengths().tolist())
     [10, 20, 20]
     >>> rates == [0.5 * length / 20 for length in dataset.window_lengths()]

@@ -42,7 +42,9 @@ class TextDataset(keras.utils.PyDataset):
 
     >>> from awd_keras.data import TextDataset, Vocabulary
     >>> vocabulary = Vocabulary(["<unk>", "a", "good", "film"])
-    >>> dataset = TextDataset(["a film", "good", "a good film"], [0, 1, 1], vocabulary, 2, length_multiple=1)
+    >>> dataset = TextDataset(
+    ...     ["a film", "good", "a good film"], [0, 1, 1], vocabulary, 2, length_multiple=1
+    ... )
     >>> ids, labels = dataset[0]
     >>> ids.tolist(), labels.tolist()
     ([[1, 3, -1], [1, 2, 3]], [0, 1])

@@ -72,7 +72,7 @@ def cache_perplexity(
     >>> from awd_keras.models import AWDLSTM
     >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2)
     >>> model.build((1, None))
-    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> model.set_weights([0 * w for w in model.get_weights()])  # It knows nothing.
     >>> score = cache_perplexity(model, np.full(101, 3), window=20, interpolation=0.5)
     >>> round(score.perplexity, 2), score.tokens  # 99 times (1/16 + 1) / 2, after 1/16
     (1.92, 100)
@@ -125,8 +125,14 @@ def tune_cache(
     >>> import numpy as np
     >>> from awd_keras.evaluation import tune_cache
     >>> from awd_keras.models import AWDLSTM
-    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
-    >>> trials = tune_cache(model, np.full(101, 3), windows=[5], interpolations=[0.1, 0.5], thetas=[0.0, 1.0])
+    >>> model = AWDLSTM(16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
+    >>> trials = tune_cache(
+    ...     model,
+    ...     np.full(101, 3),
+    ...     windows=[5],
+    ...     interpolations=[0.1, 0.5],
+    ...     thetas=[0.0, 1.0],
+    ... )
     >>> len(trials), trials[0].settings["interpolation"]
     (4, 0.5)
     """

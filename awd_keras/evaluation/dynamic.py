@@ -71,7 +71,7 @@ def dynamic_perplexity(
     >>> import numpy as np
     >>> from awd_keras.evaluation import dynamic_perplexity, gradient_rms
     >>> from awd_keras.models import AWDLSTM
-    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
+    >>> model = AWDLSTM(16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
     >>> tokens = np.arange(201) % 3
     >>> rms = gradient_rms(model, tokens, batch_size=1)
     >>> score = dynamic_perplexity(model, tokens, learning_rate=0.001, decay=0.0, rms=rms)
@@ -133,7 +133,9 @@ def gradient_rms(
     >>> from awd_keras.models import AWDLSTM
     >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2)
     >>> rms = gradient_rms(model, np.arange(101) % 16, batch_size=4)
-    >>> [array.shape for array in rms] == [tuple(w.shape) for w in model.trainable_variables]
+    >>> [array.shape for array in rms] == [
+    ...     tuple(w.shape) for w in model.trainable_variables
+    ... ]
     True
     """
     check_positive_integer("batch_size", batch_size)
@@ -186,10 +188,12 @@ def tune_dynamic(
     >>> import numpy as np
     >>> from awd_keras.evaluation import gradient_rms, tune_dynamic
     >>> from awd_keras.models import AWDLSTM
-    >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
+    >>> model = AWDLSTM(16, embedding_dim=8, hidden_units=12, num_layers=2, seed=1)
     >>> tokens = np.arange(101) % 3
     >>> rms = gradient_rms(model, tokens, batch_size=1)
-    >>> trials = tune_dynamic(model, tokens, learning_rates=[0.0, 0.001], decays=[0.001], rms=rms)
+    >>> trials = tune_dynamic(
+    ...     model, tokens, learning_rates=[0.0, 0.001], decays=[0.001], rms=rms
+    ... )
     >>> [trial.settings["learning_rate"] for trial in trials]
     [0.001, 0.0]
     """

@@ -39,7 +39,10 @@ def ngram_perplexity(train: np.ndarray, tokens: np.ndarray, vocabulary_size: int
     >>> import numpy as np
     >>> from awd_keras.evaluation import ngram_perplexity
     >>> text = np.tile([0, 1, 2], 100)
-    >>> [round(ngram_perplexity(text, text, vocabulary_size=3, order=order), 2) for order in (1, 2)]
+    >>> [
+    ...     round(ngram_perplexity(text, text, vocabulary_size=3, order=order), 2)
+    ...     for order in (1, 2)
+    ... ]
     [3.0, 1.01]
     """
     check_positive_integer("vocabulary_size", vocabulary_size)

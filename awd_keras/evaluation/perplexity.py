@@ -93,7 +93,7 @@ def perplexity(
     >>> from awd_keras.models import AWDLSTM
     >>> model = AWDLSTM(vocabulary_size=16, embedding_dim=8, hidden_units=12, num_layers=2)
     >>> model.build((1, None))
-    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> model.set_weights([0 * w for w in model.get_weights()])  # It knows nothing.
     >>> score = perplexity(model, np.arange(101) % 16)
     >>> round(score.perplexity, 3), round(score.bits_per_token, 3), score.tokens
     (16.0, 4.0, 100)

@@ -247,7 +247,7 @@ def surprisal(
     >>> vocabulary = Vocabulary(["<eos>", "the", "cat", "sat"])
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=12, num_layers=2)
     >>> model.build((1, None))
-    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> model.set_weights([0 * w for w in model.get_weights()])  # It knows nothing.
     >>> print(surprisal(model, vocabulary, "the cat sat"))
        bits  word
        2.00  the

@@ -72,7 +72,7 @@ def score_texts(
     >>> vocabulary = Vocabulary(["<eos>", "<unk>", "the", "cat"])
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=12, num_layers=2)
     >>> model.build((1, None))
-    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> model.set_weights([0 * w for w in model.get_weights()])  # It knows nothing.
     >>> score = score_texts(model, vocabulary, ["the cat", "the dog sat"])[1]
     >>> round(score.log_probability / math.log(1 / 4), 3), score.words, score.unknown_words
     (3.0, 3, 2)

@@ -112,7 +112,10 @@ def generate(
     >>> vocabulary = Vocabulary.from_words("the cat sat on the mat <eos>".split())
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=8, num_layers=1)
     >>> texts = generate(model, vocabulary, ["the cat", ""], max_words=5, seed=1)
-    >>> texts[0].startswith("the cat"), [len(text.replace("\\n", " <eos> ").split()) for text in texts]
+    >>> (
+    ...     texts[0].startswith("the cat"),
+    ...     [len(text.replace("\\n", " <eos> ").split()) for text in texts],
+    ... )
     (True, [7, 5])
     """
     texts = [""] if isinstance(prompt, str) else [""] * len(prompt)
@@ -195,7 +198,9 @@ def stream(
     >>> from awd_keras.models import AWDLSTM
     >>> vocabulary = Vocabulary.from_words("the cat sat on the mat <eos>".split())
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=8, num_layers=1)
-    >>> pieces = [piece for _, piece in stream(model, vocabulary, "the cat", max_words=5, seed=1)]
+    >>> pieces = [
+    ...     piece for _, piece in stream(model, vocabulary, "the cat", max_words=5, seed=1)
+    ... ]
     >>> pieces[0], len(pieces)
     ('the cat', 6)
     """

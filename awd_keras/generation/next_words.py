@@ -101,7 +101,7 @@ def next_words(
     >>> vocabulary = Vocabulary(["<eos>", "the", "cat", "sat"])
     >>> model = AWDLSTM(len(vocabulary), embedding_dim=8, hidden_units=12, num_layers=2)
     >>> model.build((1, None))
-    >>> model.set_weights([0 * weight for weight in model.get_weights()])  # It knows nothing.
+    >>> model.set_weights([0 * w for w in model.get_weights()])  # It knows nothing.
     >>> next_words(model, vocabulary, "the cat", k=2)
     [('<eos>', 0.25), ('the', 0.25)]
     """

@@ -145,7 +145,8 @@ class TokenCrossEntropy(keras.losses.Loss):
 
     >>> import numpy as np
     >>> from awd_keras.losses import TokenCrossEntropy
-    >>> round(float(TokenCrossEntropy()(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))), 3)
+    >>> loss = TokenCrossEntropy()(np.array([[0, 3]]), np.zeros((1, 2, 4), "float32"))
+    >>> round(float(loss), 3)
     1.386
     """
 

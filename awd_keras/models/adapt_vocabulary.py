@@ -31,7 +31,8 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
 
     >>> from awd_keras.data import Vocabulary
     >>> from awd_keras.models import AWDLSTM, adapt_vocabulary
-    >>> old, new = Vocabulary(["<unk>", "cat", "sat"]), Vocabulary(["sat", "dog", "cat", "<unk>"])
+    >>> old = Vocabulary(["<unk>", "cat", "sat"])
+    >>> new = Vocabulary(["sat", "dog", "cat", "<unk>"])
     >>> model = AWDLSTM(len(old), embedding_dim=4, hidden_units=8, num_layers=2)
     >>> model.build((1, None))
     >>> adapted = adapt_vocabulary(model, old, new)

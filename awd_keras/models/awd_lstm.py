@@ -58,12 +58,11 @@ class AWDLSTM(TokenModel):
             time and never hold all logits, which is exact too. None: where the vocabulary has more than 32,768 words,
             if loss and metrics want no more than the cross-entropy, as the default ones do.
         tie_weights: boolean, whether the logits are made with the embedding's table; False gives them one of their own.
-        softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`: ids must be in the order of falling
-            frequency then, and rare words, the last three quarters and the last eleven twelfths of the vocabulary, have
-            embeddings of a sixteenth and a fourth of the size.
-        embeddings: floats of shape (vocabulary_size, embedding_dim), the table that the embedding begins with, those
-            that `awd_keras.data.read_vectors` reads for example; None for random values. It is no part of the config:
-            a file has it among the weights.
+        softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`. Ids must then be in the order of
+            falling frequency; after the first twelfth of the words, embeddings have a fourth of the size, and after the
+            first quarter a sixteenth.
+        embeddings: floats of shape (vocabulary_size, embedding_dim), the table that the embedding begins with, such as
+            `awd_keras.data.read_vectors` reads; None for random values. Files of weights have it, the config doesn't.
         **kwargs: `name`, `dtype`.
 
     Raises:
@@ -76,9 +75,10 @@ class AWDLSTM(TokenModel):
     >>> import numpy as np
     >>> from awd_keras.data import BPTTDataset
     >>> from awd_keras.models import AWDLSTM
-    >>> model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
+    >>> model = AWDLSTM(9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
     >>> model.compile()
-    >>> history = model.fit(BPTTDataset(np.arange(200) % 9, batch_size=4, variable=False), verbose=0)
+    >>> dataset = BPTTDataset(np.arange(200) % 9, batch_size=4, variable=False)
+    >>> history = model.fit(dataset, verbose=0)
     >>> sorted(history.history)
     ['loss', 'perplexity']
     """

@@ -59,12 +59,21 @@ def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
     >>> import json, pathlib, tempfile
     >>> import numpy as np
     >>> from awd_keras.models import AWDLSTM, load_torch_weights
-    >>> layer = {"weight_ih_l0": (16, 4), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,), "bias_hh_l0": (16,)}
-    >>> shapes = {"encoder.weight": (9, 4), **{f"rnns.0.{name}": shape for name, shape in layer.items()}}
+    >>> layer = {
+    ...     "weight_ih_l0": (16, 4),
+    ...     "weight_hh_l0": (16, 4),
+    ...     "bias_ih_l0": (16,),
+    ...     "bias_hh_l0": (16,),
+    ... }
+    >>> shapes = {
+    ...     "encoder.weight": (9, 4),
+    ...     **{f"rnns.0.{name}": shape for name, shape in layer.items()},
+    ... }
     >>> header, data = {}, b""
     >>> for name, shape in shapes.items():
     ...     values = np.ones(shape, "float32").tobytes()
-    ...     header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+    ...     places = [len(data), len(data) + len(values)]
+    ...     header[name] = {"dtype": "F32", "shape": shape, "data_offsets": places}
     ...     data += values
     >>> start = json.dumps(header).encode()
     >>> path = pathlib.Path(tempfile.mkdtemp(), "encoder.safetensors")

@@ -28,7 +28,9 @@ def layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.Layout
     ```python
     mesh = keras.distribution.DeviceMesh((2, 4), ("batch", "model"))
     layouts = awd_keras.models.layout_map(mesh)
-    keras.distribution.set_distribution(keras.distribution.ModelParallel(layout_map=layouts))
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layouts)
+    )
     model = awd_keras.models.AWDLSTM(vocabulary_size=267736)
     ```
     """

@@ -53,7 +53,7 @@ class TextClassifier(keras.Model):
 
     >>> import numpy as np
     >>> from awd_keras.models import AWDLSTM, TextClassifier
-    >>> language_model = AWDLSTM(vocabulary_size=9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
+    >>> language_model = AWDLSTM(9, embedding_dim=4, hidden_units=8, num_layers=2, seed=1)
     >>> classifier = TextClassifier(language_model, num_classes=3)
     >>> classifier.compile()
     >>> texts = np.array([[1, 2, 3, 4], [5, 6, -1, -1]])

@@ -44,7 +44,8 @@ class L2WeightDecay(Wrapping):
     >>> w = keras.Variable([2.0, 0.0])
     >>> optimizer = L2WeightDecay(keras.optimizers.Adam(0.5), weight_decay=0.1)
     >>> optimizer.build([w])
-    >>> optimizer.apply([np.zeros(2, "float32")])  # Adam makes a whole step for a gradient of 0.2.
+    >>> # Adam makes a whole step for a gradient of 0.2.
+    >>> optimizer.apply([np.zeros(2, "float32")])
     >>> [round(float(x), 4) for x in w.numpy()]
     [1.5, 0.0]
     """

@@ -56,10 +56,15 @@ class LayerwiseLearningRate(Wrapping):
 
     >>> import keras
     >>> from awd_keras.optimizers import LayerwiseLearningRate
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="body"), keras.layers.Dense(1)])
-    >>> model.compile(LayerwiseLearningRate(keras.optimizers.Adam(1e-3), {"body/": 0.1}), loss="mse")
+    >>> layers = [keras.layers.Dense(3, name="body"), keras.layers.Dense(1)]
+    >>> model = keras.Sequential([keras.Input((2,)), *layers])
+    >>> optimizer = LayerwiseLearningRate(keras.optimizers.Adam(1e-3), {"body/": 0.1})
+    >>> model.compile(optimizer, loss="mse")
     >>> model.optimizer.build(model.trainable_variables)
-    >>> {name: round(float(variable.numpy()), 4) for name, variable in model.optimizer.multipliers.items()}
+    >>> {
+    ...     name: round(float(variable.numpy()), 4)
+    ...     for name, variable in model.optimizer.multipliers.items()
+    ... }
     {'body/': 0.1}
     >>> model.optimizer.freeze("body/")
     >>> float(model.optimizer.multipliers["body/"].numpy())

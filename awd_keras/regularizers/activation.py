@@ -32,7 +32,9 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
 
     >>> import keras, numpy as np
     >>> from awd_keras.regularizers import ActivationRegularizer
-    >>> layer = keras.layers.Activation("linear", activity_regularizer=ActivationRegularizer(2.0))
+    >>> layer = keras.layers.Activation(
+    ...     "linear", activity_regularizer=ActivationRegularizer(2.0)
+    ... )
     >>> _ = layer(3.0 * np.ones((4, 5, 6), "float32"))
     >>> float(layer.losses[0])
     18.0
@@ -77,7 +79,9 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
 
     >>> import keras, numpy as np
     >>> from awd_keras.regularizers import TemporalActivationRegularizer
-    >>> layer = keras.layers.Activation("linear", activity_regularizer=TemporalActivationRegularizer(1.0))
+    >>> layer = keras.layers.Activation(
+    ...     "linear", activity_regularizer=TemporalActivationRegularizer(1.0)
+    ... )
     >>> _ = layer(np.array([[[0.0], [1.0], [3.0]]], "float32"))
     >>> float(layer.losses[0])
     2.5
