@@ -1,8 +1,6 @@
 """`examples/against_keras.py`: that it runs on a small text, and that what it compares is of one size."""
 
 import importlib
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,24 +59,6 @@ def test_a_model_without_a_part(example, monkeypatch, tmp_path):
         # Read as one stream, of 9 windows; the curve's is of 10 rows.
         assert found["valid"] == pytest.approx(found["curves"]["valid"][0], rel=0.5)
         assert 1 < found["test"] < 100
-
-
-def test_the_page_has_the_table_of_the_files(monkeypatch, tmp_path):
-    results = ROOT / "docs" / "results"
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
-    search = importlib.import_module("search_against_keras")
-    shutil.copytree(results / "against_keras", tmp_path / "runs")
-    (tmp_path / "runs" / "curves.png").unlink()
-    assert search.report(tmp_path / "runs") in (results / "against_keras.md").read_text(encoding="utf-8")
-    assert (tmp_path / "runs" / "curves.png").stat().st_size > 10_000
-
-
-def test_the_settings_are_those_that_the_search_chose(example):
-    for name, settings in example.SETTINGS.items():
-        runs = [
-            json.loads(path.read_text()) for path in (ROOT / "docs/results/against_keras" / name).glob("whole-*.json")
-        ]
-        assert min(runs, key=lambda run: run["valid"])["settings"] == settings
 
 
 def test_it_trains_the_four_and_draws_them(example, monkeypatch, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import importlib
 import json
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -59,14 +60,52 @@ def test_precision(backend, policy):
     assert row[7:] == ([last] if last else [])
 
 
-def test_ablation(tmp_path, monkeypatch):
+@pytest.fixture
+def experiment(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS.parent / "experiments"))
-    parts = importlib.import_module("without_a_part")
-    for name, runs in ABLATION.items():
-        (tmp_path / name).mkdir()
+    return importlib.import_module
+
+
+def unpack(study, directory):
+    """As `study.pack` had it before."""
+    for name, runs in study.items():
+        (directory / name).mkdir()
         for run, result in runs.items():
-            (tmp_path / name / f"{run}.json").write_text(json.dumps(result), encoding="utf-8")
-    assert parts.report(tmp_path) in (DOCS / "results/ablation.md").read_text(encoding="utf-8")
+            (directory / name / f"{run}.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def test_ablation(tmp_path, experiment):
+    unpack(ABLATION, tmp_path)
+    assert experiment("without_a_part").report(tmp_path) in (DOCS / "results/ablation.md").read_text(encoding="utf-8")
+
+
+SEARCHES = [
+    json.loads((DOCS / f"results/against_keras/{name}.json").read_text(encoding="utf-8"))
+    for name in ("first", "second")
+]
+
+
+def of_runs(runs, kind, figure):
+    return [run[figure] for stem, run in runs.items() if stem.startswith(kind)]
+
+
+def test_against_keras(tmp_path, experiment):
+    """Each model by the search whose seeds are better on validation; the page has what came of both, too."""
+    best = {
+        name: min((search[name] for search in SEARCHES), key=lambda runs: mean(of_runs(runs, "seed", "valid")))
+        for name in SEARCHES[0]
+    }
+    unpack(best, tmp_path)
+    search = experiment("search_against_keras")
+    page = (DOCS / "results/against_keras.md").read_text(encoding="utf-8")
+    assert search.report(tmp_path) in page
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    for name, runs in best.items():
+        spreads = [experiment("study").spread(of_runs(of[name], "seed", "test")) for of in SEARCHES]
+        assert f"| {search.example.NAMES[name]} | {' | '.join(spreads)} |" in page
+        whole = [run for stem, run in runs.items() if stem.startswith("whole")]
+        chosen = min(whole, key=lambda run: run["valid"])["settings"]
+        assert search.example.SETTINGS[name] == chosen == runs["seed-0"]["settings"]
 
 
 OVERFITTING = json.loads((DOCS / "results/overfitting/overfitting.json").read_text(encoding="utf-8"))["runs"]

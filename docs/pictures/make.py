@@ -120,11 +120,10 @@ def window_lengths():
 
 def trigger():
     """The validation perplexity of a real run, and where averaging begins."""
-    run = json.loads(
-        (HERE / "../results/against_keras/awd-lstm/seed-0.json").read_text(
-            encoding="utf-8"
-        )
+    runs = json.loads(
+        (HERE / "../results/against_keras/first.json").read_text(encoding="utf-8")
     )
+    run = runs["awd-lstm"]["seed-0"]
     valid, interval = run["curves"]["valid"], run["settings"]["interval"]
     begins = next(
         k
