@@ -1,4 +1,4 @@
-"""Vectors of words that others have trained, as files of text have them."""
+"""Reading pretrained word vectors from files of text."""
 
 import codecs
 import os
@@ -10,23 +10,23 @@ from awd_keras.data.vocabulary import Vocabulary
 
 
 def read_vectors(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) -> tuple[np.ndarray, list[str]]:
-    """The table of a vocabulary's embeddings, from a file of word vectors, and the words that the file lacks.
+    """Reads a table of embeddings for a vocabulary from a file of word vectors.
 
-    The file is text in UTF-8, a word and its numbers in each line, with a space between any two, as GloVe, fastText and
-    word2vec write it; a first line of how many words and numbers there are, as the latter two write it, is passed over.
-    It is read line by line, and only the rows of the vocabulary's words are kept. Of a word with two lines the first
-    one counts. A line whose word holds spaces, which some files of GloVe have, is passed over.
+    The file is text in UTF-8, as GloVe, fastText and word2vec write it: a word and its numbers in each line, separated
+    by single spaces. A first line with the number of words and the size, as the latter two write it, is skipped. So are
+    lines whose word holds spaces, which some of GloVe's files have. If a word has two lines, the first one counts. The
+    file is read line by line, and only the rows of the vocabulary's words are kept.
 
-    Words that the file lacks, `<eos>` and `<unk>` as a rule, get random values with the mean and the standard deviation
-    that each column has in the rows that were found. So they are as large as the others, and no two are alike: a model
-    that doesn't train its table, or has the logits from it, must be able to tell them apart. The same file and
-    vocabulary give the same table.
+    Words that the file lacks, as a rule `<eos>` and `<unk>` too, get random values, with each column's mean and
+    standard deviation over the rows that were found. So they are as large as the others, and no two are alike. A model
+    whose table isn't trained, or that makes its logits from it, can then tell them apart. The same file and vocabulary
+    give the same table.
 
     Source of the rule for missing words: Kim 2014, arXiv 1408.5882, section 4.3, by variance alone there.
 
     Args:
         path: the file to read.
-        vocabulary: `Vocabulary`, or a tokenizer, as for `Vocabulary.of`.
+        vocabulary: `Vocabulary`, or a tokenizer that `Vocabulary.of` takes.
 
     Returns:
         float32 array of shape (`len(vocabulary)`, size), for `awd_keras.models.AWDLSTM(embeddings=)`, and the list of
@@ -34,8 +34,8 @@ def read_vectors(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) ->
 
     Raises:
         OSError: if the file can't be read.
-        ValueError: if a line has another number of numbers than the first one, or isn't UTF-8, a vector of the
-            vocabulary isn't of finite numbers, or the file has none of its words.
+        ValueError: if a line has another size than the first one or isn't UTF-8, the vector of a word isn't of finite
+            numbers, or the file has none of the vocabulary's words.
 
     Example:
 

@@ -30,7 +30,8 @@ def cache_perplexity(
     The text is read as one stream, with the state carried. Beside the model's own distribution there is one over the
     words that followed the last `window` hidden states `h[i]`, the likest states first:
 
-        p_cache(w) = sum_i exp(theta * h[t] . h[i]) [w[i + 1] = w] / sum_i exp(theta * h[t] . h[i])
+        e[i] = exp(theta * h[t] . h[i])
+        p_cache(w) = sum_i e[i] [w[i + 1] = w] / sum_i e[i]
         p(w) = (1 - interpolation) * p_model(w) + interpolation * p_cache(w)
 
     Hidden states are those that the logits are made of. The two are mixed as soon as there is one entry; the first

@@ -16,7 +16,8 @@ class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):
     """Slanted triangular schedule: the learning rate rises fast, then falls slowly, both linearly.
 
         cut = floor(total_steps * cut_fraction)
-        p = step / cut before the cut, 1 - (step - cut) / (total_steps - cut) from there on, and 0 at last
+        p = step / cut                                 before the cut
+        p = 1 - (step - cut) / (total_steps - cut)     from there on, and 0 after the last step
         learning_rate = max_learning_rate * (1 + p * (ratio - 1)) / ratio
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, equation 3. This equals it
