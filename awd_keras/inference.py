@@ -78,7 +78,7 @@ def build(model: keras.Model, ids: Any) -> None:
 
 
 def logits_of(model: keras.Model, ids: Any) -> Any:
-    """The logits of a model, which may have other outputs behind them, with nothing dropped.
+    """The logits of a model, which may have other outputs after them, with nothing dropped.
 
     They may be `DeferredLogits`, which are never materialized and give only their cross-entropy.
     """
@@ -87,7 +87,7 @@ def logits_of(model: keras.Model, ids: Any) -> Any:
 
 
 def first_of(outputs: Any) -> Any:
-    """The logits, of the outputs of a model that may have others behind them."""
+    """The logits, of the outputs of a model that may have others after them."""
     return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 

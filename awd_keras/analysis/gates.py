@@ -68,7 +68,7 @@ def check_lstm(layer, inputs, initial_state):
 
 
 def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Sequence[Any] | None = None) -> Gates:
-    """What an LSTM computes in each time step of a sequence, at inference: nothing is dropped.
+    """Computes the gates, contents and states of an LSTM in each time step of a sequence, with nothing dropped.
 
     ```
     i_t = sigmoid(x_t W_i + h_{t-1} U_i + b_i)        how much is written

@@ -28,7 +28,7 @@ class CatchNonFinite(keras.callbacks.Callback):
     Other optimizers make a step whose gradients aren't finite, and don't tell: it is found by the next step's loss, or
     by the weights at the epoch's end. They can't skip.
 
-    Put it behind `awd_lstm(dataset)`, and before what saves the model.
+    Put it after `awd_lstm(dataset)`, and before what saves the model.
 
     Args:
         dataset: the `BPTTDataset` that is passed to `fit`, for the window that the message names; or None.

@@ -14,7 +14,7 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
     zeroes carried state. `NonMonotonicTrigger`, on `val_perplexity`, comes before
     `SwapAveragedWeights`, so that an epoch whose validation starts averaging ends with the average
     in the model like all later ones. `SynchronizeReplicas` is for several processes, each with a
-    part of the rows. Put callbacks of your own behind them, so that what they save has the epoch's
+    part of the rows. Put callbacks of your own after them, so that what they save has the epoch's
     measure in the optimizer.
 
     They train with any optimizer whose learning rate is a number. With another one than `NTASGD`, the two of averaging

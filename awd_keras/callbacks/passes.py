@@ -113,7 +113,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
     checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
     is told the epoch, which decides its window lengths.
 
-    With `fit(steps_per_epoch=k)`, an epoch of `fit` takes k windows and the next one goes on behind them. The dataset
+    With `fit(steps_per_epoch=k)`, an epoch of `fit` takes k windows and the next one goes on after them. The dataset
     is then told the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, and keeps to the lengths of a
     pass until it is over. Each `fit` begins with the first window of a pass, also if its `initial_epoch` is in the
     middle of one.

@@ -58,14 +58,14 @@ def averaging_optimizer(callback):
 
 
 class NonMonotonicTrigger(keras.callbacks.Callback):
-    """Gives validation measures to `NTASGD`, which starts averaging by them.
+    """Starts the averaging of `NTASGD` once a validation measure stops improving.
 
-    Usually once an epoch, out of what `fit` has measured on its `validation_data`. With
-    `frequency=L`, it evaluates `validation_data` of its own every L steps, counted from the
-    optimizer's first one; the metrics shown during training aren't disturbed.
+    It gives the optimizer the measure that `fit` takes on its `validation_data`, once an epoch. With `frequency=L`, it
+    evaluates its own `validation_data` every L steps, counted from the optimizer's first one; the metrics shown during
+    training aren't disturbed.
 
-    It starts averaging, and no more: `SwapAveragedWeights` has the average evaluated and saved. A warning tells of a
-    training that ends with an average that isn't in the model.
+    It only starts averaging: `SwapAveragedWeights` puts the average in the model. If training ends without that, there
+    is a warning.
 
     With `stop_training=True`, such a measure ends training if averaging is on already. That makes the paper's
     fine-tuning phase, if the optimizer is a new one whose `start_averaging()` has been called.
@@ -216,15 +216,15 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
 
 
 class SwapAveragedWeights(keras.callbacks.Callback):
-    """Shows the averaged weights of `NTASGD` to all but training.
+    """Puts the averaged weights of `NTASGD` in the model to evaluate and save it; training goes on without them.
 
-    In `fit`, once averaging has started, the averages are put in the model when validation begins
-    (or, without validation, at the epoch's end) and stay until the next epoch begins: whatever
-    is evaluated or saved in between has the averages, by a `ModelCheckpoint` anywhere in the list
-    if there is validation, else after this callback. They are in the model when `fit` ends.
-    Training always goes on from the raw iterate, also in the next `fit`, also with a model saved
-    and loaded in between, or after an exception. What is saved in the middle of an epoch has the
-    raw iterate.
+    In `fit`, once averaging has started, the averages are put in the model when validation begins, or without
+    validation at the epoch's end. They stay until the next epoch begins, or after `fit`. So what is evaluated or saved in
+    between has the averages. A `ModelCheckpoint` can stand anywhere in the list if there is validation, else
+    after this callback. What is saved in the middle of an epoch has the raw iterate.
+
+    Training always goes on from the raw iterate: in the next `fit` too, with a model that was saved and loaded in
+    between, and after an exception.
 
     In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was
     there before is put back at the end.

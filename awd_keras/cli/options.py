@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def explained(sentence, *examples, more=""):
-    """Arguments of a command's parser: its description, two examples, and `more` behind them."""
+    """Arguments of a command's parser: its description, two examples, and `more` after them."""
     lines = ["examples:", *(f"  awd-keras {example}" for example in examples)]
     return {
         "description": textwrap.fill(sentence, 79),
@@ -20,7 +20,7 @@ def explained(sentence, *examples, more=""):
 
 
 def did_you_mean(name, known):
-    """A question with the likeliest of `known`, to be put behind a message; empty if none is like `name`."""
+    """A question with the likeliest of `known`, to be put after a message; empty if none is like `name`."""
     close = difflib.get_close_matches(name, known, 1)
     return f". Did you mean {close[0]}?" if close else ""
 

@@ -53,7 +53,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         seed: integer of at least 0, the seed of the lengths.
         length_multiple: integer in [1, bptt / 2], or 1; above 1 it needs `variable=True`. 1 is for windows of any
             length.
-        backwards: boolean, whether the text is read from its end, for a language model that tells the word before.
+        backwards: boolean, whether the text is read from its end, for a language model that predicts the previous word.
 
     Raises:
         ValueError: if `tokens` aren't integers, an argument is out of its range, or the text too short for one window.

@@ -142,7 +142,7 @@ def read_nats(model, dataset):
         ids, words = dataset[index]
         read = ids.shape[1]
         if compiles_each and index > 0:
-            # Padding behind a text's end changes nothing before it, and the last window needs no program of its own.
+            # Padding after a text's end changes nothing before it, and the last window needs no program of its own.
             ids, words = (np.pad(array, ((0, 0), (0, length - read))) for array in (ids, words))
         windows.append((run(model, nats_of_words, ids, words), read))
     return np.concatenate([ops.convert_to_numpy(nats)[:, :read] for nats, read in windows], axis=1)

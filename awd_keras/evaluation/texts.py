@@ -39,7 +39,7 @@ class TextScore(NamedTuple):
 def score_texts(
     model: keras.Model, vocabulary: Vocabulary | Tokenizer, texts: Iterable[str], batch_size: int = 32
 ) -> list[TextScore]:
-    """Log-probabilities of texts, each for itself: sentences, or the candidates of a recognizer.
+    """Scores texts separately by their log-probabilities: sentences, or the candidates of a recognizer.
 
     Each text is read from a zero state and begins on a new line, so that its first word is predicted too:
 

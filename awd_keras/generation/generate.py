@@ -159,10 +159,10 @@ def stream(
     num_beams: int | None = None,
     length_penalty: float = 1.0,
 ) -> Iterator[tuple[int, str]]:
-    """What `generate` writes, as it is written.
+    """Writes as `generate` does, and yields each word as soon as it is drawn.
 
-    Every text begins with its prompt. Then each word comes as soon as it is drawn, with the space or the newline
-    before it: joined, the pieces of a row are the text that `generate` returns. The bytes of a character come together.
+    Every text begins with its prompt. Then each word comes with the space or the newline before it: joined, the pieces
+    of a row are the text that `generate` returns. The bytes of a character come together.
     Beam search knows no word before it knows all, so with `num_beams` the words come at the end.
 
     The model's inference state is in use until the iterator is exhausted or left: it can't score or write anything

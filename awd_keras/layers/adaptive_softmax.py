@@ -43,7 +43,7 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
         input_dim: positive integer, the size of the vocabulary.
         output_dim: positive integer, the size of an embedding and of a hidden state.
         cutoffs: rising positive integers less than `input_dim`, the ids that clusters begin with, after the first.
-        div_value: positive integer, by which a cluster's embeddings are smaller than those of the one before.
+        div_value: positive integer, by which a cluster's embeddings are smaller than those of the previous one.
         embeddings_initializer: initializer of the tables. Defaults to the paper's U(-0.1, 0.1).
         rate: float in [0, 1), the fraction of words that are dropped of the embeddings, as by `EmbeddingDropout`.
         seed: integer or None, the seed of what is dropped.

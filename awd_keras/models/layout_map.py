@@ -6,7 +6,7 @@ from awd_keras.backend import devices
 
 
 def layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
-    """What `keras.distribution.ModelParallel` needs to split the vocabulary of an `AWDLSTM` between devices.
+    """Makes the layout with which `keras.distribution.ModelParallel` splits an `AWDLSTM`'s vocabulary over devices.
 
     The embedding's table, the decoder's bias, and the optimizer's copies of them lie along the mesh's axis `"model"`:
     on each device, a part of the words. So do the logits, of which no device ever has all. The LSTMs' weights are whole

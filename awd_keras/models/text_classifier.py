@@ -24,7 +24,7 @@ class TextClassifier(keras.Model):
     batch normalization, dropout and a dense layer with ReLU; then these once more, without ReLU, for the logits. All
     that comes after the pooling is the layer `head`.
 
-    Texts are padded with -1, in front or behind, or masked by Keras; padding changes nothing. In a text of more than
+    Texts are padded with -1, before or after, or masked by Keras; padding changes nothing. In a text of more than
     `max_gradient_tokens`, gradients go through the last ones alone. What comes before is read in windows of 70 tokens
     and pooled, so that memory doesn't grow with a text's length. As whole windows are cut off, up to 69 tokens more
     than needed have no gradient.

@@ -25,7 +25,7 @@ def finetune(
     overwrite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
-    """Trains the best model of a finished run on, averaging from the first step: the paper's fine-tuning.
+    """Trains the best model of a finished run further, averaging from the first step: the paper's fine-tuning.
 
     A new run with the old one's settings and a new `NTASGD` whose `start_averaging()` is called at once, so that the
     average is the mean of the model it starts with and all iterates. It ends at the first epoch whose validation

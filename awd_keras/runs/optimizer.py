@@ -109,7 +109,7 @@ def optimizer_name(config: dict) -> str:
 
 
 def check_drops(name, value):
-    """Raises ValueError unless `value` is a list of epochs, each after the one before."""
+    """Raises ValueError unless `value` is a list of epochs in ascending order."""
     epochs: list[Any] = list(value) if isinstance(value, list | tuple) else [None]
     try:
         for epoch in epochs:

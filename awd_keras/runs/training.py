@@ -186,7 +186,7 @@ def resume(
     devices: int | str | None = None,
     verbose: int | str = "auto",
 ) -> dict:
-    """Goes on with a run of `train` or `finetune` at its last finished epoch, as if nothing had happened.
+    """Continues a run of `train` or `finetune` after its last finished epoch, as if it had not been interrupted.
 
     Losses, perplexities, the trigger, weights, averages, masks and window lengths are those of the run without the
     interruption: on the same backend of the same machine to the last bit, on another backend with masks of its own.
@@ -246,15 +246,15 @@ def resume(
 
 
 def corpus_of(run: Run, corpus: Corpus | None = None) -> Corpus:
-    """The corpus of a run, and no other one.
+    """Returns the corpus that a run is trained on: read again, or the given one once it is checked to be the same.
 
     Args:
         run: the `Run`.
-        corpus: what it should be. By default it is read again from where the run had it from.
+        corpus: `Corpus`, or None to read it from where the run had it from.
 
     Raises:
-        ValueError: if it is another text, or Python code has made it.
-        FileNotFoundError: if it is gone.
+        ValueError: if it is another text, or can't be read again, as Python code has made it.
+        FileNotFoundError: if its files are gone.
     """
     corpus = _read_again(run) if corpus is None else corpus
     if corpus.digest != run.config.get("text_digest"):

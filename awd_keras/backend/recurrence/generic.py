@@ -196,7 +196,7 @@ def _differentiable():
     @ops.custom_gradient
     def sums_of(forget, addends, initial):
         def gradient(*upstream, **named):
-            # PyTorch passes it by name, behind the arguments.
+            # PyTorch passes it by name, after the arguments.
             d_sums = named["upstream"] if named else upstream[0]
             # What c[t] adds to all later sums: the same sum from the end.
             later = ops.concatenate([forget[:, 1:], ops.zeros_like(forget[:, :1])], axis=1)
