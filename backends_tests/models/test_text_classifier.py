@@ -138,6 +138,28 @@ def test_learns_and_is_saved(rng, tmp_path):
         np.testing.assert_allclose(to_numpy(one), to_numpy(other))
 
 
+def test_the_mean_of_both_ways(language_model, rng, tmp_path):
+    """As docs/guides/classifier.md has it: what Keras does with a model of the mean, against NumPy's mean."""
+    ways = [
+        new_classifier(language_model, backwards=backwards, max_gradient_tokens=3, name=name)
+        for name, backwards in (("forward", False), ("backward", True))
+    ]
+    ids = keras.Input((None,), dtype="int32")
+    both = keras.Model(ids, keras.layers.Average()([keras.layers.Softmax()(way(ids)) for way in ways]))
+    both.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=backend.jit_compile())
+    rows, labels = texts(rng), np.array([0, 1, 2])
+    exponentials = [np.exp(to_numpy(way(padded(rows))).astype("float64")) for way in ways]
+    each = [values / values.sum(axis=1, keepdims=True) for values in exponentials]
+    assert np.abs(each[0] - each[1]).max() > 0.01
+    expected = (each[0] + each[1]) / 2
+    found = both.evaluate(padded(rows), labels, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(-np.log(expected[np.arange(3), labels]).mean(), rel=1e-4)
+    assert found["accuracy"] == pytest.approx((expected.argmax(axis=1) == labels).mean())
+    both.save(tmp_path / "both.keras")
+    for model in (both, keras.saving.load_model(tmp_path / "both.keras")):
+        np.testing.assert_allclose(model.predict(padded(rows), verbose=0), expected, atol=1e-5)
+
+
 def test_a_text_without_a_word(language_model, rng):
     """A row of padding alone, and a batch of them or of no row, make no NaN, in training neither."""
     rows = texts(rng)
