@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from study import Contender, chance, choice, final, finals, log_uniform, search, spread, uniform
+from study import Contender, chance, choice, final, finals, log_uniform, pack, search, spread, uniform
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import text_classification as example
@@ -162,10 +162,15 @@ def language_model(task, reading, path, backwards):
     return model
 
 
+def accuracies(output):
+    """Of the test, by contender, as far as these are finished."""
+    found = {name: [1 - run["test"] for run in finals(output, name).values()] for name in NAMES}
+    return {name: tests for name, tests in found.items() if tests}
+
+
 def report(output):
     """The table of what is finished, in accuracies; compared with the best without a language model."""
-    found = {name: [1 - run["test"] for run in finals(output, name).values()] for name in NAMES}
-    found = {name: tests for name, tests in found.items() if tests}
+    found = accuracies(output)
     others = [name for name in found if name not in ("classifier", "both")]
     best = max(others, key=lambda name: np.mean(found[name]))
     lines = ["| what learns | test accuracy | more than the best without | by chance |", "| --- | ---: | ---: | ---: |"]
@@ -176,6 +181,24 @@ def report(output):
             against = [f"{100 * change:+.1f} points", f"{chance(tests, found[best]):.1%}"]
         lines.append(f"| {NAMES[name]} | {spread(tests, 3)} | {' | '.join(against)} |")
     return "\n".join(lines) + "\n"
+
+
+def draw(output, path):
+    """A dot for each seed, and a line at their mean."""
+    from matplotlib.figure import Figure
+
+    found = accuracies(output)
+    figure = Figure(figsize=(8, 0.5 * len(found) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    for row, (name, tests) in enumerate(found.items()):
+        color = "#0072b2" if name in ("classifier", "both") else "#999999"
+        axes.plot(tests, [row] * len(tests), "o", color=color, alpha=0.6)
+        axes.plot([np.mean(tests)] * 2, [row - 0.3, row + 0.3], color=color, linewidth=3)
+    axes.set_yticks(range(len(found)), [NAMES[name] for name in found])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.4)
+    axes.set_xlabel("test accuracy after 300 labels")
+    figure.savefig(path, dpi=120)
 
 
 def main():
@@ -195,6 +218,8 @@ def main():
             chosen = search(output, one, options.trials)
         final(output, one, chosen, options.seeds)
         print(report(output), flush=True)
+    pack(output, NAMES)
+    draw(output, output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

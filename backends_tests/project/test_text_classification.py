@@ -124,6 +124,8 @@ def test_the_study_runs_and_says_what_is_more_than_the_best_without(study, task,
     monkeypatch.setattr(sys, "argv", ["few_labels.py", *arguments])
     study.main()
     assert {path.name for path in tmp_path.glob("languages/*.keras")} == {"forward.keras", "backward.keras"}
+    assert set(json.loads((tmp_path / "languages.json").read_text())) == set(study.NAMES)
+    assert (tmp_path / "languages.png").stat().st_size > 5000
     table = capsys.readouterr().out.split("| --- | ---: | ---: | ---: |")[-1].strip().splitlines()
     shares = {name: line.split("|") for name, line in zip(study.NAMES, table, strict=True)}
     tests = {name: [1 - run["test"] for run in study.finals(tmp_path / "languages", name).values()] for name in shares}

@@ -161,7 +161,7 @@ def overfitting():
         "LSTM": (RED, "-"),
         "LockedDropout": (TEAL, ":"),
         "WeightDropLSTM": (TEAL, "--"),
-        "all three, AR and TAR": (TEAL, "-"),
+        "all three": (TEAL, "-"),
     }
     for name, (color, line) in styles.items():
         losses = np.mean([run["valid_loss"] for run in runs[name]], axis=0)
