@@ -41,6 +41,29 @@ def training(shape, steps, averaging=False):
     return run
 
 
+def classification(shape, tokens, most):
+    """A step of a classifier's `fit` on texts of one length.
+
+    Args:
+        shape: a `Shape`, whose batch size is the number of texts.
+        tokens: of a text.
+        most: the classifier's `max_gradient_tokens`.
+
+    Returns:
+        A function that makes it.
+    """
+    rng = np.random.default_rng(0)
+    ids = rng.integers(shape.vocabulary_size, size=(shape.batch_size, tokens))
+    labels = rng.integers(2, size=shape.batch_size)
+    classifier = models.TextClassifier(models.AWDLSTM(**shape.model, seed=0), 2, max_gradient_tokens=most)
+    classifier.compile("adam")
+
+    def run():
+        classifier.fit(ids, labels, batch_size=shape.batch_size, verbose=0)
+
+    return run
+
+
 def evaluation(shape, batch_size, windows):
     """`model.evaluate` on a stream: what `fit` does between epochs.
 

@@ -33,6 +33,7 @@ TINY = {
 SUBJECTS = [
     ("ours", "training", {"steps": 2}),
     ("ours", "training", {"steps": 1, "averaging": True}),
+    ("ours", "classification", {"tokens": 5, "most": 3}),
     ("ours", "evaluation", {"batch_size": 2, "windows": 2}),
     ("ours", "generation", {"words": 2}),
     ("ours", "texts", {"count": 5, "words": 3, "together": False}),

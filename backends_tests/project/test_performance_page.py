@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and docs/measurements.md are those of the files in docs/results/performance."""
+"""The tables of measured times and memory in the docs are those of the files in docs/results/performance."""
 
 import json
 import statistics
@@ -11,7 +11,8 @@ from backends_tests import tables
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "results" / "performance"
 BACKENDS = ("torch", "jax", "tensorflow")
-TEXT = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("performance.md", "measurements.md"))
+PAGES = ("performance.md", "measurements.md", "guides/classifier.md")
+TEXT = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in PAGES)
 
 
 def rows_of(name):
@@ -75,6 +76,15 @@ def test_memory(name):
     row = row_of(rows_of("memory_ptb"), **facts)
     figures = [f"{row[f'{part}, MiB']:,.0f}" for part in ("idle", "peak", "peak over idle")]
     assert [name, *figures, f"{row['''times the reference's''']:.2f}"] in on_page("Memory")
+
+
+LONG_TEXTS = rows_of("long_texts")
+
+
+@pytest.mark.parametrize("tokens", sorted({row["tokens of a text"] for row in LONG_TEXTS}))
+def test_long_texts(tokens):
+    rows = [row_of(LONG_TEXTS, **{"tokens of a text": tokens, "max_gradient_tokens": most}) for most in (1400, "None")]
+    assert [f"{tokens:,}", *(f"{row['peak over idle, MiB']:,.0f}" for row in rows)] in on_page("Long texts")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
