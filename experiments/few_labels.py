@@ -110,7 +110,14 @@ SPACES = {
     "scratch": {**NETWORK, "epochs": choice(20, 40, 80), "recipe": choice("together")},
     "classifier": {**NETWORK, "recipe": choice("together", "head alone", "ulmfit")},
 }
-FIRST = {**example.SETTINGS, "logistic": {"longest": 3, "strength": 30.0}}
+# By hand.
+FIRST: dict[str, dict] = {
+    "naive bayes": {"longest": 3, "added": 0.1},
+    "logistic": {"longest": 3, "strength": 30.0},
+    "keras": {"learning_rate": 3e-3, "epochs": 40, "dropout": 0.3, "units": 128, "recurrent_dropout": 0.0},
+    "scratch": {"learning_rate": 3e-3, "epochs": 40, "dropout": 0.2, "hidden_units": [], "recipe": "together"},
+    "classifier": {"learning_rate": 3e-3, "epochs": 20, "dropout": 0.2, "hidden_units": [], "recipe": "ulmfit"},
+}
 NAMES = {
     "naive bayes": "naive Bayes",
     "logistic": "logistic regression",

@@ -108,6 +108,17 @@ def test_against_keras(tmp_path, experiment):
         assert search.example.SETTINGS[name] == chosen == runs["seed-0"]["settings"]
 
 
+def test_few_labels(tmp_path, experiment):
+    runs = json.loads((DOCS / "results/few_labels/languages.json").read_text(encoding="utf-8"))
+    unpack(runs, tmp_path)
+    study = experiment("few_labels")
+    assert study.report(tmp_path) in (DOCS / "results/few_labels.md").read_text(encoding="utf-8")
+    for name, settings in study.example.SETTINGS.items():
+        trials = [run for stem, run in runs[name].items() if stem.startswith("trial")]
+        chosen = min(trials, key=lambda run: run["valid"])["settings"]
+        assert settings == chosen == runs[name]["seed-0"]["settings"]
+
+
 OVERFITTING = json.loads((DOCS / "results/overfitting/overfitting.json").read_text(encoding="utf-8"))["runs"]
 
 
