@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from keras.src import activations
@@ -63,3 +64,42 @@ def test_second_order_gradients():
     for name, a, b in zip(NAMES, actual, expected, strict=True):
         a, b = keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
         np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3, err_msg=name)
+
+
+if keras.backend.backend() == "torch":
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counted(TorchDispatchMode):
+        """Counts what PyTorch computes."""
+
+        calls = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.calls += 1
+            return function(*args, **(kwargs or {}))
+
+    @pytest.mark.parametrize(("loop", "gates", "states"), [(backend.lstm, 4, 2), (backend.gru, 3, 1)])
+    def test_shapes_alone_take_no_longer_for_a_long_text(loop, gates, states):
+        """Before its first step, `fit` asks for them by tensors without values, which PyTorch takes step by step."""
+
+        def empty(*shape):
+            return torch.empty(shape, device="meta")
+
+        bias = empty(4 * gates) if loop is backend.lstm else empty(2, 4 * gates)
+        calls = []
+        for time in (3, 30):
+            with Counted() as counted:
+                outputs, state, _ = loop(
+                    empty(2, time, 3),
+                    [empty(2, 4)] * states,
+                    empty(3, 4 * gates),
+                    empty(4, 4 * gates),
+                    bias,
+                    activation=activations.tanh,
+                    recurrent_activation=activations.sigmoid,
+                )
+            assert tuple(outputs.shape) == (2, time, 4)
+            assert [tuple(part.shape) for part in state] == [(2, 4)] * states
+            calls.append(counted.calls)
+        assert calls[0] == calls[1]
