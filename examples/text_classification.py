@@ -14,6 +14,7 @@ import argparse
 import gzip
 import importlib.util
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -128,7 +129,7 @@ def language_model(task, reading, backwards=False):
     valid = data.BPTTDataset(ids[:held_out], batch, bptt, variable=False, backwards=backwards)
     best = keras.callbacks.EarlyStopping("val_loss", patience=5, restore_best_weights=True)
     callback = [*callbacks.awd_lstm(dataset), best]
-    model.fit(dataset, epochs=reading["epochs"], validation_data=valid, callbacks=callback, verbose=2)
+    model.fit(dataset, epochs=reading["epochs"], validation_data=valid, callbacks=callback)
     return model
 
 
@@ -154,7 +155,14 @@ def of_places(task, places):
 def fit(model, task, optimizer, epochs, seed, more_callbacks=()):
     """Trains on the texts with labels that the seed draws; the function that tells other places' probabilities."""
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(*of_places(task, task.draw(seed)), BATCH, epochs, callbacks=list(more_callbacks), verbose=0)
+
+    def show(epoch, logs):
+        """Writes over the line before."""
+        print(f"\repoch {epoch + 1} of {epochs}, loss {logs['loss']:.2f}  ", end="", file=sys.stderr, flush=True)
+
+    shown = [*more_callbacks, keras.callbacks.LambdaCallback(on_epoch_end=show)]
+    model.fit(*of_places(task, task.draw(seed)), BATCH, epochs, callbacks=shown, verbose=0)
+    print(f"\r{'':40}\r", end="", file=sys.stderr, flush=True)
 
     def probabilities(places):
         return keras.ops.softmax(model.predict(of_places(task, places)[0], batch_size=250, verbose=0)).numpy()
@@ -243,17 +251,18 @@ def main():
         language_model(task, {**READING, "epochs": options.epochs}, backwards) for backwards in (False, True)
     )
     settings = SETTINGS["classifier"]
-    told = {
-        "naive Bayes on groups of letters": naive_bayes(task, seed, **SETTINGS["naive bayes"]),
-        "an LSTM of Keras's, both ways": keras_lstm(task, seed, **SETTINGS["keras"]),
-        "the same network from scratch": from_scratch(task, seed, READING["model"], **SETTINGS["scratch"]),
-        "from the language model": (forward := classifier(task, ahead, seed, **settings)),
-    }
+    print("Of the others are right:")
+
+    def show(name, probabilities):
+        print(f"  {name:36} {accuracy(probabilities(task.test), task.labels[task.test]):.3f}", flush=True)
+        return probabilities
+
+    show("naive Bayes on groups of letters", naive_bayes(task, seed, **SETTINGS["naive bayes"]))
+    show("an LSTM of Keras's, both ways", keras_lstm(task, seed, **SETTINGS["keras"]))
+    show("the same network from scratch", from_scratch(task, seed, READING["model"], **SETTINGS["scratch"]))
+    forward = show("from a language model", classifier(task, ahead, seed, **settings))
     backward = classifier(task, back, seed, **settings, backwards=True)
-    told["from both, one for each direction"] = lambda places: (forward(places) + backward(places)) / 2
-    print("of the others are right:")
-    for name, probabilities in told.items():
-        print(f"  {name:34} {accuracy(probabilities(task.test), task.labels[task.test]):.3f}")
+    show("from two, one for each direction", lambda places: (forward(places) + backward(places)) / 2)
 
 
 if __name__ == "__main__":
