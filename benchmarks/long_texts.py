@@ -13,7 +13,6 @@ COLUMNS = (
     "peak, MiB",
     "peak over idle, MiB",
 )
-MEBIBYTE = 2**20
 
 
 def main():
@@ -49,14 +48,11 @@ def row(backend, shape, tokens, most, rounds):
     for _ in range(rounds):  # after a first step
         subject.run()
     subject.close()
-    idle, peak = (subject.facts[key] / MEBIBYTE for key in ("idle", "peak"))
     return {
         "backend": backend,
         "tokens of a text": tokens,
         "max_gradient_tokens": "None" if most is None else most,
-        "idle, MiB": idle,
-        "peak, MiB": peak,
-        "peak over idle, MiB": peak - idle,
+        **subject.memory(),
         "device": subject.facts["device"],
     }
 

@@ -18,6 +18,7 @@ from shapes import SHAPES
 # A thread pool goes on spinning for a moment after its work.
 PAUSE = 0.3
 BACKENDS = ("torch", "jax", "tensorflow")
+MEBIBYTE = 2**20
 
 
 class Subject:
@@ -43,6 +44,11 @@ class Subject:
         self._process.stdin.flush()
         self.facts = self._answer()
         return self.facts["seconds"]
+
+    def memory(self):
+        """What the process has held: before its first sample, at most so far, and the difference."""
+        idle, peak = (self.facts[key] / MEBIBYTE for key in ("idle", "peak"))
+        return {"idle, MiB": idle, "peak, MiB": peak, "peak over idle, MiB": peak - idle}
 
     def close(self):
         self._process.stdin.close()

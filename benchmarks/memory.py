@@ -4,7 +4,6 @@ from measure import Subject, parser, report
 from shapes import SHAPES
 
 COLUMNS = ("shape", "backend", "subject", "idle, MiB", "peak, MiB", "peak over idle, MiB", "times the reference's")
-MEBIBYTE = 2**20
 
 
 def main():
@@ -32,13 +31,10 @@ def row(name, backend, module, options):
     for _ in range(options.rounds):
         subject.run()
     subject.close()
-    idle, peak = (subject.facts[key] / MEBIBYTE for key in ("idle", "peak"))
     return {
         "shape": name,
         "backend": backend,
-        "idle, MiB": idle,
-        "peak, MiB": peak,
-        "peak over idle, MiB": peak - idle,
+        **subject.memory(),
         "device": subject.facts["device"],
     }
 

@@ -48,7 +48,7 @@ def compare(shape, backend, options):
     for subject in subjects:
         subject.close()
     ours, reference = (statistics.median(taken[subject.name]) for subject in subjects)
-    memory, reference_memory = ((s.facts["peak"] - s.facts["idle"]) / 2**20 for s in subjects)
+    memory, reference_memory = (subject.memory()["peak over idle, MiB"] for subject in subjects)
     return {
         "seconds a step": ours,
         "tokens/s": shape.tokens / ours,

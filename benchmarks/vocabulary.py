@@ -23,7 +23,6 @@ COLUMNS = (
     "of plain's memory",
 )
 SIZES = (10_000, 33_278, 100_000, 267_735)
-MEBIBYTE = 2**20
 
 
 def main():
@@ -53,7 +52,7 @@ def compare(size, backend, options, samples):
     for subject in subjects:
         subject.close()
     samples[f"{size} {backend}"] = taken
-    memory = {s.name: (s.facts["peak"] - s.facts["idle"]) / MEBIBYTE for s in subjects}
+    memory = {subject.name: subject.memory()["peak over idle, MiB"] for subject in subjects}
     return [
         {
             "vocabulary": size,

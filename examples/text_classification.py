@@ -57,6 +57,10 @@ class Task(NamedTuple):
         """Places of texts with labels: the same, wherever and whenever they are drawn."""
         return np.random.default_rng(seed).permutation(self.labelled)[:LABELLED]
 
+    def words(self, place):
+        """A text's words, or letters, between two ends of a line, as the language models of both directions have it."""
+        return self.vocabulary.cut(f"\n{self.texts[place]}\n")
+
 
 def split(classes, texts, labels, unit, more=(), min_count=1, valid=1000, test=3000):
     """A task whose validation and test are drawn from all texts; `more` are read by language models, too."""
@@ -146,8 +150,8 @@ BATCH = 25
 
 
 def of_places(task, places):
-    """Ids (texts, time), with a line's end before and behind each text, as the language models had them; labels."""
-    rows = [task.vocabulary.encode(task.vocabulary.cut(f"\n{task.texts[place]}\n")) for place in places]
+    """Padded ids (texts, time), and labels."""
+    rows = [task.vocabulary.encode(task.words(place)) for place in places]
     ids = keras.utils.pad_sequences(rows, padding="post", value=-1)
     return ids, task.labels[places]
 
@@ -211,7 +215,7 @@ def naive_bayes(task, seed, longest, added):
     """What each group of letters says by itself."""
 
     def cut(place):
-        return groups_of(task.vocabulary.cut(f"\n{task.texts[place]}\n"), longest)
+        return groups_of(task.words(place), longest)
 
     learned = task.draw(seed)
     ids = {group: number for number, group in enumerate(sorted({group for place in learned for group in cut(place)}))}

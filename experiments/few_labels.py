@@ -76,7 +76,7 @@ READING = {
 def logistic(task, seed, longest, strength):
     """Logistic regression on the weighted counts of groups of words, or letters."""
     vectorizer = TfidfVectorizer(
-        analyzer=lambda place: example.groups_of(task.vocabulary.cut(f"\n{task.texts[place]}\n"), longest),
+        analyzer=lambda place: example.groups_of(task.words(place), longest),
         sublinear_tf=True,
     )
     learned = task.draw(seed)
