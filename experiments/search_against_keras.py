@@ -146,7 +146,7 @@ TEXTS = {
 }
 
 
-def contender(name, corpus, text=TEXTS["python-docs"]):
+def contender(name, corpus, text=TEXTS["python-docs"], epochs=example.EPOCHS):
     def run(settings, seed, epochs, tested):
         model, curves = example.train(name, corpus, settings, seed, sizes=text.sizes, epochs=epochs)
         valid = np.nan_to_num(curves["valid"], nan=np.inf)
@@ -155,7 +155,7 @@ def contender(name, corpus, text=TEXTS["python-docs"]):
             result["test"] = example.perplexity(model, corpus.test)
         return {**result, "weights": model.count_params()}
 
-    return Contender(name, *text.tried[name], run, example.EPOCHS)
+    return Contender(name, *text.tried[name], run, epochs)
 
 
 def report(output, digits=1):
@@ -183,12 +183,13 @@ def main():
     parser.add_argument("--text", choices=TEXTS, default="python-docs", help="(default: %(default)s)")
     parser.add_argument("--trials", type=int, default=8, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser.add_argument("--epochs", type=int, default=example.EPOCHS, metavar="N", help="at most (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
     options = parser.parse_args()
     text = TEXTS[options.text]
     corpus = text.read()
     for name in options.only:
-        one = contender(name, corpus, text)
+        one = contender(name, corpus, text, options.epochs)
         final(options.output, one, search(options.output, one, options.trials, SHORT, KEPT), options.seeds)
         print(report(options.output, text.digits))
 
