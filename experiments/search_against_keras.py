@@ -183,7 +183,9 @@ def main():
     parser.add_argument("--text", choices=TEXTS, default="python-docs", help="(default: %(default)s)")
     parser.add_argument("--trials", type=int, default=8, metavar="N")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
-    parser.add_argument("--epochs", type=int, default=example.EPOCHS, metavar="N", help="at most (default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=example.EPOCHS, metavar="N", help="at most (default: %(default)s)"
+    )
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
     options = parser.parse_args()
     text = TEXTS[options.text]

@@ -1,0 +1,123 @@
+"""Which cell does best in AWD-LSTM's place: LSTM, GRU, QRNN and Mogrifier with as many weights and as many epochs.
+
+    KERAS_BACKEND=jax python experiments/cells.py --output runs/cells
+
+Each cell has eight trials of 16 epochs on Python's language reference: the first with what an earlier search chose for
+the LSTM of this size, the others with rates drawn at random. The best two are trained to the end, and the better of
+these, by validation, with five seeds. Killed at any moment, the same command goes on where it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from study import Contender, chance, final, finals, log_uniform, pack, search, spread, uniform
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+import against_keras as example
+
+from awd_keras import data
+
+# Units of the first of two layers: the models then have 303,000 weights each. The second has the embedding's size.
+HIDDEN_UNITS = {"lstm": 128, "gru": 157, "qrnn": 256, "mogrifier": 88}
+NAMES = {"lstm": "LSTM", "gru": "GRU", "qrnn": "QRNN", "mogrifier": "Mogrifier LSTM"}
+COLORS = {"lstm": "#0072b2", "gru": "#e69f00", "qrnn": "#009e73", "mogrifier": "#cc79a7"}
+EMBEDDING_DIM, EPOCHS, SHORT, KEPT = 64, 60, 16, 2
+FIXED = {"batch_size": 10, "bptt": 35, "interval": 2, "alpha": 1.0, "beta": 0.5}
+FIRST = {
+    "learning_rate": 10.8,
+    "embedding_dropout": 0.049,
+    "input_dropout": 0.297,
+    "hidden_dropout": 0.373,
+    "output_dropout": 0.231,
+    "weight_drop": 0.164,
+}
+SPACE = {
+    "learning_rate": log_uniform(5, 30),
+    "embedding_dropout": uniform(0.0, 0.15),
+    "input_dropout": uniform(0.1, 0.4),
+    "hidden_dropout": uniform(0.1, 0.4),
+    "output_dropout": uniform(0.1, 0.4),
+    "weight_drop": uniform(0.0, 0.4),
+}
+
+
+def contender(cell, corpus):
+    sizes = example.Sizes({}, {2: {"embedding_dim": EMBEDDING_DIM, "hidden_units": HIDDEN_UNITS[cell]}})
+
+    def run(settings, seed, epochs, tested):
+        model, curves = example.train_awd_lstm(
+            corpus, **FIXED, **settings, cell=cell, sizes=sizes, epochs=epochs, patience=epochs, seed=seed
+        )
+        # A training that diverges is worse than any other.
+        valid = np.nan_to_num(curves["valid"], nan=np.inf)
+        result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
+        if tested:
+            result["test"] = example.perplexity(model, corpus.test)
+        return {**result, "weights": model.count_params()}
+
+    return Contender(cell, FIRST, SPACE, run, EPOCHS)
+
+
+def report(output):
+    """The table of what is finished: `by chance` is of the difference from the LSTM's test perplexity."""
+    found = {cell: list(finals(output, cell).values()) for cell in NAMES}
+    lines = [
+        "| cell | weights | learning rate | train | valid | test | by chance |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for cell, runs in found.items():
+        if not runs:
+            continue
+        train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
+        splits = train, *([run[split] for run in runs] for split in ("valid", "test"))
+        rate = f"{runs[0]['settings']['learning_rate']:g}"
+        lstm = [run["test"] for run in found["lstm"]]
+        likely = "" if cell == "lstm" or len(runs) < 4 else f"{chance(splits[-1], lstm):.0%}"
+        cells = [NAMES[cell], f"{runs[0]['weights']:,}", rate, *map(spread, splits), likely]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(output, path):
+    """Validation of every cell, epoch by epoch: the mean of the seeds, and a band from the least to the greatest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    ends = []
+    for cell, color in COLORS.items():
+        curves = np.array([run["curves"]["valid"] for run in finals(output, cell).values()])
+        epochs = np.arange(1, curves.shape[1] + 1)
+        axes.plot(epochs, curves.mean(axis=0), color=color, linewidth=2, label=NAMES[cell])
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
+        ends.append(curves.mean(axis=0)[-1])
+    # The first epochs are off the picture.
+    axes.set_ylim(min(ends) * 0.95, 2 * max(ends))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("validation perplexity")
+    axes.set_title("Four cells: mean of five seeds, least and greatest", fontsize="medium")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--trials", type=int, default=8, metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="NAME")
+    options = parser.parse_args()
+    corpus = data.Corpus.python_docs()
+    for cell in options.only:
+        one = contender(cell, corpus)
+        final(options.output, one, search(options.output, one, options.trials, SHORT, KEPT), options.seeds)
+        print(report(options.output))
+    if all(finals(options.output, cell) for cell in NAMES):
+        draw(options.output, options.output.with_suffix(".png"))
+        pack(options.output, NAMES)
+
+
+if __name__ == "__main__":
+    main()
