@@ -104,3 +104,46 @@ if keras.backend.backend() == "torch":
         np.testing.assert_allclose(outputs, expected.detach(), atol=1e-6)
         np.testing.assert_allclose(h, last[0].detach(), atol=1e-6)
         assert path == "torch.gru"
+
+
+if keras.backend.backend() == "jax":
+
+    @pytest.fixture
+    def every_kernel_is_large(monkeypatch):
+        """Returns what multiplied by a transposed kernel, by its shape."""
+        from awd_keras.backend.loops import jax as loops
+
+        monkeypatch.setattr(loops, "_CACHED", 0)
+        monkeypatch.setattr(loops, "_STEPS", 1)
+        turned, shapes = loops._turned, set()
+
+        def recorded(rows, kernel):
+            shapes.add(kernel.shape)
+            return turned(rows, kernel)
+
+        monkeypatch.setattr(loops, "_turned", recorded)
+        return shapes
+
+    # The Mogrifier without rounds is an LSTM.
+    LARGE = {**CELLS, "lstm": (backend.lstm, oracle.mogrifier, *CELLS["mogrifier"][2:3], CELLS["mogrifier"][3][:3])}
+
+    @pytest.mark.parametrize(
+        ("name", "shapes"),
+        [
+            ("lstm", {(16, UNITS)}),
+            ("gru", {(12, UNITS)}),
+            ("mogrifier", {(16, FEATURES + UNITS), (FEATURES, UNITS), (UNITS, FEATURES)}),
+        ],
+    )
+    def test_kernels_larger_than_the_cache(rng, monkeypatch, every_kernel_is_large, name, shapes):
+        monkeypatch.setitem(CELLS, name, LARGE[name])
+        assert check(rng, name, {}, {}) == {"fused"}
+        assert every_kernel_is_large == shapes
+
+    @pytest.mark.parametrize("name", ["lstm", "gru", "mogrifier"])
+    def test_small_kernels_are_read_as_they_are(rng, monkeypatch, name):
+        from awd_keras.backend.loops import jax as loops
+
+        monkeypatch.setattr(loops, "_turned", None)
+        monkeypatch.setitem(CELLS, name, LARGE[name])
+        check(rng, name, {}, {})

@@ -1,12 +1,13 @@
 """What a loop over time with a gradient that is written by hand is made of."""
 
-from awd_keras.backend.loops.products import by_time, product, summed_over_rows, summed_products, widened
+from awd_keras.backend.loops.products import by_time, summed_over_rows, summed_products
 from awd_keras.backend.of_framework import of_framework
 
 _framework = of_framework(__name__)
 
 by_hand = _framework.by_hand
 loop = _framework.loop
+products_in_steps = _framework.products_in_steps
 sigmoid = _framework.sigmoid
 tanh = _framework.tanh
 times_transposed = _framework.times_transposed
@@ -16,12 +17,11 @@ __all__ = [
     "by_hand",
     "by_time",
     "loop",
-    "product",
+    "products_in_steps",
     "sigmoid",
     "summed_over_rows",
     "summed_products",
     "tanh",
     "times_transposed",
     "transposed",
-    "widened",
 ]

@@ -1,6 +1,10 @@
 """The parts of a loop over time, where nothing is differentiated."""
 
+import functools
+
 from keras import ops
+
+from awd_keras.backend.loops.products import product, widened
 
 
 def loop(step, carry, series, widths, reverse=False):
@@ -45,6 +49,19 @@ def sigmoid(x):
 def tanh(x):
     """The function of what is written."""
     return ops.tanh(x)
+
+
+def products_in_steps(series, *kernels):
+    """For each kernel the function that a loop's steps multiply by it; to be made once, before the loop.
+
+    Args:
+        series: (time, batch, size), what the loop goes over.
+        *kernels: (inputs, outputs) each.
+
+    Returns:
+        List of functions of rows (batch, inputs) that give `rows @ kernel`.
+    """
+    return [functools.partial(product, kernel=widened(kernel)) for kernel in kernels]
 
 
 def transposed(kernel):

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+# From how many elements of kernels, and how many steps, transposed kernels pay: 16 MiB in float32.
+_CACHED, _STEPS = 2**22, 16
+
 
 def loop(step, carry, series, widths, reverse=False):
     return jax.lax.scan(step, carry, series, reverse=reverse)
@@ -46,6 +49,22 @@ def sigmoid(x):
 def tanh(x):
     """Keras's computes in float32, whatever it is given."""
     return jnp.tanh(x)
+
+
+def products_in_steps(series, *kernels):
+    """Eigen reads kernels that don't fit in the cache a third faster as `kernel.T @ rows.T`, transposed beforehand.
+
+    A vector gains nothing, and a few steps don't earn the transposition, which takes as long as one or two of them.
+    """
+    time, batch_size = series.shape[:2]
+    if batch_size == 1 or time < _STEPS or sum(kernel.size for kernel in kernels) < _CACHED:
+        return [functools.partial(jnp.matmul, b=kernel) for kernel in kernels]
+    # The barriers keep XLA from turning them round.
+    return [functools.partial(_turned, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
+
+
+def _turned(rows, kernel):
+    return jax.lax.optimization_barrier(jnp.einsum("oi,bi->ob", kernel, rows)).T
 
 
 def transposed(kernel):

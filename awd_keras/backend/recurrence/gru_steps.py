@@ -6,14 +6,13 @@ from awd_keras.backend.loops import (
     by_hand,
     by_time,
     loop,
-    product,
+    products_in_steps,
     sigmoid,
     summed_over_rows,
     summed_products,
     tanh,
     times_transposed,
     transposed,
-    widened,
 )
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence.generic import masked, step_by_step
@@ -91,11 +90,11 @@ def fused_gru(sequences, state, kernel, recurrent_kernel, bias):
 def _forward(projections, h, recurrent_kernel, inner_bias):
     """Projections (time, batch, 3 * units), h (batch, units), and the bias that the reset gate multiplies (units,)."""
     units = h.shape[-1]
-    kernel = widened(recurrent_kernel)
+    (product,) = products_in_steps(projections, recurrent_kernel)
 
     def step(carry, series):
         (h,), (projection,) = carry, series
-        inner = product(h, kernel)
+        inner = product(h)
         gates = sigmoid(projection[:, : 2 * units] + inner[:, : 2 * units])
         z, r = gates[:, :units], gates[:, units:]
         within = inner[:, 2 * units :] + inner_bias

@@ -5,14 +5,13 @@ from keras import ops
 from awd_keras.backend.loops import (
     by_hand,
     loop,
-    product,
+    products_in_steps,
     sigmoid,
     summed_over_rows,
     summed_products,
     tanh,
     times_transposed,
     transposed,
-    widened,
 )
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence.generic import lstm_step, masked, step_by_step
@@ -72,26 +71,26 @@ def fused_mogrifier(sequences, state, kernel, recurrent_kernel, bias, *mogrifier
 def _forward(sequences, h, c, kernel, bias, *mogrifiers):
     """Sequences (time, batch, features), h and c (batch, units), the kernel of x and h side by side, the bias."""
     units = h.shape[-1]
-    kernel, *matrices = map(widened, (kernel, *mogrifiers))
+    product, *gatings = products_in_steps(sequences, kernel, *mogrifiers)
 
     def step(carry, series):
         (h, c), (x,) = carry, series
         factors = []
-        for number, matrix in enumerate(matrices):
-            factor = 2 * sigmoid(product(x if number % 2 else h, matrix))
+        for number, gating in enumerate(gatings):
+            factor = 2 * sigmoid(gating(x if number % 2 else h))
             factors.append(factor)
             if number % 2:
                 h = factor * h
             else:
                 x = factor * x
-        z = product(ops.concatenate([x, h], axis=-1), kernel) + bias
+        z = product(ops.concatenate([x, h], axis=-1)) + bias
         i_f, content, o = z[:, : 2 * units], z[:, 2 * units : 3 * units], z[:, 3 * units :]
         i_f, content, o = sigmoid(i_f), tanh(content), sigmoid(o)
         c = i_f[:, units:] * c + i_f[:, :units] * content
         h = o * tanh(c)
         return (h, c), (h, c, ops.concatenate([i_f, content, o], axis=-1), *factors)
 
-    widths = (units, units, 4 * units, *(matrix.shape[-1] for matrix in matrices))
+    widths = (units, units, 4 * units, *(matrix.shape[-1] for matrix in mogrifiers))
     (last_h, last_c), saved = loop(step, (h, c), (sequences,), widths)
     return (saved[0], last_h, last_c), saved
 
