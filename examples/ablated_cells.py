@@ -214,7 +214,7 @@ def table(rows, settings):
 def draw(rows, settings, path):
     """Draws the test perplexities: a bar for the mean of a cell's seeds, a stroke for each."""
     rows = [row for row in rows if row["seeds"] or row["overflowed"]]
-    picture = Figure(figsize=(9, 2.2 + 0.45 * len(rows)), layout="constrained")
+    picture = Figure(figsize=(6.5, 2.2 + 0.4 * len(rows)), layout="constrained")
     axes = picture.add_subplot()
     means = [row["test_perplexity"][0] for row in rows if row["seeds"]]
     # A cell that has learned nothing would leave no room for the others.
@@ -242,7 +242,7 @@ def draw(rows, settings, path):
         Line2D([], [], color="black", marker="|", markersize=10, label="from the least to the greatest seed"),
     ]
     picture.legend(handles=legend, loc="outside lower center", ncols=3, fontsize="small")
-    picture.savefig(path, dpi=120)
+    picture.savefig(path, dpi=160)
 
 
 if __name__ == "__main__":

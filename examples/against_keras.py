@@ -235,7 +235,7 @@ def draw(curves, path):
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
     for (name, curve), color in zip(curves.items(), ("#999999", "#e69f00", "#009e73", "#0072b2"), strict=True):
         epochs = range(1, len(curve["valid"]) + 1)
@@ -250,8 +250,8 @@ def draw(curves, path):
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity (logarithmic)")
     axes.set_title("Validation (lines) and training (dots)", fontsize="medium")
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=160)
 
 
 def main():

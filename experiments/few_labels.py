@@ -195,7 +195,7 @@ def draw(output, path):
     from matplotlib.figure import Figure
 
     found = accuracies(output)
-    figure = Figure(figsize=(8, 0.5 * len(found) + 0.8), layout="constrained")
+    figure = Figure(figsize=(6, 0.45 * len(found) + 0.8), layout="constrained")
     axes = figure.subplots()
     for row, (name, tests) in enumerate(found.items()):
         color = "#0072b2" if name in ("classifier", "both") else "#999999"
@@ -204,8 +204,9 @@ def draw(output, path):
     axes.set_yticks(range(len(found)), [NAMES[name] for name in found])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.4)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("test accuracy after 300 labels")
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=160)
 
 
 def main():

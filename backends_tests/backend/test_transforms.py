@@ -88,7 +88,7 @@ def embedding():
 # The rows of the table.
 LAYERS = {
     "`WeightDropLSTM`": lambda: lstm_layer(return_sequences=True),
-    '`AblatedLSTM(variant="-srnn-hidden")`': lambda: layers.AblatedLSTM(
+    "`AblatedLSTM`": lambda: layers.AblatedLSTM(
         UNITS, "-srnn-hidden", **initialized(kernel_weight_drop=0.5, dropout=0.5, seed=1, return_sequences=True)
     ),
     "`LockedDropout`": lambda: layers.LockedDropout(0.5, seed=1),
@@ -96,7 +96,7 @@ LAYERS = {
     "`AdaptiveSoftmax.loss`": lambda: layers.AdaptiveSoftmax(
         WORDS, 4, [2], div_value=2, embeddings_initializer="random_normal"
     ),
-    "`WeightDropLSTM(stateful=True)`": lambda: lstm_layer(return_sequences=True, stateful=True),
+    "`WeightDropLSTM`, stateful": lambda: lstm_layer(return_sequences=True, stateful=True),
 }
 
 
@@ -240,11 +240,11 @@ def check_rematerialization(name, rng, **mode):
 
 # The columns.
 CHECKS = {
-    "`keras.ops.jvp`": check_jvp,
-    "`keras.ops.vectorized_map`": check_vectorized_map,
+    "`jvp`": check_jvp,
+    "`vectorized_map`": check_vectorized_map,
     "Jacobian": check_jacobian,
     "gradient of gradients": check_gradient_of_gradients,
-    "`keras.RematScope`": check_rematerialization,
+    "`RematScope`": check_rematerialization,
 }
 BACKENDS = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
 # PyTorch's own, at its first jvp; and the bias is for the reverse call alone.
@@ -280,7 +280,7 @@ def test_what_the_guide_promises(row, column, promise, rng):
         CHECKS[column](row, rng)
 
 
-@pytest.mark.parametrize("column", ["`keras.ops.jvp`", "gradient of gradients", *once(*list(CHECKS)[1:3])])
+@pytest.mark.parametrize("column", ["`jvp`", "gradient of gradients", *once(*list(CHECKS)[1:3])])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_the_backend(name, column, rng):
     CHECKS[column](name, rng)
