@@ -100,8 +100,8 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary | Tokenizer, text: str) -> Te
     if unknown and UNK not in vocabulary:
         listed = ", ".join(map(repr, unknown))
         raise ValueError(
-            f"Argument `text` must be of words of the vocabulary, which has no {UNK} for others. Received: {listed}. "
-            f"{WITH_UNK}"
+            f"Argument `text` must hold words of the vocabulary only, as it has no {UNK} for others. Received: "
+            f"{listed}. {WITH_UNK}"
         )
     ids = vocabulary.encode(given)
     x = model.embedding(ids[None], training=False)
@@ -129,7 +129,7 @@ def write_analysis(analysis: TextAnalysis, directory: str | os.PathLike) -> list
     - `lstm_0_gates.png`, drawn by `plot_gates`;
     - `lstm_0_memory.png`, drawn by `plot_memory`.
 
-    A file of this name that is there is replaced, whole.
+    An existing file with one of these names is replaced.
 
     Args:
         analysis: a `TextAnalysis`.

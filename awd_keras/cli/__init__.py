@@ -1,7 +1,7 @@
 """The command line, `awd-keras` and `python -m awd_keras`: it parses, calls the public API and prints.
 
-`KERAS_BACKEND` has to be set before Keras is imported, so nothing here imports Keras, or a namespace that does, before
-a command's own function. Of a command, `add_...` declares the options and `run_...` does it.
+`KERAS_BACKEND` must be set before Keras is imported. So only the functions that run a command import Keras, or a
+namespace that does. For each command, `add_...` declares its options and `run_...` runs it.
 """
 
 from awd_keras.cli.main import main

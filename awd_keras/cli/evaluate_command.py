@@ -1,14 +1,15 @@
-"""`awd-keras evaluate`, also with a continuous cache or dynamic evaluation, which use the text just read."""
+"""`awd-keras evaluate`, also with a continuous cache or dynamic evaluation, which adapt to the text just read."""
 
 import functools
 import inspect
 import sys
 
-from awd_keras.cli.options import add_data, add_run, explained, read_splits
+from awd_keras.cli.errors import reading
+from awd_keras.cli.options import a_path, add_data, add_run, explained, open_run, read_splits
 
 
 def score_line(name, score, vocabulary, batch_size):
-    """One line of a `Score`."""
+    """The line that is printed for a `Score`."""
     token = "character" if vocabulary.cut_by.of_characters else "token"
     return (
         f"{name:5} perplexity {score.perplexity:.2f}  loss {score.loss:.4f}  "
@@ -25,9 +26,9 @@ def add_evaluate(commands, common):
         parents=[common],
         help="perplexity of a run's model on a text",
         **explained(
-            "Scores the model of a run on valid.txt and test.txt, those that are there, or on FILE. Also says how many "
-            "of the tokens are <unk>, which the model reads in place of a word that it doesn't know: with many of "
-            "them, a perplexity is low and says nothing.",
+            "Scores the model of a run on valid.txt and test.txt, or on FILE. Also prints how many of the tokens are "
+            "<unk>, which the model reads in place of a word that it doesn't know: with many of them, a perplexity is "
+            "low and says nothing.",
             "evaluate runs/first",
             "evaluate runs/first --text FILE --cache",
         ),
@@ -35,7 +36,7 @@ def add_evaluate(commands, common):
     evaluate.set_defaults(command=run_evaluate, trains=False)
     add_run(evaluate)
     text = evaluate.add_mutually_exclusive_group()
-    text.add_argument("--text", metavar="FILE", help="score this text, instead of those two")
+    text.add_argument("--text", type=a_path, metavar="FILE", help="score this text instead of valid.txt and test.txt")
     add_data(text, "the text that the run is trained on")
     add_adaptive(evaluate)
     evaluate.add_argument(
@@ -45,7 +46,7 @@ def add_evaluate(commands, common):
 
 def run_evaluate(options):
     """Prints perplexities."""
-    from awd_keras import evaluation, models, runs
+    from awd_keras import evaluation, models
     from awd_keras.checks import check_positive_integer
     from awd_keras.data import encode_file
     from awd_keras.data.units import label
@@ -53,7 +54,7 @@ def run_evaluate(options):
     if options.worst is not None:
         check_positive_integer("worst", options.worst)
     check_adaptive(options)
-    run = runs.Run.open(options.run)
+    run = open_run(options.run)
     preset = models.PRESETS[run.setting("preset")]
     vocabulary = run.vocabulary()
     wanted = [*["train"] * options.trains, *["valid"] * options.tune]
@@ -61,16 +62,17 @@ def run_evaluate(options):
         splits = read_splits(run, options.data, wanted)
         texts = {name: splits[name] for name in ("valid", "test") if name in splits}
     else:
-        texts = {"text": encode_file(options.text, vocabulary)}
-        # Other splits are those of the run's own text.
+        with reading("--text"):
+            texts = {"text": encode_file(options.text, vocabulary)}
+        # The training and validation splits are those of the run's text.
         splits = read_splits(run, None, wanted) if wanted else {}
     if run.setting("backwards"):
-        print("texts are read from their ends")
+        print("The texts are read from the end: the run was trained with --backwards.")
         texts, splits = ({name: ids[::-1] for name, ids in each.items()} for each in (texts, splits))
     model = run.model()
     bptt = run.setting("bptt")
     rows = {name: preset.valid_batch_size if name == "valid" else preset.test_batch_size for name in texts}
-    # After everything that may be bad input, so that an error is one line.
+    # Printed after everything that checks the input, so that an error is one line.
     if not run.path("result.json").is_file():
         print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)
     for name, tokens in texts.items():
@@ -111,7 +113,7 @@ def add_adaptive(parser):
         "--interpolation", type=float, metavar="X", help="the cache's share of a probability (default: 0.1)"
     )
     adaptive.add_argument(
-        "--theta", type=float, metavar="X", help="how much more similar hidden states count in the cache (default: 1)"
+        "--theta", type=float, metavar="X", help="how much the cache prefers similar hidden states (default: 1)"
     )
     adaptive.add_argument(
         "--dynamic",
@@ -124,13 +126,13 @@ def add_adaptive(parser):
     adaptive.add_argument(
         "--tune",
         action="store_true",
-        help="first search the settings above that aren't given, on valid.txt. A cache takes minutes; for dynamic "
-        "evaluation, each trial reads the whole text",
+        help="first search for the best values of the settings above that aren't given, on valid.txt. For a cache, it "
+        "takes minutes; for dynamic evaluation, each trial reads the whole text",
     )
 
 
 def check_adaptive(options):
-    """Raises ValueError where an option is bad or isn't used, before anything is scored."""
+    """Raises ValueError if an option is out of its range or would have no effect, before anything is scored."""
     from awd_keras.checks import check_not_negative, check_positive_integer, check_rate
 
     used = {"--cache": options.window is not None, "--dynamic": options.trains}
@@ -150,7 +152,7 @@ def check_adaptive(options):
 
 
 def report_adaptive(options, model, texts, splits, run):
-    """Prints the scores that are asked for, of the `texts`; the gradients and the search are of the `splits`."""
+    """Prints the scores of the `texts` with --cache and --dynamic; gradients and search read the `splits`."""
     from awd_keras import evaluation
 
     vocabulary = run.vocabulary()

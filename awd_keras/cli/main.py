@@ -7,24 +7,21 @@ import re
 import sys
 
 from awd_keras._version import __version__
+from awd_keras.cli.errors import did_you_mean, in_options, of_parser, of_path
 from awd_keras.cli.evaluate_command import add_evaluate
 from awd_keras.cli.model_commands import add_analyse, add_generate, add_next, add_score, add_verify
-from awd_keras.cli.options import did_you_mean, in_options
 from awd_keras.cli.train_commands import add_finetune, add_train
 from awd_keras.output import replacing
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of bad input in one line, and takes no option for another that begins alike."""
+    """Reports bad input in one line, and takes no abbreviated options."""
 
     def __init__(self, **arguments):
         super().__init__(allow_abbrev=False, **arguments)
 
     def error(self, message):
-        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
-        if choice:
-            message += did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
-        self.exit(2, f"awd-keras: error: {message}\n")
+        self.exit(2, f"awd-keras: error: {of_parser(message)}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,17 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: what follows the program's name. Defaults to `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0, or 1 where `verify` finds a fault, or 2 after bad input or a training
-        that diverges, of which one line on the standard error stream tells. After SIGINT it is
-        130, after SIGTERM 143.
+        The exit status: 0, or 1 if `verify` finds a fault. It is 2 after bad input or a training that
+        diverges, which one line on the standard error stream reports. After SIGINT it is 130, after
+        SIGTERM 143.
     """
     parser, commands = _parser()
     options, others = parser.parse_known_args(arguments)
-    # Those of the command: each is in its usage.
+    # The command's options, all of which are in its usage.
     flags = re.findall(r"--[\w-]+", commands[options.command].format_usage())
     if others:
         name = others[0].partition("=")[0]
-        parser.error(f"unknown option or argument: {' '.join(others)}{did_you_mean(name, flags)}")
+        hint = did_you_mean(name, flags) if name.startswith("-") else ""
+        parser.error(f"unknown option or argument: {' '.join(others)}{hint}")
     with replacing():
         return _run(options, flags)
 
@@ -54,11 +52,12 @@ def _run(options, flags):
         choose_backend(options.backend, options.trains)
         return options.command(options)
     except BrokenPipeError:
-        # The reader has closed the pipe, as `head` does. What is left in the buffer goes nowhere.
+        # The reader has closed the pipe, as `head` does. What is left in the buffer is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"awd-keras: error: {in_options(' '.join(str(error).split()), flags)}", file=sys.stderr)
+        message = of_path(error, options) if isinstance(error, OSError) else str(error)
+        print(f"awd-keras: error: {in_options(' '.join(message.split()), flags)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("awd-keras: stopped by SIGINT", file=sys.stderr)
@@ -66,7 +65,7 @@ def _run(options, flags):
 
 
 def _parser():
-    """The parser, and those of the commands by their functions."""
+    """The parser of the program, and a dictionary of each command's parser by the function that runs the command."""
     parser = Parser(
         prog="awd-keras",
         description="AWD-LSTM language models on PyTorch, JAX and TensorFlow.",
@@ -74,7 +73,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"awd-keras {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     trains, reads = Parser(add_help=False), Parser(add_help=False)
-    otherwise = "without it, KERAS_BACKEND or the first that is installed"
+    otherwise = "default: the variable KERAS_BACKEND, or the first that is installed"
     trains.add_argument("--backend", metavar="NAME", help=f"{', '.join(BACKENDS)}; {otherwise}")
     reads.add_argument("--backend", metavar="NAME", help=f"{', '.join(BACKENDS)} or numpy; {otherwise}")
     for add in (add_train, add_finetune, add_verify):
@@ -88,24 +87,24 @@ BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def choose_backend(name: str | None, trains: bool = True) -> None:
-    """Sets `KERAS_BACKEND`: to the name, else the variable stays, else to the first backend that is installed.
+    """Sets `KERAS_BACKEND` to the name. Without a name, the variable stays, or is set to the first installed backend.
 
     Args:
         name: one of `BACKENDS`, `"numpy"`, or None.
-        trains: whether gradients will be needed, which Keras's NumPy backend has none of.
+        trains: whether gradients will be needed, which Keras's NumPy backend can't compute.
 
     Raises:
-        ValueError: if there is no such backend, it isn't installed, can't do what is needed, or Keras has been
-            imported with another one.
+        ValueError: if there is no such backend, it isn't installed or can't train, or Keras has been imported with
+            another one.
     """
     loaded = _loaded()
-    chosen = name or os.environ.get("KERAS_BACKEND") or loaded or _first_installed()
-    if chosen == "numpy" and trains:
-        raise ValueError(f"Keras's NumPy backend can't train. The backend must be one of {', '.join(BACKENDS)}.")
-    if chosen not in (*BACKENDS, "numpy"):
-        hint = did_you_mean({"tf": "tensorflow"}.get(chosen, chosen), BACKENDS)
-        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {chosen!r}{hint}")
-    # Keras's NumPy backend imports JAX, for convolutions for example, which no model here has.
+    chosen = name if name is not None else os.environ.get("KERAS_BACKEND") or loaded or _first_installed()
+    known = BACKENDS if trains else (*BACKENDS, "numpy")
+    if chosen not in known:
+        where = "The environment variable KERAS_BACKEND" if name is None else "Option --backend"
+        why = ", which can't train" if chosen == "numpy" else ""
+        raise ValueError(f"{where} must be one of {', '.join(known)}. Received: {chosen!r}{why}")
+    # Keras's NumPy backend imports JAX, for operations that no model here uses.
     package = "jax" if chosen == "numpy" else chosen
     if importlib.util.find_spec(package) is None:
         raise ValueError(
@@ -115,7 +114,7 @@ def choose_backend(name: str | None, trains: bool = True) -> None:
     if loaded not in (None, chosen):
         raise ValueError(f"The backend can't become {chosen!r}: this process has imported Keras with {loaded!r}.")
     os.environ["KERAS_BACKEND"] = chosen
-    # TensorFlow's C++ code logs much when it starts; errors are still raised.
+    # TensorFlow's C++ code logs much when it starts. Errors are still raised as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -1,11 +1,11 @@
-"""What is done with a model: `awd-keras generate`, `next`, `score`, `analyse` and `verify`."""
+"""The commands that use a trained model: `generate`, `next`, `score` and `analyse`; and `verify`."""
 
 import contextlib
 import itertools
 import os
 import sys
 
-from awd_keras.cli.options import add_run, explained, open_forward, tell_unknown
+from awd_keras.cli.options import a_path, add_run, explained, open_forward, tell_unknown
 
 # How many lines are read before their scores are printed.
 _PART = 4096
@@ -20,7 +20,7 @@ def add_generate(commands, common):
         parents=[common],
         help="text from a run's model",
         **explained(
-            "Writes a text word by word, each drawn from what the model of a run expects.",
+            "Writes a text word by word. Each word is drawn from the probabilities of a run's model.",
             'generate runs/first --prompt "the"',
             'generate runs/first --prompt "the" --temperature 0.8 --top-p 0.9 --seed 1',
         ),
@@ -41,17 +41,17 @@ def add_generate(commands, common):
         type=float,
         default=1.0,
         metavar="X",
-        help="below 1 keeps to likely words; 0 takes the likeliest (default: 1)",
+        help="below 1, likely words are drawn more often; 0 takes the likeliest (default: 1)",
     )
     generate.add_argument("--top-k", type=int, metavar="N", help="draw from the N likeliest words only")
     generate.add_argument(
-        "--top-p", type=float, metavar="P", help="draw from the likeliest words only, which together have probability P"
+        "--top-p", type=float, metavar="P", help="draw only from the likeliest words that together have probability P"
     )
     generate.add_argument(
         "--min-p",
         type=float,
         metavar="P",
-        help="draw from words only that are at least P times as likely as the likeliest",
+        help="draw only from words that are at least P times as likely as the likeliest",
     )
     generate.add_argument(
         "--repetition-penalty",
@@ -61,9 +61,9 @@ def add_generate(commands, common):
         help="above 1, words that have occurred become less likely (default: 1)",
     )
     generate.add_argument(
-        "--banned", action="append", metavar="WORD", help="a word that isn't written; can be given more than once"
+        "--banned", action="append", metavar="WORD", help="never write this word; can be given more than once"
     )
-    generate.add_argument("--allow-unknown", action="store_true", help="write <unk> too")
+    generate.add_argument("--allow-unknown", action="store_true", help="allow <unk> in the text")
     generate.add_argument(
         "--num-beams", type=int, metavar="N", help="beam search for the likeliest text with N beams, instead of drawing"
     )
@@ -72,19 +72,19 @@ def add_generate(commands, common):
         type=float,
         default=1.0,
         metavar="X",
-        help="for beams: the larger it is, the longer the text (default: 1)",
+        help="for --num-beams: the larger it is, the longer the text (default: 1)",
     )
     generate.add_argument("--seed", type=int, metavar="N", help="the same seed and prompt give the same text")
     generate.add_argument(
         "--stop",
         action="append",
         metavar="WORD",
-        help='the word before which a text ends, "<eos>" for the end of a line; can be given more than once',
+        help='end the text before this word, "<eos>" for the end of a line; can be given more than once',
     )
 
 
 def run_generate(options):
-    """Prints the first text while it is written, and then the others, an empty line between."""
+    """Prints the first text while it is written, and then the others, separated by empty lines."""
     from awd_keras import generation
 
     run = open_forward(options.run, "generate")
@@ -129,7 +129,7 @@ def add_next(commands, common):
         parents=[common],
         help="the likeliest next words, with their probabilities",
         **explained(
-            "Prints the words that the model of a run expects after a text, the likeliest first, with probabilities.",
+            "Prints the words that are likeliest after a text by the model of a run, each with its probability.",
             'next runs/first --prompt "the"',
             'next runs/first --prompt "the value of" --words 3',
         ),
@@ -145,7 +145,7 @@ def add_next(commands, common):
 
 
 def run_next(options):
-    """Prints a line a word."""
+    """Prints one line for each word."""
     from awd_keras import generation
     from awd_keras.data.units import label
 
@@ -165,8 +165,8 @@ def add_score(commands, common):
         parents=[common],
         help="the probability of each line of a file",
         **explained(
-            "Scores each line for itself, as a sentence that begins on a new line. Prints, separated by tabs, its "
-            "log-probability (natural), perplexity, number of words, how many of them are <unk>, and the line.",
+            "Scores each line of a file by itself. Prints, separated by tabs, its log-probability (natural logarithm), "
+            "perplexity, number of words, how many of them are <unk>, and the line.",
             "score runs/first --text FILE",
             "score runs/first < FILE",
         ),
@@ -174,7 +174,10 @@ def add_score(commands, common):
     score.set_defaults(command=run_score, trains=False)
     add_run(score)
     score.add_argument(
-        "--text", metavar="FILE", help="a file with a text on each line, in UTF-8 (default: the standard input)"
+        "--text",
+        type=a_path,
+        metavar="FILE",
+        help="a file with a text on each line, in UTF-8 (default: the standard input)",
     )
     score.add_argument(
         "--batch-size", type=int, default=32, metavar="N", help="texts that are read together (default: 32)"
@@ -182,7 +185,7 @@ def add_score(commands, common):
 
 
 def run_score(options):
-    """Prints a line a text."""
+    """Prints one line for each text."""
     from awd_keras.checks import check_positive_integer
 
     check_positive_integer("batch_size", options.batch_size)
@@ -212,10 +215,11 @@ def add_analyse(commands, common):
     analyse = commands.add_parser(
         "analyse",
         parents=[common],
-        help="pictures of what the LSTMs of a run's model do with a text",
+        help="pictures of the gates and the memory of a run's LSTMs while they read a text",
         **explained(
-            "For each LSTM of the model writes LAYER_gates.png (the forget, input and output gate at each word), "
-            "LAYER_memory.png (how strongly each word is still held at each later word), and LAYER.json (the figures).",
+            "Writes three files for each LSTM of the model: LAYER_gates.png (the forget, input and output gate at each "
+            "word), LAYER_memory.png (how strongly each word is still held at each later word), and LAYER.json (the "
+            "numbers).",
             'analyse runs/first --text "the value of the expression" --output pictures',
             'analyse runs/first --backend torch --text "a list of lists" --output pictures',
         ),
@@ -223,7 +227,9 @@ def add_analyse(commands, common):
     analyse.set_defaults(command=run_analyse, trains=False)
     add_run(analyse)
     analyse.add_argument("--text", required=True, metavar="TEXT", help="the text to read")
-    analyse.add_argument("--output", required=True, metavar="DIR", help="where to write; made if it isn't there")
+    analyse.add_argument(
+        "--output", type=a_path, required=True, metavar="DIR", help="directory to write to, made if it isn't there"
+    )
 
 
 def run_analyse(options):
@@ -243,10 +249,10 @@ def add_verify(commands, common):
     verify = commands.add_parser(
         "verify",
         parents=[common],
-        help="show that the regularization is really on",
+        help="check that the regularization really acts",
         **explained(
             "Measures whether weight drop, the masks, the carried state and averaging act as they should on this "
-            "backend. Prints a line a check; the exit status is 1 if one failed.",
+            "backend. Prints one line for each check; the exit status is 1 if one failed.",
             "verify",
             "verify --backend torch",
         ),
@@ -255,7 +261,7 @@ def add_verify(commands, common):
 
 
 def run_verify(options):
-    """Prints the checks; the exit status is 1 where one failed."""
+    """Prints the checks; the exit status is 1 if one failed."""
     from awd_keras import verification
 
     checks = verification.verify()

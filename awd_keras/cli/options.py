@@ -1,12 +1,13 @@
-"""Options that several commands have, and how their values are read; help and errors in the user's words."""
+"""Options that several commands have, what their help says, and how their values are read."""
 
-import difflib
-import re
+import argparse
+import os
 import runpy
 import sys
 import textwrap
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
+
+from awd_keras.cli.errors import reading
 
 
 def explained(sentence, *examples, more=""):
@@ -15,55 +16,19 @@ def explained(sentence, *examples, more=""):
     return {
         "description": textwrap.fill(sentence, 79),
         "epilog": "\n".join(lines) + (f"\n\n{more}" if more else ""),
-        "formatter_class": RawDescriptionHelpFormatter,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
 
 
-def did_you_mean(name, known):
-    """A question with the likeliest of `known`, to be put after a message; empty if none is like `name`."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f". Did you mean {close[0]}?" if close else ""
-
-
-# Arguments of functions whose option has another name.
-_OPTIONS = {
-    "path": "--data",
-    "window": "--cache",
-    "global_clipnorm": "--clip",
-    "max_words": "--words",
-    "k": "--words",
-}
-
-
-def in_options(message, flags):
-    """The `message` of a function about an argument, naming the command's option instead.
-
-    Args:
-        message: as the package's errors are: ``Argument `rate` must be ... Received: rate=2``.
-        flags: the options that the command has.
-    """
-
-    def option(match):
-        name = match[1]
-        flag = f"--{name.replace('_', '-')}"
-        if flag not in flags:
-            flag = _OPTIONS.get(name, "")
-        return f"Option {flag}" if flag in flags else match[0]
-
-    if not message.startswith("Argument "):  # Of a file, which has arguments' names.
-        return message
-    said = re.sub(r"Argument `(\w+)`", option, message)
-    return message if said == message else re.sub(r"Received: \w+=", "Received: ", said)
-
-
-# Beside the model and the optimizer, by their names there.
+# The fields of a preset that are settings of their own; `model` and `optimizer` are dictionaries of settings.
 _OF_PRESET = ("unit", "epochs", "batch_size", "bptt", "learning_rate_drops")
 
 
 def presets():
-    """The settings of each preset by the names of their options.
+    """The settings of each preset, by the names of their options.
 
-    The file is run by itself: its package imports Keras, which --help and the choice of a backend come before.
+    Runs the file of presets alone, without its package: that imports Keras, which would be too early for --help and for
+    the choice of a backend.
     """
     found = runpy.run_path(str(Path(__file__).parents[1] / "models" / "presets.py"))["PRESETS"]
     names = {"global_clipnorm": "clip", "name": "optimizer"}
@@ -86,7 +51,7 @@ def _as_typed(value):
 
 
 def table_of_presets():
-    """The values of each preset, a line an option."""
+    """A table of the presets' values, one line for each option."""
     settings = presets()
     options = list(dict.fromkeys(option for values in settings.values() for option in values))
     rows = [
@@ -98,13 +63,20 @@ def table_of_presets():
     return "presets:\n" + "\n".join(f"  {line}".rstrip() for line in lines)
 
 
-def add_run(command):
+def a_path(text):
+    """The type of an option whose value is a path."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path. Received: ''")
+    return text
+
+
+def add_run(command, which="the run"):
     """Declares the argument RUN."""
-    command.add_argument("run", metavar="RUN", help="directory of the run")
+    command.add_argument("run", type=a_path, metavar="RUN", help=f"directory of {which}")
 
 
 def add_devices(command, default):
-    """Declares `--devices`; `default` is what its help says of the default."""
+    """Declares `--devices`, with a help text that describes its `default`."""
     command.add_argument(
         "--devices",
         type=_devices,
@@ -114,10 +86,13 @@ def add_devices(command, default):
 
 
 def _devices(text):
-    return text if text == "all" else int(text)
+    try:
+        return text if text == "all" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, or all. Received: {text!r}") from None
 
 
-# Those of `Corpus`, which can't be imported here.
+# The same as in `awd_keras.data.corpus`, which can't be imported here as it imports Keras.
 SPLITS = ("train", "valid", "test")
 
 
@@ -125,50 +100,67 @@ def add_data(parser, otherwise="the language reference that Python carries"):
     """Declares `--data`."""
     parser.add_argument(
         "--data",
+        type=a_path,
         metavar="DIR",
         help=f"directory with train.txt, valid.txt and test.txt; without it, {otherwise}",
     )
 
 
 def read_corpus(directory, unit, min_count, cache=None):
-    """The corpus of `--data`, with a vocabulary of its own."""
+    """The corpus of `--data`, with the vocabulary of its own words."""
     from awd_keras.data import Corpus
 
     made_by = {"unit": unit} if min_count is None else {"unit": unit, "min_count": min_count}
     if directory is None:
         return Corpus.python_docs(**made_by)
-    return Corpus.from_directory(directory, **made_by, cache=cache, verbose=int(sys.stdout.isatty()))
+    with reading("--data"):
+        return Corpus.from_directory(directory, **made_by, cache=cache, verbose=int(sys.stdout.isatty()))
 
 
 def read_corpus_again(directory, run):
-    """The corpus of `--data`, read as the run in the directory `run` had it; None without `--data`."""
-    from awd_keras import runs
-
+    """The corpus of `--data`, read with the settings of the `Run`; None without `--data`."""
     if directory is None:
         return None
-    source = runs.Run.open(run).setting("text") or {}
+    source = run.setting("text") or {}
     return read_corpus(directory, source.get("unit", "word"), source.get("min_count"), source.get("cache"))
 
 
-def open_forward(run, command):
-    """The `Run` in a directory, if its model reads texts from the beginning, as the command does."""
-    from awd_keras import runs
+def open_run(directory, option="Argument RUN"):
+    """The `Run` in a directory that the user has given by `option`.
 
-    opened = runs.Run.open(run)
+    Raises:
+        FileNotFoundError: if there is none. The message names the option.
+    """
+    from awd_keras.runs import Run
+
+    if not Run(directory).path("config.json").is_file():
+        holds = "has no config.json" if os.path.isdir(directory) else "is no directory"
+        raise FileNotFoundError(f"{option} must be the directory of a run. Received: {directory!r}, which {holds}")
+    return Run.open(directory)
+
+
+def open_forward(run, command):
+    """The `Run` in the directory RUN, for a `command` that reads texts from the beginning.
+
+    Raises:
+        ValueError: if the run's model reads texts from the end.
+    """
+    opened = open_run(run)
     if opened.setting("backwards"):
         raise ValueError(
-            f"Command {command} reads texts from the beginning. The run in {run} was trained with --backwards"
+            f"Argument RUN must be a run that reads texts from the beginning, as {command} does. "
+            f"Received: {run!r}, which was trained with --backwards"
         )
     return opened
 
 
 def read_splits(run, directory, wanted):
-    """The ids of the splits of `--data` by name, in the words of a `Run`; without it, of the run's own text.
+    """The splits of `--data`, or without it those of the run's text: a dictionary of ids in the run's vocabulary.
 
     Args:
         run: the `Run`.
-        directory: of `--data`, or None.
-        wanted: the names of the splits that must be there. Of "valid" and "test", one will do otherwise.
+        directory: the value of `--data`, or None.
+        wanted: the names of the splits that must be there. Besides these, "valid" or "test" is enough.
     """
     from awd_keras import runs
     from awd_keras.data import encode_file
@@ -182,11 +174,12 @@ def read_splits(run, directory, wanted):
         if not files[split].is_file():
             raise FileNotFoundError(f"Option --data must be a directory with {split}.txt: {files[split]} is missing")
     vocabulary = run.vocabulary()
-    return {split: encode_file(files[split], vocabulary) for split in SPLITS if split in (*wanted, *there)}
+    with reading("--data"):
+        return {split: encode_file(files[split], vocabulary) for split in SPLITS if split in (*wanted, *there)}
 
 
 def tell_unknown(texts, vocabulary):
-    """One line on the standard error stream, if the vocabulary lacks some of the texts' words."""
+    """Prints one line on the standard error stream if the vocabulary lacks some of the texts' words."""
     words = [word for text in texts for word in vocabulary.cut(text)]
     unknown = [word for word in words if word not in vocabulary]
     if unknown:

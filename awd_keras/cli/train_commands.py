@@ -4,10 +4,12 @@ import pathlib
 import sys
 
 from awd_keras.cli.options import (
+    a_path,
     add_data,
     add_devices,
-    did_you_mean,
+    add_run,
     explained,
+    open_run,
     read_corpus,
     read_corpus_again,
     table_of_presets,
@@ -16,14 +18,14 @@ from awd_keras.cli.training_report import report
 
 
 def verbosity():
-    """Keras's progress bar in a terminal; elsewhere, in a log for example, a line an epoch."""
+    """Keras's `verbose`: a progress bar in a terminal; elsewhere, in a log for example, one line for each epoch."""
     return 1 if sys.stdout.isatty() else 2
 
 
-# Option, type, metavar, help; each overrides the preset's argument of that name.
+# Option, type, metavar, help. Each option overrides the preset's value of that name.
 _MODEL_OPTIONS = (
     ("embedding-dim", int, "N", "size of a word's vector, and of the last layer"),
-    ("hidden-units", int, "N", "units of the layers but the last"),
+    ("hidden-units", int, "N", "units of each layer except the last"),
     ("num-layers", int, "N", "number of recurrent layers"),
     (
         "cell",
@@ -46,16 +48,16 @@ _OPTIMIZER_OPTIONS = (
         "optimizer",
         str,
         "NAME",
-        "ntasgd, sgd or adam; each adds weight decay to the gradient, and ntasgd alone averages",
+        "ntasgd, sgd or adam; each adds weight decay to the gradient, only ntasgd averages weights",
     ),
-    ("learning-rate", float, "X", "learning rate for a window of the mean length; others are scaled by their length"),
+    ("learning-rate", float, "X", "learning rate for a window of --bptt tokens; it is scaled by the window's length"),
     ("weight-decay", float, "X", "factor of the weights in the gradient"),
-    ("clip", float, "X", "norm to which all gradients together are clipped"),
+    ("clip", float, "X", "largest norm of all gradients together"),
     (
         "non-monotone-interval",
         int,
         "N",
-        "averaging begins when validation is worse than the best of all earlier epochs but the last N",
+        "averaging begins when validation is worse than the best epoch before the last N",
     ),
 )
 # Options that may be given beside `--resume`.
@@ -69,7 +71,7 @@ def add_train(commands, common):
         parents=[common],
         help="train a language model",
         **explained(
-            "Trains a language model on the text in --data, and keeps all that belongs to it in the directory RUN.",
+            "Trains a language model on the text in --data, and writes the model and all figures to the directory RUN.",
             "train --output runs/first",
             "train --from runs/first --data DIR --output runs/second",
             more=table_of_presets(),
@@ -78,24 +80,27 @@ def add_train(commands, common):
     train.set_defaults(command=run_train, trains=True)
     add_data(train)
     directory = train.add_mutually_exclusive_group(required=True)
-    directory.add_argument("--output", metavar="RUN", help="directory of a new run")
+    directory.add_argument("--output", type=a_path, metavar="RUN", help="directory of a new run")
     directory.add_argument(
         "--resume",
+        type=a_path,
         metavar="RUN",
-        help="directory of an interrupted run, which goes on with its own settings; --epochs can give it more epochs, "
-        "--data the place that its text has been moved to",
+        help="directory of an interrupted run, to continue it with its settings; --epochs can give it more epochs, and "
+        "--data the new place of its text",
     )
     train.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     train.add_argument(
         "--from",
+        type=a_path,
         metavar="RUN",
-        help="start with the model of another run, as a rule on another text; words that are new to it begin with the "
-        "mean of its words",
+        help="start with the model of another run, usually on another text; words that are new to the model begin with "
+        "the mean of its words",
     )
     train.add_argument(
         "--text-cache",
+        type=a_path,
         metavar="DIR",
-        help="directory in which the text's word ids are kept for later runs, and needn't fit in memory",
+        help="directory for the text's word ids, which later runs read again, for texts larger than memory",
     )
     train.add_argument("--preset", metavar="NAME", help="one of those below (default: tiny, or that of --from)")
     train.add_argument(
@@ -112,8 +117,8 @@ def add_train(commands, common):
         "--length-multiple",
         type=int,
         metavar="N",
-        help="windows are multiples of this many tokens, so that fewer programs are compiled (default: on jax a number "
-        "that leaves at most five lengths, 7 for windows of 70; otherwise 1)",
+        help="windows are multiples of N tokens, so that fewer programs are compiled (default: on jax, the number that "
+        "leaves at most five lengths, which is 7 for windows of 70; otherwise 1)",
     )
     train.add_argument(
         "--backwards",
@@ -126,11 +131,9 @@ def add_train(commands, common):
         help="leave out steps whose loss or gradients aren't finite, instead of ending the run",
     )
     add_devices(train, "1")
-    own = train.add_argument_group("in place of the preset's own")
+    own = train.add_argument_group("instead of the preset's values")
     own.add_argument("--epochs", type=int, metavar="N", help="passes over the text")
-    own.add_argument(
-        "--batch-size", type=int, metavar="N", help="rows that the training text is cut into, and read side by side"
-    )
+    own.add_argument("--batch-size", type=int, metavar="N", help="number of rows that the training text is cut into")
     own.add_argument(
         "--bptt", type=int, metavar="N", help="mean length of a window, in tokens (backpropagation through time)"
     )
@@ -144,7 +147,7 @@ def add_train(commands, common):
         help="epochs after which the learning rate is divided by 10",
     )
     own.add_argument(
-        "--no-tie-weights", action="store_true", help="give the logits their own weights, not the embedding's"
+        "--no-tie-weights", action="store_true", help="give the logits their own weights instead of the embedding's"
     )
 
 
@@ -157,11 +160,13 @@ def run_train(options):
 
 def _start(options):
     from awd_keras import runs
+    from awd_keras.checks import check_choice
+    from awd_keras.models import PRESETS
 
     if options.text_cache is not None and options.data is None:
-        raise ValueError("Option --text-cache needs --data: Python's documentation is read each time.")
+        raise ValueError("Option --text-cache needs --data: without it, Python's documentation is read, uncached.")
     if options.preset is not None:
-        _check_preset(options.preset)
+        check_choice("preset", options.preset, PRESETS)
     model = _given(options, _MODEL_OPTIONS)
     if options.no_tie_weights:
         model["tie_weights"] = False
@@ -170,7 +175,18 @@ def _start(options):
         if option in optimizer:
             optimizer[argument] = optimizer.pop(option)
     start_from = getattr(options, "from")
-    unit = options.unit or _unit_of(options.preset, start_from)
+    old = None if start_from is None else open_run(start_from, "Option --from")
+    if options.unit is not None:
+        unit = options.unit
+    elif options.preset is None and old is not None:
+        unit = old.vocabulary().unit
+    else:
+        unit = PRESETS[options.preset or "tiny"].unit
+    if old is not None and old.vocabulary().unit != unit:
+        raise ValueError(
+            f"Option --from must be a run whose text is cut by {unit}, as that of --output is. "
+            f"Received: {start_from!r}, whose text is cut by {old.vocabulary().unit}"
+        )
     corpus = read_corpus(options.data, unit, options.min_count, options.text_cache)
     result = runs.train(
         options.output,
@@ -194,24 +210,6 @@ def _start(options):
     return result, corpus
 
 
-def _check_preset(name):
-    from awd_keras.models import PRESETS
-
-    if name not in PRESETS:
-        hint = did_you_mean(name, PRESETS)
-        raise ValueError(f"Option --preset must be one of {', '.join(PRESETS)}. Received: {name!r}{hint}")
-
-
-def _unit_of(preset, start_from):
-    """What a text is cut in where nothing is said: as the preset has it, or as that of the run to start from."""
-    from awd_keras.models import PRESETS
-    from awd_keras.runs import Run
-
-    if preset is None and start_from is not None:
-        return Run.open(start_from).vocabulary().unit
-    return PRESETS[preset or "tiny"].unit
-
-
 def _resume(options):
     from awd_keras import runs
 
@@ -219,9 +217,10 @@ def _resume(options):
     own = [name for name in given if name not in _OF_RESUME]
     if own:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in own)
-        raise ValueError(f"A run that is resumed keeps its own settings. Leave out: {names}")
-    corpus = runs.corpus_of(runs.Run.open(options.resume), read_corpus_again(options.data, options.resume))
-    before = runs.Run(options.resume).result
+        raise ValueError(f"Option --resume keeps the settings of the run. Leave out: {names}")
+    run = open_run(options.resume, "Option --resume")
+    corpus = runs.corpus_of(run, read_corpus_again(options.data, run))
+    before = run.result
     result = runs.resume(
         options.resume,
         corpus,
@@ -255,10 +254,11 @@ def add_finetune(commands, common):
         ),
     )
     finetune.set_defaults(command=run_finetune, trains=True)
-    finetune.add_argument("run", metavar="RUN", help="directory of the finished run")
+    add_run(finetune, "the finished run")
     add_data(finetune, "where the run had its text from")
     finetune.add_argument(
         "--output",
+        type=a_path,
         metavar="DIR",
         help="directory of the new run, which train --resume can continue (default: RUN-finetuned)",
     )
@@ -272,6 +272,7 @@ def run_finetune(options):
     from awd_keras import runs
 
     output = _beside(options.run) if options.output is None else options.output
+    run = open_run(options.run)
     return report(
         output,
         lambda: (
@@ -279,7 +280,7 @@ def run_finetune(options):
                 options.run,
                 output,
                 epochs=options.epochs,
-                corpus=read_corpus_again(options.data, options.run),
+                corpus=read_corpus_again(options.data, run),
                 devices=options.devices,
                 overwrite=options.overwrite,
                 verbose=verbosity(),

@@ -2,17 +2,17 @@
 
 import sys
 
-# The most tokens of a training text whose pairs are counted: more take too long.
+# Pairs of words are counted only in training texts of at most this many tokens, as more take too long.
 _COUNTED = 10_000_000
 
 
 def report(directory, run):
-    """Prints what came of a training; the exit status.
+    """Trains, and prints the result. Returns the exit status.
 
     Args:
-        directory: of the run.
-        run: function that trains in `directory`, and gives the result and the corpus; None for the latter compares the
-            result with no simpler model.
+        directory: the directory of the run.
+        run: function that trains in `directory` and returns the result and the corpus. With None for the corpus, the
+            result isn't compared with counted words.
     """
     from awd_keras import runs
 
@@ -40,7 +40,7 @@ def report(directory, run):
     else:
         print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
     print(f"skipped steps     {result['skipped_steps']}")
-    if "unknown_tokens" in result:  # which runs of earlier versions don't have
+    if "unknown_tokens" in result:  # runs of earlier versions don't have it
         print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
     print(f"tokens a second   {result['tokens_per_second']:.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")

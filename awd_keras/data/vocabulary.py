@@ -23,8 +23,8 @@ class Vocabulary:
     """An immutable list of words; a word's id is its place in the list.
 
     It also cuts texts into words, and joins them again. With `unit="word"`, whitespace separates the words of a text,
-    and the end of a line is the word `<eos>`. With `"character"`, each code point is a word, that of a line's end too;
-    with `"byte"`, each byte of the text in UTF-8. These two give any text back unchanged.
+    and the end of a line is the word `<eos>`. With `"character"`, each code point is a word, line ends too; with
+    `"byte"`, each byte of the text in UTF-8. For these two, cutting and joining a text gives the same text.
 
     Args:
         words: iterable of unique strings, in the order of their ids. Bytes are named by their ASCII characters, and
@@ -70,9 +70,9 @@ class Vocabulary:
 
     @classmethod
     def of(cls, vocabulary: "Vocabulary | Tokenizer") -> "Vocabulary":
-        """Returns a vocabulary as it is, and makes one of a tokenizer of your own.
+        """Returns a vocabulary unchanged, and makes one of your own tokenizer.
 
-        Then the tokenizer cuts and joins the texts. `save` writes its words, but not the tokenizer.
+        The tokenizer then cuts and joins the texts. `save` writes its words, but not the tokenizer.
 
         Args:
             vocabulary: `Vocabulary`, or a tokenizer: an object with `words` (a sequence of unique strings, in the order
@@ -146,7 +146,7 @@ class Vocabulary:
 
     @property
     def unit(self) -> str:
-        """`"word"`, `"character"`, `"byte"`, or `"tokenizer"` for a tokenizer of your own."""
+        """`"word"`, `"character"`, `"byte"`, or `"tokenizer"` for your own tokenizer."""
         return self.cut_by.name
 
     def cut(self, text: str) -> list[str]:
@@ -211,12 +211,12 @@ class Vocabulary:
             return np.array([ids[word] for word in words], dtype=np.int32)
         except KeyError as error:
             raise ValueError(
-                "Argument `words` must hold words of the vocabulary only, which has no "
+                "Argument `words` must hold words of the vocabulary only, as it has no "
                 f"{UNK!r} for others. Received: {error.args[0]!r}. {WITH_UNK}"
             ) from None
 
     def count_unknown(self, ids: np.ndarray) -> int:
-        """Counts the ids of `<unk>`, which stands in the text itself or for an unknown word.
+        """Counts the ids of `<unk>`, whether `<unk>` is in the text itself or stands for an unknown word.
 
         Args:
             ids: integer array.
@@ -255,8 +255,8 @@ class Vocabulary:
     def load(cls, path: str | os.PathLike) -> "Vocabulary":
         """Loads a vocabulary that `save` wrote.
 
-        A file without a unit, of an earlier version, is one of words. The vocabulary of a tokenizer can't cut or join
-        texts once it is loaded.
+        A file without a unit, from an earlier version, is read with the unit `"word"`. A loaded vocabulary of a
+        tokenizer can't cut or join texts.
 
         Args:
             path: the file to read.
@@ -272,7 +272,7 @@ class Vocabulary:
             unit = content.get("unit", "word")
             check_choice("unit", unit, ALL_UNITS)
             vocabulary = cls._cut_by(ALL_UNITS[unit], content["words"])
-            # JSON can hold lone surrogates, halves of characters that can't be printed.
+            # JSON can hold lone surrogates, which are halves of characters and can't be printed.
             "".join(vocabulary).encode("utf-8")
             return vocabulary
         except (ValueError, RecursionError) as error:
@@ -293,6 +293,6 @@ class Vocabulary:
         content = Path(path).read_bytes()
         try:
             return cls(read_pickled_words(content))
-        except Exception as error:  # whatever damaged bytes bring about
+        except Exception as error:  # damaged bytes may raise anything
             reason = str(error).replace("\n", " ")
             raise ValueError(f"{os.fspath(path)!r} doesn't hold a pickled list of words: {reason}") from error

@@ -7,17 +7,17 @@ from awd_keras.inference import move_rows
 
 
 def beam_search(model, vocabulary, prompts, num_beams, choice, max_words, stop, length_penalty):
-    """The best text after each prompt, as `generate` describes it.
+    """The best text after each prompt, as the docstring of `generate` defines it.
 
     Args:
         model: the `keras.Model`, which carries its state; it is built for `num_beams` rows a prompt.
         vocabulary: the `Vocabulary` of the model.
         prompts: a list of lists of ids, none empty.
-        num_beams: how many texts a prompt are kept.
-        choice: the `Choice`, which says which words are penalized and banned.
+        num_beams: the number of texts that are kept for each prompt.
+        choice: the `Choice`, which decides which words are penalized and banned.
         max_words: the most words of a text.
         stop: ids of the words that end a text.
-        length_penalty: of a text, what its words are counted to the power of.
+        length_penalty: the exponent of a text's number of words in its score.
 
     Returns:
         For each prompt the ids after it, without the word that ended them.
@@ -26,7 +26,7 @@ def beam_search(model, vocabulary, prompts, num_beams, choice, max_words, stop, 
     inputs = read_prompts(model, [prompt for prompt in prompts for _ in range(num_beams)])
     origin = np.arange(len(inputs), dtype="int32")
     for _ in range(max_words):
-        # Every call has all rows, so that one program serves all.
+        # Every call has all rows, so that one program serves all calls.
         logits = read_logits(model, vocabulary, _moved_logits, inputs, origin)
         for place, beam in enumerate(beams):
             if len(beam.ended) < num_beams:
@@ -44,26 +44,26 @@ def _moved_logits(model, ids, origin):
 
 
 class _Beams:
-    """The texts that are kept after one prompt: `texts`, ids, their log-probabilities `sums`, and those `ended`."""
+    """The texts that are kept after one prompt: the ids `texts`, their log-probabilities `sums`, and those `ended`."""
 
     def __init__(self, prompt, count, length_penalty):
         self.prompt = prompt
         self.texts: list[list[int]] = [[] for _ in range(count)]
-        # All candidates begin as the same text, so one is enough.
+        # All candidates begin as the same text, so only one of them is possible.
         self.sums = np.full(count, -np.inf)
         self.sums[0] = 0
         self.ended = []
         self.length_penalty = length_penalty
 
     def read(self, logits, choice, stop):
-        """Goes on by the likeliest words: gives the last word of each text, and which text it goes on from."""
+        """Continues the texts by the likeliest words. Returns each text's last word, and which text it continues."""
         log_p = np.array(
             [_log_softmax(choice.adjust(row, self.prompt + text)) for row, text in zip(logits, self.texts, strict=True)]
         )
         sums = self.sums[:, None] + log_p
         for beam, word in _largest(sums, len(self.texts)):
             if word in stop and sums[beam, word] > -np.inf:
-                # Candidates further down don't matter: enough unfinished texts come before them.
+                # Less likely candidates are skipped, as enough unfinished texts are kept already.
                 text = self.texts[beam]
                 self.ended.append((self._score(sums[beam, word], len(text) + 1), text))
         sums[:, stop] = -np.inf
@@ -74,7 +74,7 @@ class _Beams:
         return words, np.array(moved)
 
     def best(self):
-        """The text of the highest score, of those that have ended, or that go on where too few have."""
+        """The text with the highest score of those that have ended, or also of the unfinished ones if too few have."""
         going = [] if len(self.ended) >= len(self.texts) else zip(self.sums, self.texts, strict=True)
         scored = [*self.ended, *((self._score(total, len(text)), text) for total, text in going)]
         return max(scored, key=lambda pair: pair[0])[1]
@@ -84,7 +84,7 @@ class _Beams:
 
 
 def _largest(sums, count):
-    """Rows and columns of the largest, the first where some are equal."""
+    """Rows and columns of the largest values. Of equal ones, the first."""
     places = np.argsort(-sums, axis=None, kind="stable")[:count]
     return list(zip(*np.unravel_index(places, sums.shape), strict=True))
 

@@ -1,4 +1,4 @@
-"""Text that a language model writes, word by word."""
+"""Writes text with a language model, word by word."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -49,20 +49,21 @@ def generate(
 
     `p(w) = softmax(logits / temperature)[w]`
 
-    of all words, of the `top_k` likeliest, of the nucleus (the fewest likeliest words whose probabilities sum to at
-    least `top_p`), or of those that are at least `min_p` times as likely as the likeliest; given together, one after
-    another. It is read in turn, with the state carried from word to word. Nothing is dropped, and training's state
-    stays as it is. `<unk>`, which says nothing, isn't written, and the other words share its probability.
+    The word is drawn from all words, or only from the `top_k` likeliest, from the nucleus (the fewest likeliest words
+    whose probabilities sum to at least `top_p`), or from the words at least `min_p` times as likely as the likeliest.
+    Several of these limits apply one after another. The model then reads the word, with the state carried from word to
+    word. Nothing is dropped, and the training state doesn't change. `<unk>` isn't written; the other words share its
+    probability.
 
-    With `num_beams` nothing is drawn: beam search keeps so many texts, and at each word the likeliest of all that
-    follow them. A text that ends by `stop` is set aside, and the search ends with `max_words`, or with `num_beams`
-    texts set aside. Of all, the text is taken that has the highest
+    With `num_beams` nothing is drawn. Beam search keeps `num_beams` texts, and after each word the likeliest texts that
+    continue them. A text that ends by `stop` is set aside. The search ends after `max_words`, or when `num_beams` texts
+    are set aside. The result is the text with the highest
 
     `log p(text) / words ** length_penalty`
 
     where both count the word that ended it. With one beam that is the text of `temperature=0`.
 
-    Where models are compiled, at most four programs serve all prompts of one number, whatever their lengths; they are
+    If models are compiled, at most four programs serve all prompts of any lengths, for one number of prompts. They are
     kept with the model. To see each word as soon as it is drawn, iterate over `stream`.
 
     Sources: the nucleus, section 3.1 of Holtzman et al. (2019), arXiv 1904.09751; `min_p`, section 3 of Nguyen et al.
@@ -78,26 +79,26 @@ def generate(
         prompt: a text. A word that the vocabulary lacks is `<unk>`. An empty prompt stands for a new line. Or a list
             of prompts, of any lengths, at most as many as the batch size that the model was built for.
         max_words: number of words to write.
-        temperature: a number of at least 0. The model's own probabilities are at 1; below it,
-            likely words become likelier; 0 takes the likeliest word always.
-        top_k: a positive integer, the number of words to draw from; more where the last of them are equally likely.
-        top_p: a number in (0, 1], the probability of the words to draw from.
-        seed: seed of the draws; the same seed and prompt give the same text, whatever other prompts are in the list.
-            Without one, every text is another, also those of equal prompts.
+        temperature: a number of at least 0. 1 keeps the model's probabilities; below 1, likely words
+            become likelier; 0 always takes the likeliest word.
+        top_k: a positive integer, the number of words to draw from; more if several are as likely as the last one.
+        top_p: a number in (0, 1], the total probability of the words to draw from.
+        seed: seed of the draws. The same seed and prompt give the same text, whatever other prompts are in the list.
+            Without a seed, all texts differ, even those of equal prompts.
         stop: a word of the vocabulary, such as `"<eos>"`, or a list of them, at which the text
             ends. It is not itself written.
-        min_p: a number in (0, 1], the probability of the words to draw from as a share of the likeliest one's.
-        repetition_penalty: a positive number; above 1, words that the prompt has or that have been written are less
+        min_p: a number in (0, 1]. A word may be drawn if its probability is at least this share of the likeliest one's.
+        repetition_penalty: a positive number. Above 1, words that are in the prompt or have been written become less
             likely: their logits are divided by it if they are positive, else multiplied.
         banned: a word of the vocabulary, or a list of them, never to be written.
         allow_unknown: whether `<unk>` may be written.
-        num_beams: a positive integer, for beam search; it goes without `temperature`, `top_k`, `top_p`, `min_p` and
-            `seed`. The model must be built for so many rows a prompt.
-        length_penalty: a number, of beam search; the larger, the longer the texts.
+        num_beams: a positive integer, for beam search. It can't be combined with `temperature`, `top_k`, `top_p`,
+            `min_p` and `seed`. The model must be built for this number of rows for each prompt.
+        length_penalty: a number, for beam search. The larger it is, the longer are the texts.
 
     Returns:
-        The prompt and its continuation, where words are of whitespace with one space between, and each `<eos>` is a
-        newline. For a list of prompts, a list.
+        The prompt and its continuation. In a vocabulary of words, there is one space between words, and each `<eos>` is
+        a newline. For a list of prompts, a list.
 
     Raises:
         ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` or `banned` have
@@ -161,12 +162,12 @@ def stream(
 ) -> Iterator[tuple[int, str]]:
     """Writes as `generate` does, and yields each word as soon as it is drawn.
 
-    Every text begins with its prompt. Then each word comes with the space or the newline before it: joined, the pieces
-    of a row are the text that `generate` returns. The bytes of a character come together.
-    Beam search knows no word before it knows all, so with `num_beams` the words come at the end.
+    Every text begins with its prompt. Then each word comes with the space or the newline before it. Joined, the pieces
+    of a row are the text that `generate` returns. The bytes of a character come in one piece.
+    With `num_beams`, all words come at the end, as only then beam search knows them.
 
-    The model's inference state is in use until the iterator is exhausted or left: it can't score or write anything
-    else meanwhile.
+    Until the iterator is exhausted or left, the model's inference state is in use: don't score or write anything else
+    with the model.
 
     Args:
         model: as for `generate`, and so are all other arguments.
@@ -219,7 +220,7 @@ def stream(
     prompts = [vocabulary.cut(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
     check_carries_state(model)
     _check_rows(model, prompts, num_beams or 1)
-    if hasattr(model, "vocabulary_size"):  # else it is checked when there are logits
+    if hasattr(model, "vocabulary_size"):  # otherwise it is checked with the first logits
         check_words(vocabulary, model.vocabulary_size)
     ids = [encode_prompt("prompt", words, vocabulary) for words in prompts]
     if num_beams is not None:
@@ -227,7 +228,7 @@ def stream(
         return _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty)
     if length_penalty != 1:
         raise ValueError(f"Argument `length_penalty` needs `num_beams`. Received: length_penalty={length_penalty!r}")
-    # From the prompt too, so that the rows of a batch draw independently, and each as it does alone.
+    # Seeded by the prompt too, so that rows draw independently, and each row as it would alone.
     rngs = [np.random.default_rng(None if seed is None else [seed, *row]) for row in ids]
     return _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop)
 
@@ -239,8 +240,8 @@ def _draw(model, vocabulary, prompts, ids, choice, rngs, max_words, stop):
     inputs = read_prompts(model, ids)
     read = [list(row) for row in ids]
     writing = set(range(len(prompts)))
-    # Of (rows, 1) in every call, so that one program serves all: a row that has ended reads its last word again until
-    # all have.
+    # Every call has the shape (rows, 1), so that one program serves all calls. A row that has ended reads its last word
+    # again until all rows have ended.
     for written in itertools.count(1):
         logits = read_logits(model, vocabulary, next_logits, inputs)
         for row in sorted(writing):
@@ -265,7 +266,7 @@ def _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams,
 
 
 def _begin(vocabulary, prompts):
-    """Writes the prompts; what goes on to write each text."""
+    """Yields the prompts; returns the writers of the texts."""
     writers = [vocabulary.cut_by.writer() for _ in prompts]
     for row, words in enumerate(prompts):
         yield row, "".join(map(writers[row].add, words))
@@ -284,13 +285,13 @@ def _check_beams(num_beams, length_penalty, temperature, draws):
     check_number("length_penalty", length_penalty)
     if temperature != 1 or any(value is not None for value in draws):
         raise ValueError(
-            "Argument `num_beams` must be None where words are drawn: it looks for the likeliest text. Received: "
-            f"num_beams={num_beams!r} with temperature, top_k, top_p, min_p or seed"
+            "Argument `num_beams` must be left out where words are drawn, by `temperature`, `top_k`, `top_p`, `min_p` "
+            f"or `seed`: beam search finds the likeliest text. Received: num_beams={num_beams!r} with one of these"
         )
 
 
 def _check_rows(model, prompts, num_beams):
-    """Raises ValueError before Keras does, whose message names a layer that the caller doesn't know."""
+    """Raises ValueError if there are too many prompts. Keras's own message would name a layer inside the model."""
     most = most_rows(model)
     if most is not None and len(prompts) * num_beams > most:
         beams = f" of {num_beams} beams each" if num_beams > 1 else ""

@@ -1,4 +1,4 @@
-"""What a model expects after a text, which it reads first."""
+"""Reads texts, and gives the likeliest next words."""
 
 import itertools
 
@@ -13,15 +13,15 @@ from awd_keras.data.vocabulary import WITH_UNK
 from awd_keras.generation.sampling import check_finite, probabilities
 from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, run
 
-# The words of a prompt that are read at a time: few numbers, as there may be a program for each. The last is the step
-# that writes.
+# The numbers of words of a prompt that are read at a time. There are few, as each may be compiled. Writing uses the
+# last one too.
 SIZES = (128, 32, 8, 1)
 
 
 def read_prompts(model, ids):
-    """Reads all words of some prompts but the last one of each, from a zero state.
+    """Reads each prompt except its last word, from a zero state.
 
-    The prompts end together: a shorter one begins later, and what its row reads before is forgotten there.
+    The prompts are aligned at their ends. A shorter one begins later, and the state of its row is zeroed there.
 
     Args:
         model: the `keras.Model`, which carries its state.
@@ -49,10 +49,10 @@ def next_logits(model, ids):
 
 
 def read_logits(model, vocabulary, function, *arguments):
-    """The logits that a function of the model gives, by a program kept with it: an array (rows, vocabulary).
+    """Runs a function of the model that returns logits, compiled: an array (rows, vocabulary).
 
     Raises:
-        ValueError: if they are of another number than the vocabulary's words.
+        ValueError: if there aren't as many logits as words in the vocabulary.
     """
     logits = ops.convert_to_numpy(run(model, function, *arguments))
     check_words(vocabulary, logits.shape[-1])
@@ -117,7 +117,7 @@ def next_words(
 
 
 def check_words(vocabulary, words):
-    """Raises ValueError unless the vocabulary has as many words as a model has logits, `words`."""
+    """Raises ValueError unless the vocabulary has as many words as the model has logits, which is `words`."""
     if words != len(vocabulary):
         raise ValueError(
             f"Argument `vocabulary` must have as many words as the model has logits, {words}. "
@@ -126,26 +126,26 @@ def check_words(vocabulary, words):
 
 
 def encode_prompt(name, words, vocabulary):
-    """The ids of an argument's words, a list; of no words, those that stand for a new line."""
+    """The ids of an argument's words, a list. If there are no words, the ids that stand for a new line."""
     words = words or vocabulary.cut_by.before_text()
     unknown = [word for word in words if word not in vocabulary]
     if unknown and UNK not in vocabulary:
         raise ValueError(
-            f"Argument `{name}` must be of words of the vocabulary, which has no {UNK} for others. "
+            f"Argument `{name}` must hold words of the vocabulary only, as it has no {UNK} for others. "
             f"Received: {listed(unknown)}. {WITH_UNK}"
         )
     return vocabulary.encode(words).tolist()
 
 
 def ids_of(name, words, vocabulary):
-    """The ids of a word or of several, all of the vocabulary."""
+    """The ids of one word or of several, which must all be in the vocabulary."""
     words = [words] if isinstance(words, str) else list(words)
     unknown = [word for word in words if word not in vocabulary]
     if unknown:
-        raise ValueError(f"Argument `{name}` must be of words of the vocabulary. Received: {listed(unknown)}")
+        raise ValueError(f"Argument `{name}` must hold words of the vocabulary only. Received: {listed(unknown)}")
     return np.array([vocabulary[word] for word in words], "int32")
 
 
 def listed(words):
-    """Words in an error."""
+    """Words as an error message shows them."""
     return ", ".join(map(repr, words))

@@ -1,8 +1,8 @@
 """How the next word is chosen: functions of the logits of one step, which can be combined.
 
-They take and give the logits of one text, (vocabulary,) floats; a word that must not come has minus infinity. The names
-are those of the options of Hugging Face's `generate`, and so is the order in which `stream` applies them. All is in
-NumPy, so that the same logits and the same seed give the same word on every backend.
+They take and return the logits of one text, floats of shape (vocabulary,). A word that can't be chosen has the logit
+minus infinity. Names and order are those of the options of Hugging Face's `generate`. All is in NumPy, so that the same
+logits and the same seed give the same word on every backend.
 """
 
 import numbers
@@ -13,7 +13,7 @@ from awd_keras.checks import check_not_negative, check_positive, check_positive_
 
 
 class Choice:
-    """How the next word is chosen; its arguments are those of `generate`, but for the ids of the words to ban."""
+    """How the next word is chosen. Its arguments are those of `generate`, except for the ids of the words to ban."""
 
     def __init__(self, temperature, top_k, top_p, min_p, repetition_penalty, banned):
         check_not_negative("temperature", temperature)
@@ -32,14 +32,14 @@ class Choice:
         ]
 
     def adjust(self, logits, read):
-        """The logits after a text, whose ids are `read`, with what is penalized and banned."""
+        """Penalizes and bans words in the logits after a text with the ids `read`."""
         check_finite(logits)
         if self.repetition_penalty != 1:
             logits = penalize_repetition(logits, read, self.repetition_penalty)
         return ban(logits, self.banned)
 
     def draw(self, logits, rng):
-        """A word's id, of adjusted logits; the likeliest at a temperature of 0."""
+        """Draws a word's id from adjusted logits. At a temperature of 0, it is the likeliest."""
         if self.temperature == 0:
             return int(np.argmax(logits))
         logits = scale(logits, self.temperature)
@@ -49,14 +49,14 @@ class Choice:
 
 
 def ban(logits, ids):
-    """Without the words `ids`, an integer array: all others share their probability."""
+    """Bans the words `ids`, an integer array. All others share their probability."""
     logits = logits.copy()
     logits[ids] = -np.inf
     return logits
 
 
 def penalize_repetition(logits, ids, penalty):
-    """Words that have been read, the integer array `ids`, are less likely if `penalty` is above 1.
+    """Makes words that have been read, the integer array `ids`, less likely if `penalty` is above 1.
 
     Their logits are divided by it where they are positive, and multiplied where they are negative. Source: section 4.1
     of Keskar et al. (2019), arXiv 1909.05858.
@@ -68,20 +68,20 @@ def penalize_repetition(logits, ids, penalty):
 
 
 def scale(logits, temperature):
-    """At the temperature, a number above 0."""
-    # At a small temperature the quotients overflow, all but the one of the largest, to a probability of 0.
+    """Divides the logits by the temperature, a number above 0."""
+    # The largest logit is 0. At a small temperature, the others overflow to minus infinity, a probability of 0.
     with np.errstate(over="ignore"):
         return (logits.astype("float64") - logits.max()) / temperature
 
 
 def keep_top_k(logits, k):
-    """The `k` likeliest words alone, and any as likely as the last of them."""
+    """Keeps only the `k` likeliest words, and any as likely as the last of them."""
     return _keep(logits, logits, np.partition(logits, -k)[-k]) if k < len(logits) else logits
 
 
 def keep_top_p(logits, share):
-    """The nucleus alone: the fewest likeliest words whose probabilities sum to at least `share`, and any as likely as
-    the last of them.
+    """Keeps only the nucleus: the fewest likeliest words whose probabilities sum to at least `share`, and any as likely
+    as the last of them.
 
     Source: section 3.1 of Holtzman et al. (2019), arXiv 1904.09751.
     """
@@ -93,7 +93,7 @@ def keep_top_p(logits, share):
 
 
 def keep_min_p(logits, share):
-    """The words alone that are at least `share` times as likely as the likeliest.
+    """Keeps only the words that are at least `share` times as likely as the likeliest.
 
     Source: section 3 of Nguyen et al. (2024), arXiv 2407.01082.
     """
@@ -108,7 +108,7 @@ def probabilities(logits):
 
 
 def draw(logits, rng):
-    """A word's id, drawn with the words' probabilities by `rng`, a `numpy.random.Generator`."""
+    """A word's id, drawn with the probabilities of the words by `rng`, a `numpy.random.Generator`."""
     return int(rng.choice(len(logits), p=probabilities(logits)))
 
 

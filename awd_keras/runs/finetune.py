@@ -86,7 +86,7 @@ def finetune(
     check_positive_integer("epochs", epochs)
     devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
     # Errors are found before an old run is deleted.
-    Run.check(output, overwrite, begins_from=old)
+    Run.check(output, overwrite, begins_from=old, name="output")
     corpus = corpus_of(old, corpus)
     config = {
         **old.config,

@@ -127,6 +127,6 @@ def check_skipping(skip_nonfinite: bool, config: dict) -> None:
     """Raises ValueError where steps are to be left out by an optimizer that can't."""
     if skip_nonfinite and not is_ntasgd(config):
         raise ValueError(
-            "Argument `skip_nonfinite` must be False with another optimizer than `NTASGD`, which alone leaves out a "
-            f"step. Received: skip_nonfinite=True with {optimizer_name(config)}"
+            "Argument `skip_nonfinite` needs the optimizer NTASGD: no other can leave out a step. Received: "
+            f"skip_nonfinite=True with {optimizer_name(config)}"
         )

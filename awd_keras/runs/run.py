@@ -66,21 +66,34 @@ class Run:
         self.checkpoints = Checkpoints(self.directory)
 
     @classmethod
-    def check(cls, directory: str | os.PathLike, overwrite: bool = False, begins_from: "Run | None" = None) -> None:
-        """Raises a `ValueError` where a run can't be started in `directory`, as that of another's weights can't."""
+    def check(
+        cls,
+        directory: str | os.PathLike,
+        overwrite: bool = False,
+        begins_from: "Run | None" = None,
+        name: str = "directory",
+    ) -> None:
+        """Raises a `ValueError` unless a run can be started in `directory`, which is the argument `name`.
+
+        With `begins_from`, it must be another directory than that of this `Run`.
+        """
         if not os.fspath(directory):
-            raise ValueError("A run needs a directory. Received: an empty name")
+            raise ValueError(f"Argument `{name}` must be a directory. Received: {name}='', an empty name")
         directory = pathlib.Path(directory)
         if directory.exists() and not directory.is_dir():
-            raise ValueError(f"A run needs a directory, and {directory} is a file.")
+            raise ValueError(f"Argument `{name}` must be a directory. Received: {directory}, which is a file")
         held = [name for name in cls.FILES if (directory / name).exists()]
         held += [path.name for path in Checkpoints(directory).paths()]
         if held and not overwrite:
             raise ValueError(
-                f"The directory {directory} already holds a run. Choose another one, or overwrite it (--overwrite)."
+                f"Argument `{name}`: {directory} already holds a run. Choose another directory, or overwrite the run "
+                "(--overwrite)."
             )
         if begins_from is not None and directory.resolve() == begins_from.directory.resolve():
-            raise ValueError(f"The new run needs a directory of its own. Received: {directory} for both")
+            raise ValueError(
+                f"Argument `{name}` must be another directory than that of the run to start from. "
+                f"Received: {directory} for both"
+            )
 
     @classmethod
     def create(

@@ -119,7 +119,7 @@ def train(
     check_seed(seed)
     devices = count_devices(devices, batch_size)
     # Errors are found before an old run is deleted.
-    Run.check(output, overwrite, begins_from=old)
+    Run.check(output, overwrite, begins_from=old, name="output")
     corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
     for name, tokens, rows in (
         ("validation", corpus.valid, settings.valid_batch_size),

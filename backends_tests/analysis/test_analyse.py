@@ -56,7 +56,7 @@ def test_bad_arguments(model):
     with pytest.raises(ValueError, match="`text` must have at least one word. Received: text=' '"):
         analyse(model, VOCABULARY, " ")
     closed = Vocabulary(["<eos>", "a", "the", "cat", "sat"])
-    with pytest.raises(ValueError, match="which has no <unk> for others. Received: 'zebra', 'yak'"):
+    with pytest.raises(ValueError, match="as it has no <unk> for others. Received: 'zebra', 'yak'"):
         analyse(model, closed, "the zebra the yak the zebra")
 
 

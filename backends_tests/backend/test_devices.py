@@ -182,7 +182,7 @@ def test_a_dataset_that_every_process_reads_whole(monkeypatch):
     ("given", "message"),
     [
         ("0", "Option --devices must be a positive integer. Received: 0"),
-        ("two", "argument --devices: invalid"),
+        ("two", "Option --devices must be a positive integer, or all"),
         # More than one has, and on PyTorch, where any number of processes will do, more than the rows can be split in.
         ("7", "There are only 1 devices. Received: devices=7|Option --devices must divide .*Received: 7 with batch_s"),
     ],

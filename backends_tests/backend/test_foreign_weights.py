@@ -286,5 +286,5 @@ def test_wrong_arguments(tmp_path, rng, monkeypatch):
     refused(struct.pack("<Q", 12) + b'{"a": {"b":1', "must be a safetensors file. .* JSONDecodeError: ")
     model = small()
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match="`path`: only PyTorch can read 'a.pth': `pip install torch`, whatever Keras"):
+    with pytest.raises(ImportError, match="`path`: only PyTorch can read 'a.pth'. Install it .`pip install torch`.,"):
         load_torch_weights(model, "a.pth")

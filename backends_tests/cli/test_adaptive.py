@@ -155,7 +155,7 @@ def test_a_file_with_a_search_on_the_run_s_own_text(run, data, capsys, monkeypat
         (["--tune"], "Option --tune needs --cache or --dynamic."),
         (["--cache", "0"], "Option --cache must be a positive integer. Received: 0"),
         (["--cache", "--interpolation", "1"], "Option --interpolation must be a number in [0, 1)."),
-        (["--cache", "many"], "invalid int value: 'many'"),
+        (["--cache", "many"], "Option --cache must be an integer. Received: 'many'"),
         (["--dynamic", "--decay", "-1"], "Option --decay must be a number of at least 0."),
     ],
 )

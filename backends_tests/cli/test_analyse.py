@@ -48,7 +48,7 @@ def test_writes_pictures_and_figures(directory, tmp_path, capsys):
     ("text", "output", "named"),
     [
         (" ", "output", "Option --text must have at least one word"),
-        ("the cat", "file", "File exists"),
+        ("the cat", "file", "Option --output must be a directory that can be written"),
         ("the " * 20_000, "output", "give a shorter text"),
     ],
 )
@@ -64,7 +64,7 @@ def test_bad_options(directory, tmp_path, capsys, monkeypatch, text, output, nam
 
 def test_no_run_and_no_text(directory, tmp_path, capsys):
     assert cli.main(["analyse", str(tmp_path), "--text", "the", "--output", str(tmp_path / "output")]) == 2
-    assert "There is no run in" in capsys.readouterr().err
+    assert "Argument RUN must be the directory of a run" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         cli.main(["analyse", directory, "--output", str(tmp_path / "output")])
     assert "--text" in capsys.readouterr().err

@@ -101,7 +101,7 @@ def test_a_result_is_beside_what_counting_words_comes_to(run, data, monkeypatch,
 
 
 @pytest.mark.once
-def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
+def test_every_option_reaches_train(monkeypatch, data, run, tmp_path, capsys):
     from awd_keras import runs
 
     called = {}
@@ -137,7 +137,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
     others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2, "devices": 3}
     options = {**model, **optimizer, "clip": 0.9, **others}
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4", "--from", "OLD"]
+    arguments += ["--optimizer", "ntasgd", "--learning-rate-drops", "3", "4", "--from", run]
     cache = str(tmp_path / "cache")
     arguments += ["--data", data, "--output", "RUN", "--preset", "ptb", "--overwrite", "--skip-nonfinite"]
     arguments.append("--backwards")
@@ -147,7 +147,7 @@ def test_every_option_reaches_train(monkeypatch, data, tmp_path, capsys):
         "words": 2,
         "cache": cache,
         "preset": "ptb",
-        "start_from": "OLD",
+        "start_from": run,
         "model": model,
         "optimizer": {**optimizer, "name": "ntasgd", "global_clipnorm": 0.9},
         "learning_rate_drops": [3, 4],
@@ -266,14 +266,14 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
         (["--optimizer", "adam", "--learning-rate", "-1"], "Option --learning-rate must be"),
         (["--optimizer", "sgd", "--clip", "-1"], "Option --clip must be"),
         (["--optimizer", "sgd", "--weight-decay", "-1"], "Option --weight-decay must be"),
-        (["--optimizer", "sgd", "--skip-nonfinite"], "Option --skip-nonfinite must be False with another optimizer"),
+        (["--optimizer", "sgd", "--skip-nonfinite"], "Option --skip-nonfinite needs the optimizer NTASGD"),
         (["--learning-rate-drops", "2", "0"], "Option --learning-rate-drops must be a list of epochs"),
         (["--learning-rate-drops", "4", "3"], "ascending order. Received: [4, 3]"),
         (["--min-count", "0"], "--min-count"),
         (["--seed", "-1"], "--seed"),
         (["--preset", "large"], "'large'"),
         (["--preset", ""], "Received: ''"),
-        (["--output", ""], "an empty name"),
+        (["--output", ""], "Option --output must be a path"),
         (["--backend", "theano"], "'theano'"),
         (["--epochs", "many"], "many"),
         (["--nonsense"], "--nonsense"),

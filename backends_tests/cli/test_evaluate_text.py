@@ -77,7 +77,7 @@ def test_what_is_missing(run, data, capsys):
     assert "none.txt" in error_of(capsys, run, "--text", str(data / "none.txt"))
     with pytest.raises(SystemExit, match="2"):
         cli.main(["evaluate", run, "--text", "a", "--data", "b"])
-    assert "not allowed with argument" in capsys.readouterr().err
+    assert "can't be given together with" in capsys.readouterr().err
 
 
 def test_unknown_words_where_there_is_no_unk(tmp_path, data, capsys):

@@ -79,10 +79,10 @@ def test_finetunes_and_goes_on(folder, capsys):
 
 
 def test_bad_input(folder, capsys):
-    assert "There is no run in nowhere" in said(capsys, "finetune", "nowhere")
+    assert "Argument RUN must be the directory of a run" in said(capsys, "finetune", "nowhere")
     assert "--epochs must be a positive integer" in said(capsys, "finetune", "run", "--epochs", "0")
-    assert "run already holds a run" in said(capsys, "finetune", "run", "--output", "run")
-    assert "a directory of its own" in said(capsys, "finetune", "run", "--output", "run", "--overwrite")
+    assert "Option --output: run already holds a run" in said(capsys, "finetune", "run", "--output", "run")
+    assert "must be another directory" in said(capsys, "finetune", "run", "--output", "run", "--overwrite")
     (folder / "text" / "test.txt").write_text("a b c d\n" * 4, encoding="utf-8")
     assert "another text" in said(capsys, "finetune", "run", "--data", "text")
     (folder / "run" / "result.json").unlink()

@@ -83,7 +83,7 @@ def test_generate(run, capsys):
 
 def test_unknown_characters(run, capsys):
     said = error_of(capsys, "generate", run, "--prompt", "der Hund")
-    assert "Option --prompt must be of words of the vocabulary" in said
+    assert "Option --prompt must hold words of the vocabulary only" in said
     assert "'H'" in said
 
 
@@ -170,4 +170,4 @@ def test_a_run_that_starts_from_another_has_its_unit(run, data, tmp_path, capsys
     assert run_main(*arguments, "--bptt", "10") == 0
     assert unit_of(output) == unit_of(run)
     said = error_of(capsys, *arguments, "--unit", "word", "--overwrite")
-    assert f"must be of the unit of `old`, '{unit_of(run)}'. Received: one of 'word'" in said
+    assert f"Option --from must be a run whose text is cut by word, as that of --output is. Received: '{run}'" in said

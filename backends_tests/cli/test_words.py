@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from awd_keras import cli
-from awd_keras.cli.options import in_options, presets
+from awd_keras.cli.errors import in_options
+from awd_keras.cli.options import presets
 from awd_keras.cli.training_report import _averaging
 from awd_keras.data import BPTTDataset, Corpus, Vocabulary
 from awd_keras.runs import fitting
@@ -87,8 +88,15 @@ def test_did_you_mean_this_option(arguments, meant, capsys):
         (["verify", "--backend", "pytorch"], "torch"),
         (["verify", "--backend", "tf"], "tensorflow"),
         (["verify", "--backend", "Jax"], "jax"),
+        (["evaluate", "RUN", "--backend", "numpi"], "numpy"),
         (["train", "--output", "RUN", "--preset", "wikitext2"], "wikitext-2"),
         (["train", "--output", "RUN", "--preset", "ptb_small"], "ptb-small"),
+        (["train", "--output", "RUN", "--unit", "char"], "character"),
+        (["train", "--output", "RUN", "--cell", "gruu"], "gru"),
+        (["train", "--output", "RUN", "--cell", "GRU"], "gru"),
+        (["train", "--output", "RUN", "--cell=-sru"], "-srnn"),
+        (["train", "--output", "RUN", "--softmax", "adaptative"], "adaptive"),
+        (["train", "--output", "RUN", "--optimizer", "adamw"], "adam"),
     ],
 )
 def test_did_you_mean_this_value(arguments, meant, tmp_path, monkeypatch, capsys):
@@ -99,6 +107,11 @@ def test_did_you_mean_this_value(arguments, meant, tmp_path, monkeypatch, capsys
 
 def test_nothing_is_meant_by_what_is_like_nothing(capsys):
     assert "Did you mean" not in said(capsys, "verify", "--zzz").err
+    # The dashes are alike, and "extra" is like --beta.
+    assert "Did you mean" not in said(capsys, "train", "--output", "RUN", "--nonsense").err
+    assert "Did you mean" not in said(capsys, "train", "--output", "RUN", "extra").err
+    assert cli.main(["verify", "--backend", "numpy"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
     assert cli.main(["verify", "--backend", "zzz"]) == 2
     assert "Did you mean" not in capsys.readouterr().err
 
@@ -109,6 +122,8 @@ def test_an_error_of_an_argument_is_told_of_the_option():
     assert in_options(rate, flags) == "Option --weight-drop must be a number in [0, 1). Received: 2"
     assert in_options("Argument `path` must be a directory", flags) == "Option --data must be a directory"
     assert in_options("Argument `window` must be positive", flags) == "Option --cache must be positive"
+    needs = "Argument `weight_drop` needs `data`, not `other`"
+    assert in_options(needs, flags) == "Option --weight-drop needs --data, not `other`"
     # Of another command, or of none.
     assert (
         in_options("Argument `top_k` is bad. Received: top_k=0", flags) == "Argument `top_k` is bad. Received: top_k=0"

@@ -89,8 +89,11 @@ def test_a_tokenizer_s_words(read):
         (["dog 1 nan 3"], "Line 1 of .* must have finite numbers. Received: 'nan'"),
         (["dog 1 1e39 3"], "Line 1 of .* must have finite numbers. Received: '1e39'"),
         ([b"the 1 2", b"\xff 1 2"], r"Line 2 of .* must have a word in UTF-8. Received: b'\\xff', invalid start byte"),
-        (LINES[1:2], "`path` must be a file that has words of the vocabulary. Received: .*vectors.txt', with none"),
-        ([""], "`path` must be a file that has words of the vocabulary. Received: .*vectors.txt', with none"),
+        (
+            LINES[1:2],
+            "`path` must be a file that has words of the vocabulary. .*vectors.txt', which has none",
+        ),
+        ([""], "`path` must be a file that has words of the vocabulary. .*vectors.txt', which has none"),
     ],
 )
 def test_wrong_files(read, lines, message):

@@ -130,8 +130,8 @@ def test_a_vocabulary_of_another_model():
     ("arguments", "message"),
     [
         ({"num_beams": 0}, "`num_beams` must be a positive integer.*0"),
-        ({"num_beams": 2, "seed": 1}, "`num_beams` must be None where words are drawn.*num_beams=2"),
-        ({"num_beams": 2, "temperature": 0}, "`num_beams` must be None where words are drawn"),
+        ({"num_beams": 2, "seed": 1}, "`num_beams` must be left out where words are drawn.*num_beams=2"),
+        ({"num_beams": 2, "temperature": 0}, "`num_beams` must be left out where words are drawn"),
         ({"num_beams": 2, "length_penalty": float("nan")}, "`length_penalty` must be a finite number.*nan"),
         ({"length_penalty": 2.0}, "`length_penalty` needs `num_beams`.*2.0"),
         ({"num_beams": 193}, "`prompt` must hold .* built for, 192. Received: 1 prompts of 193 beams each"),

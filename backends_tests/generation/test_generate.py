@@ -275,7 +275,7 @@ def test_an_empty_prompt_is_a_new_line(model, vocabulary):
 
 @pytest.mark.once
 def test_unknown_words(model, vocabulary):
-    with pytest.raises(ValueError, match=r"`prompt` must be of words.*'zzz'"):
+    with pytest.raises(ValueError, match=r"`prompt` must hold words.*'zzz'"):
         generate(model, vocabulary, ["a b", "a zzz"])
     known = Vocabulary([*WORDS[:-1], "<unk>"])
     unknown = generate(model, known, "a zzz", max_words=5, temperature=0)
@@ -300,10 +300,10 @@ def test_unknown_words(model, vocabulary):
         ({"min_p": 0}, r"`min_p` must be a number in \(0, 1\].*0"),
         ({"repetition_penalty": 0}, "`repetition_penalty` must be a positive number.*0"),
         ({"allow_unknown": 1}, "`allow_unknown` must be a boolean.*1"),
-        ({"banned": ["a", "zzz"]}, "`banned` must be of words of the vocabulary.*'zzz'"),
+        ({"banned": ["a", "zzz"]}, "`banned` must hold words of the vocabulary only.*'zzz'"),
         ({"banned": WORDS}, "`banned` must leave a word to write. Received: all 6 words"),
-        ({"stop": ["a", "zzz"]}, "`stop` must be of words of the vocabulary.*'zzz'"),
-        ({"stop": "a b"}, "`stop` must be .*'a b'"),
+        ({"stop": ["a", "zzz"]}, "`stop` must hold words of the vocabulary only.*'zzz'"),
+        ({"stop": "a b"}, "`stop` must hold .*'a b'"),
     ],
 )
 def test_bad_arguments(model, vocabulary, arguments, message):

@@ -47,7 +47,7 @@ def test_no_more_than_there_are(model):
     ("vocabulary", "arguments", "message"),
     [
         (WORDS, {"k": 0}, "`k` must be a positive integer.*0"),
-        (WORDS[2:], {"context": "a zebra"}, "`context` must be of words of the vocabulary.*'zebra'"),
+        (WORDS[2:], {"context": "a zebra"}, "`context` must hold words of the vocabulary only.*'zebra'"),
         (WORDS[:-1], {}, "`vocabulary` must have .* logits, 6"),
     ],
 )

@@ -37,7 +37,7 @@ def test_what_commands_say(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert cli.main(["evaluate", "run"]) == 0
     said, valid, test = capsys.readouterr().out.splitlines()
-    assert said == "texts are read from their ends"
+    assert said == "The texts are read from the end: the run was trained with --backwards."
     run = runs.Run.open("run")
     corpus = runs.corpus_of(run)
     for line, ids, rows in ((valid, corpus.valid, 10), (test, corpus.test, 1)):
@@ -50,8 +50,10 @@ def test_what_commands_say(tmp_path, capsys, monkeypatch):
         ("analyse", ["--text", "a b", "--output", "pictures"]),
     ):
         assert cli.main([name, "run", *options]) == 2
-        told = f"error: Command {name} reads texts from the beginning. The run in run was trained with --backwards\n"
-        assert capsys.readouterr().err == f"awd-keras: {told}"
+        assert capsys.readouterr().err == (
+            f"awd-keras: error: Argument RUN must be a run that reads texts from the beginning, as {name} does. "
+            "Received: 'run', which was trained with --backwards\n"
+        )
 
 
 def test_an_argument_that_is_no_boolean(tmp_path):

@@ -271,7 +271,7 @@ def test_where_a_run_is_already(folder, tmp_path, no_fit):
 def test_over_itself(folder, tmp_path, no_fit):
     directory = shutil.copytree(folder / "run", tmp_path / "run")
     before = files(directory)
-    with pytest.raises(ValueError, match="a directory of its own"):
+    with pytest.raises(ValueError, match="`output` must be another directory"):
         finetune(tmp_path, tmp_path / "." / "new" / ".." / "run", overwrite=True)
     assert files(directory) == before
 

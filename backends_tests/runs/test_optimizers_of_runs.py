@@ -122,7 +122,7 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
         ({"learning_rate_drops": [3, 2]}, "ascending order"),
         ({"learning_rate_drops": [0]}, "`learning_rate_drops`"),
         ({"learning_rate_drops": [True]}, "`learning_rate_drops`"),
-        ({"skip_nonfinite": True}, "`skip_nonfinite` must be False with another .* Received: .*True with Adam"),
+        ({"skip_nonfinite": True}, "`skip_nonfinite` needs the optimizer NTASGD: .* Received: .*True with Adam"),
     ],
     # The names of tests hold no addresses of objects.
     ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),
@@ -136,7 +136,7 @@ def test_wrong_settings(tmp_path, settings, message):
 @pytest.mark.once
 def test_what_is_for_ntasgd_alone(folder, tmp_path):
     directory = shutil.copytree(folder / "after-2", tmp_path / "run")
-    with pytest.raises(ValueError, match="`skip_nonfinite` must be False with another optimizer"):
+    with pytest.raises(ValueError, match="`skip_nonfinite` needs the optimizer NTASGD"):
         runs.resume(directory, make_corpus(), skip_nonfinite=True)
     assert runs.Run.open(directory).setting("skip_nonfinite") is False
     with pytest.raises(ValueError, match="whole is trained by Adam, and what is fine-tuned is a run of `NTASGD`"):

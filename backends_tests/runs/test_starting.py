@@ -87,7 +87,7 @@ def test_rates_may_be_others_and_sizes_not(folder, tmp_path):
     with pytest.raises(ValueError, match="`hidden_units` must be that of the run to start from, 8. Received: .*=9"):
         runs.train(tmp_path / "other", other_corpus(), **start, **settings(model={"hidden_units": 9}))
     assert not (tmp_path / "other").exists()
-    with pytest.raises(ValueError, match="needs a directory of its own"):
+    with pytest.raises(ValueError, match="`output` must be another directory than that of the run to start from"):
         runs.train(folder / "old", other_corpus(), **start, **settings(overwrite=True))
     with pytest.raises(FileNotFoundError, match="There is no run in .*nowhere"):
         runs.train(tmp_path / "other", other_corpus(), start_from=tmp_path / "nowhere", **settings())
@@ -121,7 +121,7 @@ def test_the_command(folder, tmp_path, capsys, monkeypatch):
     for options, told in (
         (["--output", "other", "--embedding-dim", "7"], "error: Option --embedding-dim must be that of the run to"),
         (["--output", "other", "--preset", "ptp"], "error: Option --preset must be one of "),
-        (["--resume", "new"], "keeps its own settings. Leave out: --from"),
+        (["--resume", "new"], "keeps the settings of the run. Leave out: --from"),
     ):
         assert cli.main(["train", "--from", "old", "--data", "text", *options]) == 2
         assert told in capsys.readouterr().err
