@@ -1,3 +1,3 @@
-"""The version, which asks for nothing else of the package."""
+"""The version, in a file that imports nothing."""
 
 __version__ = "0.1.0.dev0"

@@ -6,12 +6,12 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-# What runs before Keras is imported.
+# The modules of the package that run before Keras is imported.
 _WITHOUT_KERAS = ("__main__", "_version", "cli", "output")
 
 
 def import_with_keras(namespaces: Sequence[str]) -> None:
-    """Imports the namespaces of the package; if Keras isn't imported yet, they are imported together with it.
+    """Imports the package's namespaces now if Keras is imported already, and otherwise right after it is.
 
     Args:
         namespaces: their names, within the package.
@@ -28,9 +28,9 @@ def _import(namespaces):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Waits for the first import of Keras, or of what imports it, and has the namespaces imported behind it.
+    """Waits for the first import of Keras, or of a module of the package that imports it; then imports the namespaces.
 
-    Behind, and not within: what is half imported can't be imported from.
+    They come after that import has ended, as nothing can be imported from a module that is half imported.
     """
 
     def __init__(self, namespaces):

@@ -62,7 +62,7 @@ def check_number(name, value):
 
 
 def check_float_dtype(name, value):
-    """Returns the name of a dtype of floats, and raises ValueError of anything else."""
+    """Returns the name of a floating-point dtype; raises ValueError for anything else."""
     try:
         dtype = keras.backend.standardize_dtype(value)
     except ValueError:
@@ -81,11 +81,11 @@ def check_integers(name, tensor):
 
 
 def check_carries_state(model):
-    """Raises ValueError if a model was told not to carry its state, for what reads a text window by window."""
+    """Raises ValueError unless a model carries its state, which whoever reads a text window by window needs."""
     if getattr(model, "stateful", True) is False:
         raise ValueError(
-            "Argument `model` must carry its state from window to window: make one of `stateful=True`, and give it the "
-            f"weights by `set_weights`. Received: an {type(model).__name__} of `stateful=False`"
+            "Argument `model` must carry its state from window to window: make a model with `stateful=True`, and copy "
+            f"the weights by `set_weights`. Received: an {type(model).__name__} with `stateful=False`"
         )
 
 
@@ -103,7 +103,7 @@ def check_shape(name, tensor, expected):
     Args:
         name: of the argument.
         tensor: tensor or array.
-        expected: tuple; what isn't an integer in it stands for any length.
+        expected: tuple; an entry that isn't an integer stands for any length.
     """
     shape = tuple(tensor.shape)
     fits = len(shape) == len(expected) and all(
@@ -116,10 +116,10 @@ def check_shape(name, tensor, expected):
 
 
 def _check_dense(name, tensor):
-    # TensorFlow's, and Keras's symbolic ones.
+    # TensorFlow's ragged tensors have `row_splits`, and Keras's symbolic ones have `ragged`.
     if hasattr(tensor, "row_splits") or getattr(tensor, "ragged", False):
         raise ValueError(
-            f"Argument `{name}` must not be ragged: fill it up by `to_tensor()`, and mask what is filled up. "
+            f"Argument `{name}` must not be ragged: pad it by `to_tensor()`, and mask the padding. "
             f"Received: shape={tuple(tensor.shape)}"
         )
 
@@ -127,5 +127,5 @@ def _check_dense(name, tensor):
 def _dtype(tensor):
     try:
         return keras.backend.standardize_dtype(tensor.dtype)
-    except ValueError:  # of what Keras doesn't know, NumPy's strings for example
+    except ValueError:  # a dtype that Keras doesn't know, such as NumPy's strings
         return str(tensor.dtype)

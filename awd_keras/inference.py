@@ -25,7 +25,7 @@ class _Programs:
 
     def __init__(self, model):
         self.model = model
-        # The objects themselves, so that no later one has the place of one in memory.
+        # The objects, not their ids: a new object could get the id of one that is gone.
         self.made_for = _state(model)
         self._by_function: dict[Callable, Callable] = {}
 
@@ -42,13 +42,13 @@ class _Programs:
 def run(model: keras.Model, function: Callable, *arguments: Any) -> Any:
     """Calls `function(model, *arguments)`, compiled once for each of the arguments' shapes.
 
-    What has been compiled is kept with the model, and made anew after `model.compile`, or where the model has other
-    variables or dtypes than then. The values of its variables are read in each call.
+    The compiled programs are kept with the model. After `model.compile`, or when the model's variables or dtypes are
+    others, they are compiled again. Each call reads the current values of the variables.
 
     Args:
         model: a `keras.Model`; one that isn't built is built for the first argument.
-        function: a function of a module, not one made for the call: it is what the program is known by. It takes the
-            model and tensors, and returns tensors; it may assign to the model's variables.
+        function: a function of a module, not one made for the call, as its program is found by it. It takes the model
+            and tensors, and returns tensors; it may assign to the model's variables.
         *arguments: arrays, tensors, and lists of them. A number that changes from call to call is an array too.
 
     Returns:
@@ -58,7 +58,7 @@ def run(model: keras.Model, function: Callable, *arguments: Any) -> Any:
     if programs is None or not programs.are_current():
         build(model, arguments[0])
         programs = _Programs(model)
-        object.__setattr__(model, _ATTRIBUTE, programs)  # Keras's own would look for layers in it.
+        object.__setattr__(model, _ATTRIBUTE, programs)  # Keras's `__setattr__` would look for layers in it.
     return programs.of(function)(*keras.tree.map_structure(ops.convert_to_tensor, list(arguments)))
 
 
@@ -70,7 +70,7 @@ def _state(model):
 
 
 def build(model: keras.Model, ids: Any) -> None:
-    """Builds a model, where it isn't yet, for ids of this shape."""
+    """Builds a model for ids of this shape, unless it is built."""
     if not all(layer.built for layer in keras_private.flatten_layers(model)):
         # This creates its variables and assigns to none.
         with keras.StatelessScope():
@@ -78,7 +78,7 @@ def build(model: keras.Model, ids: Any) -> None:
 
 
 def logits_of(model: keras.Model, ids: Any) -> Any:
-    """The logits of a model, which may have other outputs after them, with nothing dropped.
+    """The logits of a model at inference; they are its first output if it has several.
 
     They may be `DeferredLogits`, which are never materialized and give only their cross-entropy.
     """
@@ -87,7 +87,7 @@ def logits_of(model: keras.Model, ids: Any) -> Any:
 
 
 def first_of(outputs: Any) -> Any:
-    """The logits, of the outputs of a model that may have others after them."""
+    """The first of a model's outputs, which are the logits."""
     return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 
@@ -121,7 +121,7 @@ def move_rows(model: keras.Model, origin: Any) -> None:
     Raises:
         AttributeError: if a layer carries a state that isn't in its `inference_state`.
     """
-    rows = ops.shape(origin)[0]  # None in the shape of a graph for any number
+    rows = ops.shape(origin)[0]  # None where a graph takes any number of rows
     for layer in _carrying_layers(model):
         for variable in layer.inference_state or ():
             state = ops.convert_to_tensor(variable)

@@ -11,8 +11,8 @@ from pathlib import Path
 def write_whole(path: str | os.PathLike, writer: Callable[[Path], object]) -> None:
     """Replaces the file `path` by what `writer(beside)` writes: all of it, or nothing.
 
-    What is written goes to a file beside, named `.writing-` and the file's name, then to the disk, and only then in its
-    place. A crash, of the process or of the machine, leaves the old file or the new one.
+    The writer gets a temporary file in the same directory, named `.writing-` and the file's name. Once that is on the
+    disk, it is renamed to `path`. So a crash of the process or of the machine leaves the old file or the new one.
 
     Args:
         path: the file, in a directory that exists.
@@ -32,7 +32,7 @@ def write_whole(path: str | os.PathLike, writer: Callable[[Path], object]) -> No
         raise OSError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
-    # The new name, too, is safe only when the directory is. Windows opens no directories.
+    # The new name survives a crash only if the directory is on the disk too. Windows can't open directories.
     if hasattr(os, "O_DIRECTORY"):
         _to_disk(path.parent, os.O_RDONLY)
 
@@ -50,7 +50,7 @@ _ERRORS = "awd_keras.replace"
 
 @contextlib.contextmanager
 def replacing() -> Iterator[None]:
-    """A context in which the standard output shows `?` for what it can't encode; one line tells of that at its end."""
+    """A context in which the standard output shows `?` for what it can't encode; at its end, one line says so."""
     lost = False
 
     def replace(error):
@@ -59,7 +59,7 @@ def replacing() -> Iterator[None]:
         return "?" * (error.end - error.start), error.end
 
     stream = sys.stdout
-    # Some replacements of the standard output don't encode.
+    # An object that replaces the standard output may not encode, and has no `reconfigure` then.
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is None:
         yield

@@ -48,7 +48,7 @@ def check_lstm(layer, inputs, initial_state):
         raise ValueError(f"Argument `layer` must have gates. Received: layer={layer!r}, variant={layer.variant!r}")
     if getattr(layer, "rounds", 0):
         raise ValueError(
-            "Argument `layer` must be an LSTM that sees its inputs as they are, without a MogrifierLSTM's rounds. "
+            "Argument `layer` must be an LSTM that reads its inputs unchanged, without a MogrifierLSTM's rounds. "
             f"Received: layer={layer!r}, rounds={layer.rounds}"
         )
     if not layer.built:
@@ -81,8 +81,7 @@ def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Seque
 
     sigmoid and tanh are the layer's own `recurrent_activation` and `activation`; an `AblatedLSTM` has the equations of
     its variant, and an output gate of 1 where it has none. A state that the layer carries is neither read nor written.
-    A layer that goes backwards gives its steps in the order in which it makes them, as its outputs are: the first is
-    that of the last word.
+    A layer with `go_backwards` gives its steps in the order in which it makes them: the first is that of the last word.
 
     Source: the LSTM as Levy et al. write it, 2018, arXiv 1805.03716.
 
@@ -124,7 +123,7 @@ def gate_activations(layer: keras.layers.LSTM, inputs: Any, initial_state: Seque
     has_rnn, has_output_gate = "c" in of_hidden, "o" in of_inputs
     steps = []
     for t in range(inputs.shape[1]):
-        # Not `projections[:, t]`, of which JAX compiles a program for each t.
+        # Not `projections[:, t]`, for which JAX would compile a program for each t.
         z = ops.take(projections, t, axis=1) + h @ recurrent_kernel
         i, f, content, o = ops.split(z, 4, axis=-1)
         i, f, o = map(layer.recurrent_activation, (i, f, o))

@@ -45,13 +45,13 @@ def memory_weights(
     w_0^t = f_1 * ... * f_t
     ```
 
-    A weight is a vector, one number a unit. `reduce="rms"` gives the root mean square over units in its place: the L2
-    norm that Levy et al. draw, divided by the square root of the number of units, so that layers of any size are
-    compared on one scale, on which gates between 0 and 1 stay. It never holds the weights of more than one word.
+    A weight is a vector, one number a unit. `reduce="rms"` gives the root mean square over units instead. That is the
+    L2 norm that Levy et al. draw, divided by the square root of the number of units, so that layers of any size can be
+    compared. It never holds the weights of more than one word.
 
-    Products of gates are made as they are written, without a division, so that gates near 0 do no harm.
+    Products of gates are multiplied out, without a division, so that gates near 0 do no harm.
 
-    Source: Levy et al. 2018, arXiv 1805.03716, and its pictures for the reduction.
+    Source: Levy et al. 2018, arXiv 1805.03716; the reduction is that of its pictures.
 
     Args:
         layer: as for `gate_activations`, and so are inputs and initial state.

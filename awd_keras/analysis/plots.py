@@ -36,13 +36,13 @@ def new_figure(width: float, height: float):
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            'A picture needs matplotlib, which is not installed. To have it: pip install "awd-keras[plot]"'
+            'A picture needs matplotlib, which is not installed. To install it: pip install "awd-keras[plot]"'
         ) from error
     return Figure(figsize=(width, height))
 
 
 def label_words(axis, words: Sequence[str], **how) -> None:
-    """Writes the words along an axis: each one as long as there is room, else every second, every third, ...
+    """Writes the words along an axis: all of them if there is room, else every second, every third, ...
 
     Args:
         axis: matplotlib's, `axes.xaxis` for example.
@@ -174,7 +174,7 @@ def plot_memory(memory: Memory, words: Sequence[str], path: str | os.PathLike, r
     figure = new_figure(side(words), side(words))
     axes = figure.add_axes((0, 0, 1, 1))
     later = np.tri(len(words), k=-1, dtype=bool)
-    # Turned: time runs from left to right.
+    # Transposed, so that time runs from left to right.
     image = axes.imshow(np.ma.array(weights.T, mask=later), cmap="magma_r", vmin=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("word just read")

@@ -16,17 +16,17 @@ from awd_keras.checks import check_boolean
 class CatchNonFinite(keras.callbacks.Callback):
     """Stops training at the first step whose loss or gradients aren't finite, and says which one it was.
 
-    `NTASGD` leaves a step out whose gradients aren't finite, so that weights and averages never become NaN. This
-    callback looks, after each step, whether it did, and at the loss. With `skip=True`, training goes on: the step
-    doesn't count in the epoch's loss and metrics, and a layer whose carried training state isn't finite any more starts
-    from zero again. `model.optimizer.skipped_steps` has the count.
+    `NTASGD` leaves a step out whose gradients aren't finite, so that weights and averages never become NaN. After each
+    step, this callback checks whether that happened, and whether the loss is finite. With `skip=True`, training goes
+    on: the step doesn't count in the epoch's loss and metrics, and a layer whose carried training state is no longer
+    finite starts from zero again. `model.optimizer.skipped_steps` has the count.
 
-    Whatever `skip` is, training stops at the end of an epoch of which no step is left, or after which `val_loss` or a
-    weight isn't finite. Under mixed precision, Keras leaves steps out by itself to find the scale of the loss: these,
-    whose loss is finite, are neither told of nor counted.
+    Whatever `skip` is, training stops at the end of an epoch without a single good step, or after which `val_loss` or a
+    weight isn't finite. Under mixed precision, Keras itself leaves steps out to find the scale of the loss. As their
+    loss is finite, they are neither reported nor counted.
 
-    Other optimizers make a step whose gradients aren't finite, and don't tell: it is found by the next step's loss, or
-    by the weights at the epoch's end. They can't skip.
+    Other optimizers apply gradients that aren't finite. This callback then finds the fault by the next step's loss, or
+    by the weights at the epoch's end, and `skip=True` isn't possible.
 
     Put it after `awd_lstm(dataset)`, and before what saves the model.
 
@@ -83,7 +83,7 @@ class CatchNonFinite(keras.callbacks.Callback):
         self._epoch = epoch
         self._good_steps = 0
         if self._passes is not None:
-            # Now, as Keras reads ahead, and the dataset may be in its next epoch when the last step is made.
+            # Read now: Keras reads ahead, so the dataset may be in its next epoch when the last step is made.
             windows = zip(self.dataset.window_starts(), self.dataset.window_lengths(), strict=True)
             self._windows = list(windows)[self._passes.next_epoch() :]
 
@@ -111,9 +111,8 @@ class CatchNonFinite(keras.callbacks.Callback):
         loss = (logs or {}).get("val_loss", 0.0)
         if not math.isfinite(loss):
             raise FloatingPointError(f"In the validation after epoch {epoch + 1}, the loss is {loss}.")
-        # The step itself can overflow, with a learning rate that is far too large. Checked once an epoch, as all
-        # weights
-        # are read for it.
+        # With a far too large learning rate, the weights overflow though the gradients are finite. Checked once an
+        # epoch only, as it reads all weights.
         for variable in self.model.trainable_variables:
             if not _is_finite(variable):
                 raise FloatingPointError(f"After epoch {epoch + 1}, {variable.path} isn't finite.")

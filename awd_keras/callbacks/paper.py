@@ -17,8 +17,8 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
     part of the rows. Put callbacks of your own after them, so that what they save has the epoch's
     measure in the optimizer.
 
-    They train with any optimizer whose learning rate is a number. With another one than `NTASGD`, the two of averaging
-    do nothing; made one by one, they would refuse it.
+    They train with any optimizer whose learning rate is a number. With another one than `NTASGD`,
+    `NonMonotonicTrigger` and `SwapAveragedWeights` do nothing. If you make these two yourself, they refuse it.
 
     Source: sections 3 and 4.1; section 5 for fine-tuning.
 
@@ -55,18 +55,18 @@ def awd_lstm(dataset: keras.utils.PyDataset, stop_training: bool = False) -> lis
 class SynchronizeReplicas(keras.callbacks.Callback):
     """Has several processes that each call `fit` train one model together. For a single process, it does nothing.
 
-    On PyTorch, which takes a process a device, each step averages the gradients over the processes by
-    `DistributedDataParallel`, from the first process's weights on; and an epoch's loss and metrics are those of all
-    rows, where they would be those of this process's own. On JAX and TensorFlow, Keras does both.
+    On PyTorch, which runs a process for each device, all processes start with the first one's weights, and each step
+    averages the gradients over the processes by `DistributedDataParallel`. An epoch's loss and metrics are those of the
+    rows of all processes. On JAX and TensorFlow, Keras does both.
 
-    Each process must `fit` its own rows, `dataset.shard(count, number)`; TensorFlow alone shares a dataset out itself.
-    Validation is left alone: on PyTorch every process reads all of `validation_data`.
+    Each process must `fit` its own rows, `dataset.shard(count, number)`. Only TensorFlow splits a dataset itself.
+    Validation isn't split: on PyTorch every process reads all of `validation_data`.
 
     Args:
         dataset: the `BPTTDataset` that is passed to `fit`.
 
     Raises:
-        ValueError: when training starts, if there are several processes and the dataset isn't shared between as many.
+        ValueError: when training starts, if there are several processes and the dataset isn't split for as many.
 
     Example:
 
@@ -95,6 +95,6 @@ class SynchronizeReplicas(keras.callbacks.Callback):
         devices.replicate(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reads the epoch's metrics after this.
+        # Now, as Keras reads the epoch's metrics right after the last step.
         if batch + 1 == self.params["steps"]:
             devices.average_values(self.model.metrics_variables)

@@ -13,10 +13,10 @@ from awd_keras.backend.keras_private import flatten_layers
 
 
 class Passes:
-    """Passes over a dataset, of which an epoch of `fit` is a part if `steps_per_epoch` is below the dataset's length.
+    """Counts passes over a dataset. If `steps_per_epoch` is below the dataset's length, a pass takes several epochs.
 
-    Keras goes on in the dataset where the last epoch stopped. A pass whose windows aren't a multiple of the steps ends
-    with a shorter epoch, and each `fit` begins a new pass, whatever its `initial_epoch`.
+    Keras continues in the dataset where the previous epoch stopped. If the number of windows isn't a multiple of the
+    steps, a pass ends with a shorter epoch. Each `fit` begins a new pass, whatever its `initial_epoch`.
 
     Args:
         windows: the number of windows in a pass.
@@ -43,8 +43,8 @@ class ResetStates(keras.callbacks.Callback):
     validation in `fit` and of `predict`, the inference state: `reset_inference_state()`. As the two
     are separate, validation doesn't touch training.
 
-    With `fit(steps_per_epoch=k)`, an epoch of `fit` may begin in the middle of the text, where the last one stopped. A
-    callback that knows the dataset keeps the training state there, and zeroes it where a pass over the text begins.
+    With `fit(steps_per_epoch=k)`, an epoch may begin in the middle of the text, where the previous one stopped. If the
+    callback has the dataset, it keeps the training state there, and zeroes it where a pass over the text begins.
 
     Source: section 4.1, where the state goes from one window of a stream to the next.
 
@@ -95,11 +95,11 @@ class ResetStates(keras.callbacks.Callback):
                 getattr(layer, method)()
 
 
-# More lengths than this in an epoch, each of which is compiled, take so long that the user should know why.
+# Each length is compiled. More lengths than this take so long that the user should be told why.
 _MANY_LENGTHS = 12
 
-# Optimizer -> (its own rate, the scaled rate), while a step is being made. Not an attribute: if the
-# step raises, the next `fit`, likely with a new callback, has to put the rate back.
+# Optimizer -> (its own rate, the scaled rate), during a step. Not an attribute of the callback: if the step raises,
+# the next `fit` must restore the rate, and it may have a new callback.
 _scaled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -109,13 +109,13 @@ class ScaleLearningRate(keras.callbacks.Callback):
         learning_rate * length / dataset.bptt
 
     As the loss is a mean over the window's tokens, a short window would otherwise weigh as much as
-    a long one. The optimizer has the scaled rate during the step alone: schedulers, logs and
-    checkpoints see, and may change, the rate that is scaled. At each epoch's beginning the dataset
-    is told the epoch, which decides its window lengths.
+    a long one. The optimizer has the scaled rate only during the step: schedulers, logs and
+    checkpoints see, and may change, the unscaled rate. At the beginning of each epoch, the callback
+    tells the dataset the epoch, which decides its window lengths.
 
-    With `fit(steps_per_epoch=k)`, an epoch of `fit` takes k windows and the next one goes on after them. The dataset
-    is then told the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, and keeps to the lengths of a
-    pass until it is over. Each `fit` begins with the first window of a pass, also if its `initial_epoch` is in the
+    With `fit(steps_per_epoch=k)`, an epoch takes k windows, and the next epoch continues after them. The callback then
+    tells the dataset the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, so that the lengths stay
+    the same during a pass. Each `fit` begins with the first window of a pass, even if its `initial_epoch` is in the
     middle of one.
 
     With gradient accumulation, an update uses the rate of its last window.
@@ -132,8 +132,8 @@ class ScaleLearningRate(keras.callbacks.Callback):
             1 or with a learning rate that can't be set, or if `fit` reads another dataset.
 
     Warns:
-        UserWarning: when training starts, if the model is one that is compiled for each length, and the lengths are
-            many: the dataset's `length_multiple` makes them few.
+        UserWarning: when training starts, if the model is compiled for each length and there are many lengths: the
+            dataset's `length_multiple` makes them few.
 
     Example:
 
@@ -201,12 +201,12 @@ class ScaleLearningRate(keras.callbacks.Callback):
         window = self._passes.next_epoch()
         if window == 0:
             self._pass = epoch // self._passes.epochs_per_pass
-        # Also in the middle of a pass: as TensorFlow reads ahead, the dataset may have counted it already.
+        # Also in the middle of a pass: TensorFlow reads ahead, so the dataset may already have gone to the next epoch.
         self.dataset.set_epoch(self._pass)
         self._lengths = self.dataset.window_lengths()[window:]
 
     def on_train_batch_begin(self, batch, logs=None):
-        # The dataset was told the epoch since, so that only this `fit` can have begun to read it.
+        # `set_epoch` has marked the dataset as unread, so only this `fit` can have begun to read it.
         if batch == 0 and not self.dataset.in_epoch:
             raise ValueError(
                 "Callback `ScaleLearningRate` must be given the dataset that is passed to `fit`. Received: "

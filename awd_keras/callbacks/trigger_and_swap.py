@@ -1,4 +1,4 @@
-"""What `NTASGD` needs in `fit`: measures for the trigger, and the average in the model where it is used."""
+"""The two callbacks that `NTASGD` needs in `fit`: one for its trigger, one that puts the average in the model."""
 
 import warnings
 from typing import Any
@@ -12,7 +12,7 @@ from awd_keras.checks import check_boolean, check_positive_integer
 
 
 def find_optimizer(model, method):
-    """The model's optimizer that has a method, or the one within it, as for loss scaling; None without one."""
+    """The model's optimizer, or the one that it wraps (for loss scaling), that has this method; None without one."""
     optimizer = getattr(model, "optimizer", None)
     while optimizer is not None and not hasattr(optimizer, method):
         optimizer = getattr(optimizer, "inner_optimizer", None)
@@ -20,7 +20,7 @@ def find_optimizer(model, method):
 
 
 class WithoutAverages:
-    """What stands for `NTASGD` where the model has another optimizer."""
+    """Stands for `NTASGD` where the model has another optimizer, and does nothing."""
 
     averaging = averages_in_model = False
     skipped_steps = 0
@@ -37,12 +37,12 @@ class WithoutAverages:
 
 
 def find_averaging(model):
-    """The `NTASGD` of a model, or what stands for it."""
+    """The `NTASGD` of a model, or a `WithoutAverages`."""
     return find_optimizer(model, "use_averages") or WithoutAverages()
 
 
 def averaging_optimizer(callback):
-    """The `NTASGD` of the callback's model; what stands for it, if `awd_lstm` has made the callback for any optimizer.
+    """The `NTASGD` of the callback's model; a `WithoutAverages` if `awd_lstm` has made the callback for any optimizer.
 
     Raises:
         ValueError: if the model has another optimizer, or none.
@@ -67,18 +67,18 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     It only starts averaging: `SwapAveragedWeights` puts the average in the model. If training ends without that, there
     is a warning.
 
-    With `stop_training=True`, such a measure ends training if averaging is on already. That makes the paper's
-    fine-tuning phase, if the optimizer is a new one whose `start_averaging()` has been called.
+    With `stop_training=True`, such a measure ends training if averaging has begun already. This is the paper's
+    fine-tuning phase, which needs a new optimizer whose `start_averaging()` has been called.
 
     Source: section 3, algorithm 1, where L, the logging interval, is an epoch's number of steps; section 5 for
     fine-tuning.
 
     Args:
         monitor: string, a key of the logs. Lower must be better. Take a metric of the cross-entropy
-            alone: `val_loss` has the penalties in it.
+            alone: `val_loss` includes the penalties.
         frequency: `"epoch"`, or a positive integer L, in training steps.
-        validation_data: what `fit` takes by that name, for an integer `frequency` alone.
-        stop_training: boolean, whether training stops when a measure would start averaging that is on already.
+        validation_data: what `fit` takes by that name, only for an integer `frequency`.
+        stop_training: boolean, whether training stops when a measure would start averaging that has begun already.
 
     Raises:
         ValueError: if `frequency` is neither, or doesn't go with `validation_data`, or `stop_training` isn't a boolean;
@@ -137,8 +137,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._step is None:
-            # From the optimizer, so that another `fit` goes on counting. Not sooner: `BackupAndRestore` may come after
-            # this callback, and restores when training begins.
+            # Read from the optimizer, so that another `fit` goes on counting. Not when training begins, as
+            # `BackupAndRestore` may come after this callback and restore then.
             optimizer = averaging_optimizer(self)
             iterations = int(ops.convert_to_numpy(optimizer.iterations))
             self._step = iterations * (optimizer.gradient_accumulation_steps or 1)
@@ -159,11 +159,11 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
             self._update(logs or {}, self.monitor)
 
     def on_train_end(self, logs=None):
-        # With `validation_freq`, an epoch may have no measure without fault.
+        # With `validation_freq`, some epochs have no measure, which is no fault.
         if self._missing and not self._settled:
             self._warn(*self._missing)
         optimizer = averaging_optimizer(self)
-        # `SwapAveragedWeights` has put the average in by now, wherever it is in the list.
+        # `SwapAveragedWeights` has put the average in the model by now, wherever it stands in the list of callbacks.
         if self._step is not None and optimizer.averaging and not optimizer.averages_in_model:
             warnings.warn(
                 "Training has ended with the raw iterate in the model, and the average unused. Pass the callback "
@@ -183,7 +183,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
         self._missing = monitor, ",".join(logs)
         validated = self.frequency != "epoch" or any(name.startswith("val_") for name in logs)
         if validated and not self._settled:
-            self._settled = True  # The error comes when training starts, not after a long training that never averages.
+            self._settled = True  # Warn in the first epoch, not after a long training that never averages.
             self._warn(*self._missing)
 
     def _warn(self, monitor, available):
@@ -196,8 +196,8 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
     def _evaluate(self):
         model = self.model
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self.validation_data)
-        # Evaluation starts with resetting the metrics, and on PyTorch, where a model is a module,
-        # leaves it in evaluation mode.
+        # `evaluate` resets the metrics, and on PyTorch, where a model is a module, leaves it in evaluation mode. Both
+        # are restored below.
         metrics = [(v, ops.convert_to_numpy(v)) for v in model.metrics_variables]
         is_training = getattr(model, "training", None)
         logs = model.evaluate(
@@ -229,8 +229,8 @@ class SwapAveragedWeights(keras.callbacks.Callback):
     In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was
     there before is put back at the end.
 
-    It never starts averaging, which is for `NonMonotonicTrigger`, or for `start_averaging` or `update_trigger` of the
-    optimizer. Until then it does nothing.
+    It never starts averaging. `NonMonotonicTrigger` does that, or the optimizer's `start_averaging` or
+    `update_trigger`. Until then, this callback does nothing.
 
     Source: section 3, algorithm 1, which returns the average.
 
