@@ -13,34 +13,34 @@ from awd_keras.data.window_lengths import AnyLengths, FewLengths, FixedLengths
 class BPTTDataset(keras.utils.PyDataset, InOrder):
     """A text cut in windows of random lengths, for a model that carries its state.
 
-    The text is cut in `batch_size` rows (streams) of `n = (len(tokens) - 1) // batch_size`
-    targets, and the rows in windows one after the other: item i holds, for each row, the tokens
-    `x[s:e]` and the ones that follow them, `y[s:e] = x[s + 1:e + 1]`. Every target comes exactly
-    once an epoch. A window's length is drawn afresh each epoch:
+    The text is cut into `batch_size` rows (streams) of `n = (len(tokens) - 1) // batch_size`
+    targets, and each row into consecutive windows. Item i holds, for each row, the tokens
+    `x[s:e]` and their targets `y[s:e] = x[s + 1:e + 1]`. Every target comes exactly once an
+    epoch. The lengths of the windows are drawn anew for each epoch:
 
         base = bptt with probability 0.95, else bptt / 2
         length = min(max(5, N(base, 5)), bptt + 20)
 
-    so that no token is always at a window's edge, where backpropagation ends. As Keras reads
-    the number of windows once, it is the same every epoch; where the drawn lengths don't add up to
-    n, as many windows as needed, picked at random, give or take a token each. Lengths depend on
-    `seed` and `epoch` alone.
+    so that no token is always at a window's edge, where backpropagation ends. Keras reads the
+    number of windows once, so it is the same in every epoch. If the drawn lengths don't add up to
+    n, randomly chosen windows get one token more or less. Lengths depend only on `seed` and
+    `epoch`.
 
-    `fit` counts the epochs: `dataset.epoch` goes up by one after each. Whoever knows the
-    epoch better, after a restart for example, says so by `set_epoch`. `fit` keeps the windows in
-    order, whatever its argument `shuffle`.
+    `fit` counts the epochs: `dataset.epoch` goes up by one after each. To set it, after a restart
+    for example, call `set_epoch`. `fit` keeps the windows in order, whatever its argument
+    `shuffle`.
 
     An epoch of the dataset is a pass over the text. With `fit(steps_per_epoch=k)`, an epoch of `fit` takes the next
-    k windows, and the last one of a pass what is left, about which Keras warns. The dataset then counts passes, and
+    k windows. The last epoch of a pass takes what is left, about which Keras warns. The dataset then counts passes.
     `evaluate` and `validation_data` need a dataset of their own, as reading this one to its end counts as a pass.
 
-    With `length_multiple=m` above 1, there are few lengths, for what is compiled once a length, as JAX and XLA do:
-    `2k + 1` multiples of m around `bptt`, k being 10 / m rounded down, or 1; one for its half; and a window at a random
-    place that has what makes the sum n, in each epoch as many tokens. At most five in all are left for `bptt=70` and
-    `length_multiple=7`: 35, 63, 70, 77, and that one. Mean and deviation remain what they are, 68.2 and 9.0 (68.25
-    and 9.1). So that window edges still fall on every token, the text is a ring, and the first row begins at a random
-    one of its first n tokens, each epoch at another: the last row ends with what is before that.
-    `AWDLSTM.length_multiple` says which number suits a model.
+    With `length_multiple=m` above 1, there are only a few lengths, as JAX and XLA compile each length. These are
+    `2k + 1` multiples of m around `bptt` (k is 10 / m rounded down, at least 1), one multiple for its half, and the
+    length of one window, at a random place, that makes the sum n. That length is the same in every epoch. `bptt=70` and
+    `length_multiple=7` leave at most five: 35, 63, 70, 77, and that one. Their mean and deviation are 68.2 and 9.0,
+    where windows of any length have 68.25 and 9.1. So that window edges still fall on every token, the text is read as
+    a ring. In each epoch, the first row begins at another random one of the first n tokens, and the last row ends
+    before it. `AWDLSTM.length_multiple` gives the number that suits a model.
 
     Source: section 4.1, "Variable length backpropagation sequences".
 
@@ -72,8 +72,8 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
     [500, 500, 500]
     """
 
-    # Keras's `workers` aren't offered: cutting a slice takes no time, and a worker process couldn't
-    # tell when an epoch is over.
+    # No argument for Keras's `workers`: cutting a slice takes no time, and a worker process couldn't tell when an epoch
+    # is over.
     def __init__(
         self,
         tokens: np.ndarray,
@@ -91,7 +91,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         check_boolean("variable", variable)
         check_boolean("backwards", backwards)
         tokens = _check_tokens(tokens)
-        tokens = tokens[::-1] if backwards else tokens  # a view, as they may be a file
+        tokens = tokens[::-1] if backwards else tokens  # a view, as the tokens may be a file
         n = (len(tokens) - 1) // batch_size
         check_positive_integer("length_multiple", length_multiple)
         if length_multiple > 1 and not variable:
@@ -136,7 +136,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
             raise IndexError(f"Window {index} is outside of the dataset's {len(self)} windows")
         if index == len(self) - 1:
             self._last_was_read = self._in_epoch
-        # Taken at once, as Keras may call this in a thread of its own.
+        # Both read in one statement, as Keras may call this in another thread.
         epoch, edges = self._cached
         if epoch != self.epoch:
             epoch = self.epoch
@@ -160,7 +160,7 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
         return self._draw(epoch)[1]
 
     def window_starts(self, epoch: int | None = None) -> np.ndarray:
-        """The token of each row, from 0, that an epoch's windows begin with.
+        """The position in each row, from 0, at which each window of an epoch begins.
 
         Args:
             epoch: integer of at least 0; the current epoch by default.
@@ -222,8 +222,8 @@ class BPTTDataset(keras.utils.PyDataset, InOrder):
 
     def on_epoch_end(self):
         """Called by Keras; goes to the next epoch if the current one was read to its end."""
-        # Keras calls this once too often before the first epoch, and if it has to build the model
-        # it reads a batch before that: what shows an epoch is that its last window was read.
+        # Keras also calls this before the first epoch, and may have read a batch by then to build the model. So an
+        # epoch has ended only if its last window was read.
         if self._last_was_read:
             self.epoch += 1
             self._in_epoch = self._last_was_read = False

@@ -17,11 +17,11 @@ SPLITS = ("train", "valid", "test")
 
 
 class Corpus:
-    """Three streams of word ids and the vocabulary that they're written in.
+    """Three streams of word ids and their vocabulary.
 
-    A text's words are what whitespace separates; each line, a blank one too, ends in `<eos>`. Lines end in LF, CR LF or
-    CR, and a byte-order mark before the first word is left out. With `unit="character"` they are its code points, with
-    `"byte"` its bytes: all of them, line ends as they are, and nothing added.
+    Words are separated by whitespace, and each line, a blank one too, ends in `<eos>`. Lines end in LF, CR LF or CR,
+    and a byte-order mark before the first word is left out. With `unit="character"`, the words are all code points of
+    the text, with `"byte"` all its bytes: line ends stay as they are, and nothing is added.
 
     Source: section 5 ("Experiment details"): Penn Treebank and WikiText-2 are read this way.
 
@@ -32,9 +32,9 @@ class Corpus:
         vocabulary: `Vocabulary`, which gives the ids their words; or a tokenizer, as for `Vocabulary.of`.
 
     Attributes:
-        source: where the text can be read again, a dictionary that JSON can hold: the absolute `directory`, or None for
-            Python's documentation, the `unit`, the `min_count`, and the `cache` if there is one. None for a corpus of
-            other arrays.
+        source: where the text can be read again, a dictionary that JSON can hold. It has the absolute `directory` (None
+            for Python's documentation), the `unit`, the `min_count`, and the `cache` if there is one. For a corpus made
+            of arrays, `source` is None.
 
     Example:
 
@@ -70,22 +70,21 @@ class Corpus:
     ) -> "Corpus":
         """Reads `train.txt`, `valid.txt` and `test.txt`, in UTF-8, or, with `unit="byte"`, whatever they hold.
 
-        A text larger than memory wants a `cache`: the ids are then written to files there, once, and the corpus's
-        arrays are views of these files (read-only), of which the system holds in memory what it likes. The files are
-        used again as long as the texts have the same bytes, by their sizes and SHA-256.
+        A text larger than memory needs a `cache`. The ids are then written once to files there, and the corpus's arrays
+        are read-only views of these files (memory-mapped). The files are used again as long as the texts have the same
+        size and SHA-256.
 
         Args:
             path: the directory that holds the three files.
             min_count: positive integer. Words that appear less often in the three splits together
                 become `<unk>`. No effect if `vocabulary` is given.
-            vocabulary: `Vocabulary` to encode the text in, as one does to evaluate a model that
-                was trained before. By default it is made of the words of the three splits, as in
-                the paper. Or a tokenizer of your own, as `Vocabulary.of` takes it, which is given each file as one
-                text.
+            vocabulary: `Vocabulary` to encode the text with, for example that of a trained model to evaluate. By
+                default it is made of the words of the three splits, as in the paper. Or a tokenizer of your own, as
+                `Vocabulary.of` takes it, which gets each file as one text.
             unit: `"word"`, `"character"` or `"byte"`, what the texts are cut in; see `Corpus`. No effect if
                 `vocabulary` is given, which has its own.
-            cache: directory for the files of ids, made where it doesn't exist; by default the ids are kept in memory.
-                Each text, `min_count` and `vocabulary` has a directory of its own in it.
+            cache: directory for the files of ids, made if it doesn't exist; by default the ids are kept in memory.
+                It holds a directory for each combination of text, `min_count` and `vocabulary`.
             verbose: 1 for Keras's progress bar while a cache is written, 0 for silence.
 
         Raises:
@@ -123,9 +122,9 @@ class Corpus:
     def python_docs(cls, min_count: int = 3, unit: str = "word") -> "Corpus":
         """The language reference that every CPython carries, in `pydoc_data.topics`. No download.
 
-        About 50,000 words on Python 3.11, fewer or more on others. A paragraph that several topics
-        share is kept in the first of them only, so that none of the held-out text is training text
-        as well. Whole topics, about a tenth of the text each, are the validation and test splits.
+        About 50,000 words on Python 3.11, fewer or more on other versions. A paragraph that several
+        topics share is kept only in the first of them, so that no text is in two splits. The
+        validation and test splits are whole topics, about a tenth of the text each.
 
         Args:
             min_count: positive integer. Words that appear less often become `<unk>`; the default
@@ -157,12 +156,12 @@ class Corpus:
         return {split: sum(map(self.vocabulary.count_unknown, pieces(getattr(self, split)))) for split in SPLITS}
 
     def backwards(self) -> "Corpus":
-        """The same texts from their ends, for a model that tells which word comes before."""
+        """The same texts in reverse order, for a model that predicts the previous word."""
         return Corpus(self.train[::-1], self.valid[::-1], self.test[::-1], self.vocabulary)
 
     @property
     def words_seen_once(self) -> int:
-        """How many words of the vocabulary come once in the three splits together."""
+        """How many words of the vocabulary occur exactly once in the three splits together."""
         counts = np.zeros(len(self.vocabulary), "int64")
         for split in SPLITS:
             for piece in pieces(getattr(self, split)):
@@ -219,7 +218,7 @@ def _encode_files(paths, unit, min_count, vocabulary):
 
 
 def _encode(texts, unit, min_count, vocabulary=None, paths=()):
-    """The ids of each text, and the vocabulary that they're written in."""
+    """The ids of each text, and their vocabulary."""
     first = FirstIds(unit)
     splits = [np.concatenate([*first.read(file, name)]) for name, file in texts.items()]
     if vocabulary is None:
@@ -229,7 +228,7 @@ def _encode(texts, unit, min_count, vocabulary=None, paths=()):
 
 
 def _split_topics(topics: dict[str, str]) -> list[str]:
-    """Training, validation and test text made of whole topics, no paragraph in two of them."""
+    """The training, validation and test texts. Each holds whole topics, and no paragraph is in two of them."""
     shares = (0.8, 0.1, 0.1)
     sizes = [0, 0, 0]
     texts: list[list[str]] = [[], [], []]
@@ -243,7 +242,7 @@ def _split_topics(topics: dict[str, str]) -> list[str]:
                 seen.add(words)
                 paragraphs.append(paragraph.strip("\n"))
         text = "\n\n".join(paragraphs)
-        # To the split that is furthest from its share: this sends long topics to training.
+        # The topic goes to the split that is furthest below its share, which sends long topics to training.
         total = sum(sizes) + len(text)
         lacks = [share * total - size for share, size in zip(shares, sizes, strict=True)]
         split = lacks.index(max(lacks))

@@ -1,4 +1,4 @@
-"""Tokenizers of the user's own, which cut and join texts in the place of a unit."""
+"""The user's own tokenizers, which cut and join texts instead of a unit."""
 
 import codecs
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from awd_keras.data.units import UNITS, Unit, decode_utf8
 
 
 class Tokenizer(Protocol):
-    """A tokenizer of the user's own, which can be given for a vocabulary.
+    """A tokenizer that the user has written, which can be given for a vocabulary.
 
     Attributes:
         words: unique strings, in the order of their ids.
@@ -25,7 +25,7 @@ class Tokenizer(Protocol):
 
 
 class OwnTokens(Unit):
-    """The tokens of a tokenizer of the user's own."""
+    """The tokens of the user's own tokenizer."""
 
     name, plural, of_characters = "tokenizer", "tokens", False
 
@@ -46,12 +46,13 @@ class OwnTokens(Unit):
         return [self._words[i] for i in ids]
 
     def read(self, file, name):
-        # At once, as only the tokenizer knows where a text may be cut.
+        # The whole file in one piece, as only the tokenizer knows where a text may be cut.
         yield self.cut(decode_utf8(file.read().removeprefix(codecs.BOM_UTF8), 0, name))
 
     def check_cache(self):
         raise ValueError(
-            "Argument `cache` must be None with a tokenizer of your own, as a change of it would not be noticed"
+            "Argument `cache` must be None with a tokenizer of your own, as nobody would notice that the tokenizer has "
+            "changed"
         )
 
     def text(self, words):
@@ -70,7 +71,7 @@ class _Growing:
 
     def __init__(self, text):
         self._text = text
-        # The tokens of the last piece, and those since. Both are decoded together, as tokenizers write a token
+        # The tokens of the last piece, and those after it. Both are decoded together, as tokenizers write a token
         # differently at the beginning of a text.
         self._before: list[str] = []
         self._new: list[str] = []

@@ -7,9 +7,9 @@ _SILENT = ("PROTO", "FRAME", "MARK", "APPEND", "APPENDS", "STOP")
 
 
 def read_pickled_words(content: bytes) -> list[str]:
-    """Returns the strings of a pickled list, by walking through the pickle's operations.
+    """Returns the strings of a pickled list, by interpreting the pickle's operations.
 
-    No unpickler runs: a pickle can make one call any function.
+    No unpickler runs, as a pickle can make an unpickler call any function.
 
     Args:
         content: what `pickle.dump` wrote.
@@ -18,7 +18,7 @@ def read_pickled_words(content: bytes) -> list[str]:
         ValueError: if an operation isn't one that a list of strings needs.
     """
     words: list = []
-    kept: dict = {}  # the pickle's memo, for strings that the list has twice
+    kept: dict = {}  # the pickle's memo: strings that occur twice are stored once
     lists = 0
     for operation, argument, _ in pickletools.genops(content):
         name = operation.name

@@ -10,7 +10,7 @@ from awd_keras.checks import check_positive_integer
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.vocabulary import Vocabulary
 
-# The padding that `awd_keras.models.TextClassifier` takes.
+# The padding that `awd_keras.models.TextClassifier` expects.
 PADDING = -1
 
 
@@ -28,7 +28,7 @@ class TextDataset(keras.utils.PyDataset):
         labels: integers of at least 0, one for each text; None for texts that are to be classified.
         vocabulary: `Vocabulary` of the language model, or a tokenizer that `Vocabulary.of` takes.
         batch_size: positive integer, the number of texts in a batch; the last one may have fewer.
-        max_tokens: positive integer, the most tokens of a text, whose last ones are kept; None for all.
+        max_tokens: positive integer. Of longer texts, the last `max_tokens` tokens are kept; None keeps all.
         length_multiple: positive integer; see above.
 
     Attributes:
@@ -83,8 +83,8 @@ class TextDataset(keras.utils.PyDataset):
             self._ids.append(ids if max_tokens is None else ids[-max_tokens:])
         self.labels = None if labels is None else _check_labels(labels, len(texts))
         by_length = np.argsort([len(ids) for ids in self._ids], kind="stable")
-        # Keras infers TensorFlow's shapes from the first two batches. These, the longest and the shortest, have one
-        # length only if all have it.
+        # Keras infers TensorFlow's shapes from the first two batches. As these are the longest and the shortest texts,
+        # they have one length only if all batches have it.
         longest = by_length[-batch_size:]
         self.order = np.concatenate([longest, by_length[: len(by_length) - len(longest)]])
 

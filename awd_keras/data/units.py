@@ -9,10 +9,10 @@ from typing import BinaryIO, Protocol
 from awd_keras.checks import check_choice
 
 EOS = "<eos>"
-# The byte-order mark, with which Windows' Notepad, for example, begins a file. It is no part of the text.
+# The byte-order mark, with which Windows' Notepad, for example, begins a file. It doesn't belong to the text.
 BYTE_ORDER_MARK = "\ufeff"
 
-# Bytes of text that are read at a time. The words that they are cut into take some ten times as much memory.
+# Bytes of text that are read at a time. Cut into words, they take about ten times as much memory.
 _BLOCK = 2**21
 
 
@@ -56,7 +56,7 @@ class Unit:
         raise NotImplementedError
 
     def before_text(self) -> list[str]:
-        """What is read before a text's first word, so that it begins on a new line.
+        """The words that a model reads before a text's first word, so that the text begins on a new line.
 
         Raises:
             ValueError: if there is no word for the end of a line, as with some tokenizers.
@@ -69,7 +69,7 @@ class Unit:
         return [self.line_end]
 
     def check_cache(self) -> None:
-        """Raises ValueError if a cache of ids could be out of date without notice."""
+        """Raises ValueError if nothing would show that a cache of ids is out of date."""
 
     def writer(self) -> Writer:
         """A new `Writer`."""
@@ -90,7 +90,7 @@ class _AsItIs:
 
 
 class Words(Unit):
-    """Words between whitespace. Each end of a line (LF, CR LF or CR) is the word `<eos>`, that of the last line too."""
+    """Words separated by whitespace. Every line end (LF, CR LF or CR) is the word `<eos>`, the last one too."""
 
     name, plural = "word", "words"
     line_end, separator, of_characters = EOS, " ", False
@@ -100,11 +100,11 @@ class Words(Unit):
 
     def read(self, file, name):
         head = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
-        # The position of the text's first byte, which a byte-order mark can come before.
+        # The position of the text's first byte, after the byte-order mark if there is one.
         start, rest, last = 0 if head else len(codecs.BOM_UTF8), b"", b""
         for block in itertools.chain([head], _blocks(file)):
             block = rest + block
-            # A piece ends where a word ends, and so no character is cut, nor a CR from the LF that may follow.
+            # A piece ends where a word ends, so that neither a character is cut nor a CR LF.
             end = max(block.rfind(b" "), block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
             piece, rest = block[:end], block[end:]
             if piece:
@@ -134,7 +134,7 @@ class _Spaced:
 
 
 class Characters(Unit):
-    """Every code point, line ends too. Nothing is added, and a byte-order mark at a file's beginning is left out."""
+    """Every code point, line ends too. No `<eos>` is added, and a byte-order mark at a file's beginning is left out."""
 
     name, plural = "character", "characters"
 
@@ -146,7 +146,7 @@ class Characters(Unit):
                 yield list(decoder.decode(block))
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            # The bytes that the decoder has end at the file's position.
+            # The decoder's bytes end at the file's position.
             place = file.tell() - len(error.object) + error.start
             raise ValueError(
                 f'{name} isn\'t UTF-8: {error.reason} at byte {place}. With `unit="byte"`, on the command line --unit '
@@ -155,7 +155,7 @@ class Characters(Unit):
 
 
 class Bytes(Unit):
-    """Every byte of a file, or of a text in UTF-8. Those that aren't ASCII characters have names like `<0xE9>`."""
+    """Every byte of a file, or of a text in UTF-8. Bytes that aren't ASCII characters have names like `<0xE9>`."""
 
     name, plural = "byte", "bytes"
     names = tuple(chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256))
@@ -200,12 +200,12 @@ def unit_named(name: str) -> Unit:
 
 
 def label(word: str) -> str:
-    """A word as a table shows it: white space and what can't be printed in quotes."""
+    """A word as a table shows it: in quotes if it is whitespace or can't be printed."""
     return repr(word) if len(word) == 1 and (word.isspace() or not word.isprintable()) else word
 
 
 def _split(text):
-    # Not by str.splitlines(), which takes a dozen other characters for the end of a line.
+    # Not `str.splitlines()`, which also splits at a dozen other characters.
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     return lines.replace("\n", f" {EOS} ").split()
 

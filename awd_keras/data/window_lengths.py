@@ -26,12 +26,12 @@ class FixedLengths:
         self.count = len(self._lengths)
 
     def draw(self, rng):
-        """The token that the first row begins with, and the windows' lengths; `rng` decides what is random of it."""
+        """The position at which the first row begins, and the windows' lengths. What is random is drawn from `rng`."""
         return 0, self._lengths.copy()
 
 
 class AnyLengths:
-    """Windows of any length, as in the paper; to make the sum n, some are a token longer or shorter than drawn.
+    """Windows of any length, as in the paper. Some get one token more or less than drawn, so that the sum is n.
 
     Args:
         n: the number of tokens in a row.
@@ -63,11 +63,11 @@ class AnyLengths:
 
 
 class FewLengths:
-    """Windows of a few lengths, the same in every epoch, where each length is compiled.
+    """Windows of a few lengths, the same in every epoch, for models that are compiled for each length.
 
-    They are multiples of m: some around `bptt`, and one for its half. One window, at a random place, has what makes
-    the sum n, the same number of tokens in each epoch. For edges to fall on every token, the text is a ring, and the
-    first row begins at a random one of its tokens.
+    They are multiples of m: some around `bptt`, and one for its half. One window, at a random place, has the length
+    that makes the sum n; it is the same in each epoch. So that window edges fall on every token, the text is read as a
+    ring, and the first row begins at a random token.
 
     Args:
         n: the number of tokens in a row.
@@ -98,11 +98,11 @@ class FewLengths:
         best = []
         for rest in range(_SHORTEST if n > _SHORTEST else n, min(n, bptt + _LONGEST_OVER) + 1):
             others = n - rest
-            # So many that their mean is the nearest to what it should be, and that they can be of this sum.
+            # The number of windows whose mean comes nearest to `mean`, if windows of this multiple can have this sum.
             count = max(round(others / mean), math.ceil(others / longest))
             if others % self._multiple or not count * shortest <= others:
                 continue
-            # The fewest tokens more or less than usual, all windows together; half a token of the mean is nothing.
+            # How far all windows together are from their usual lengths, in tokens. Half a token of the mean is ignored.
             off = max(0.0, abs(others / count - mean) - 0.5) * count if count else 0.0
             best.append((off + abs(rest - bptt), rest, count))
         return min(best)[1:]
@@ -119,14 +119,14 @@ class FewLengths:
             windows = windows[~is_half[windows] & (lengths[windows] != bound)][: abs(lack) // self._multiple]
             lengths[windows] += self._multiple if lack > 0 else -self._multiple
             if len(windows) == 0:
-                # All but the short ones are as long as can be.
+                # All windows around `bptt` are at the bound: one of the short windows becomes one of them.
                 window = rng.choice(np.flatnonzero(is_half))
                 is_half[window], lengths[window] = False, self._around_bptt[0]
         return first, np.insert(lengths, rng.integers(self.count), self._rest)
 
 
 def few_lengths_multiple(bptt: int) -> int:
-    """The `length_multiple` with which windows have the paper's mean and deviation, and least lengths: 7 for 70.
+    """The `length_multiple` with the fewest lengths whose mean and deviation are still the paper's: 7 for 70.
 
     Args:
         bptt: positive integer, the usual window length.

@@ -1,4 +1,4 @@
-"""The ids of a text's words, in memory or in files, for texts larger than memory."""
+"""The ids of a text's words, in memory, or in files if the text is larger than memory."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ from awd_keras.output import write_whole
 
 
 class FirstIds(dict):
-    """Words and their ids, in the order in which the words first came. A word that is looked up gets one.
+    """Words and their ids, in the order in which the words first occurred. Looking up a new word gives it an id.
 
     A text is read a piece at a time, so that its size doesn't matter.
 
@@ -41,10 +41,10 @@ class FirstIds(dict):
 
         Args:
             file: the text.
-            name: what an error calls it.
+            name: the name of the text in error messages.
 
         Raises:
-            ValueError: if the text is empty, or isn't UTF-8 where that is wanted.
+            ValueError: if the text is empty, or isn't UTF-8 and the unit needs that.
         """
         count = 0
         for words in self._unit.read(file, name):
@@ -86,7 +86,7 @@ class FirstIds(dict):
         return ids
 
     def _places(self, path, word):
-        """Where a text has a word, file and line; it is read anew, as lines aren't counted where nothing is amiss."""
+        """The places of a word in a text, file and line. Reads the text again, as lines are counted only for errors."""
         line, line_end = 1, self._unit.line_end or ""
         with path.open("rb") as file:
             for words in self._unit.read(file, str(path)):
@@ -95,21 +95,21 @@ class FirstIds(dict):
                 line += words.count(line_end)
 
 
-# Ids that are worked on in one go.
+# The number of ids that are processed at a time.
 _PIECE = 2**20
-# Raised whenever texts are read differently, so that older ids aren't used. 2: byte-order marks and CR.
+# Increased whenever texts are read differently, so that older files of ids aren't used. 2: byte-order marks and CR.
 _READING = 2
 
 
 class CorpusCache:
-    """A directory with the ids of texts; what has been encoded once is taken from there.
+    """A directory with the ids of texts. A text that has been encoded once is read from there.
 
-    Each set of texts, by their sizes and SHA-256, together with what its vocabulary is made by, has a directory of its
-    own: `vocabulary.json`, and each text's ids in `0.ids`, `1.ids`, ... (little-endian int32). It gets its name when
-    all is written, so that an interrupted process leaves nothing that another one takes for whole.
+    Each set of texts (by their sizes and SHA-256) with the settings of its vocabulary has its own directory. That holds
+    `vocabulary.json`, and each text's ids in `0.ids`, `1.ids`, ... (little-endian int32). It gets its name when all is
+    written, so that no process reads what an interrupted one has left.
 
     Args:
-        directory: is made where it doesn't exist.
+        directory: path of the directory, made if it doesn't exist.
     """
 
     def __init__(self, directory: str | os.PathLike):
@@ -118,24 +118,24 @@ class CorpusCache:
     def encode(
         self, paths: Sequence[Path], unit: Unit, min_count: int, vocabulary: Vocabulary | None = None, verbose: int = 1
     ) -> tuple[list[np.ndarray], Vocabulary]:
-        """The ids of each text, 1-D int32, read-only, and the vocabulary that they're written in.
+        """The ids of each text (1-D, int32, read-only) and their vocabulary.
 
         Args:
             paths: the texts' files.
             unit: the `Unit` that reads them, that of the `vocabulary` if there is one.
             min_count: as in `Vocabulary.from_words`, for the words of all texts.
-            vocabulary: `Vocabulary`, or None for that of the texts' words.
-            verbose: 1 for Keras's progress bar where texts have to be read, 0 for silence.
+            vocabulary: `Vocabulary`, or None to make one of the texts' words.
+            verbose: 1 for Keras's progress bar while texts are read, 0 for silence.
 
         Raises:
             ValueError: if a text is empty or isn't UTF-8, a word is unknown to a `vocabulary` without `<unk>`, or the
-                unit is a tokenizer of somebody's own.
+                unit is the user's own tokenizer.
             OSError: if the files can't be written.
         """
         unit.check_cache()
         folder = self.directory / _name(paths, unit, min_count, vocabulary)
         if not folder.is_dir():
-            # One for each process, as those of a distributed training all come at once.
+            # With the process's id, as the processes of a distributed training all write at the same time.
             beside = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
             beside.mkdir(parents=True)
             try:
@@ -148,9 +148,9 @@ class CorpusCache:
 
 
 def _name(paths, unit, min_count, vocabulary):
-    """What tells these texts and this vocabulary from others."""
+    """The name of the directory for these texts and this vocabulary: a checksum of all that the ids depend on."""
     made_by = min_count if vocabulary is None else vocabulary.words
-    # Of words, the names of earlier versions.
+    # The unit "word" adds nothing, so that caches of earlier versions keep their names.
     others = [] if unit.name == "word" else [unit.name]
     key = [[_fingerprint(path) for path in paths], made_by, _READING, *others]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
@@ -190,7 +190,7 @@ def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _keep(read, folder):
-    """All pieces one after the other, in a file without a name, which is gone when the array is."""
+    """Writes all pieces to a temporary file without a name, which is deleted with the array that maps it."""
     with tempfile.TemporaryFile(dir=folder) as file:
         for ids in read:
             ids.tofile(file)

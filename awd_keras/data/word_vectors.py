@@ -13,16 +13,16 @@ def read_vectors(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) ->
     """Reads a table of embeddings for a vocabulary from a file of word vectors.
 
     The file is text in UTF-8, as GloVe, fastText and word2vec write it: a word and its numbers in each line, separated
-    by single spaces. A first line with the number of words and the size, as the latter two write it, is skipped. So are
-    lines whose word holds spaces, which some of GloVe's files have. If a word has two lines, the first one counts. The
-    file is read line by line, and only the rows of the vocabulary's words are kept.
+    by single spaces. fastText and word2vec write a first line with the number of words and the size, which is skipped.
+    So are lines whose word contains spaces, which some of GloVe's files have. If a word has two lines, the first one
+    counts. The file is read line by line, and only the rows of the vocabulary's words are kept.
 
-    Words that the file lacks, as a rule `<eos>` and `<unk>` too, get random values, with each column's mean and
-    standard deviation over the rows that were found. So they are as large as the others, and no two are alike. A model
-    whose table isn't trained, or that makes its logits from it, can then tell them apart. The same file and vocabulary
+    Words that the file lacks, usually `<eos>` and `<unk>` too, get random values, with each column's mean and standard
+    deviation over the rows that were found. So their vectors are as large as the others, and all differ. A model whose
+    table isn't trained, or whose logits are made from it, can then tell these words apart. The same file and vocabulary
     give the same table.
 
-    Source of the rule for missing words: Kim 2014, arXiv 1408.5882, section 4.3, by variance alone there.
+    Source of the rule for missing words: Kim 2014, arXiv 1408.5882, section 4.3, which uses the variance alone.
 
     Args:
         path: the file to read.
@@ -71,7 +71,7 @@ def read_vectors(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) ->
                 rows[word] = _vector(numbers, name, number)
     if not rows:
         raise ValueError(
-            f"Argument `path` must be a file that has words of the vocabulary. Received: {name!r}, with none"
+            f"Argument `path` must be a file that has words of the vocabulary. Received: {name!r}, which has none"
         )
     known = np.stack(list(rows.values()))
     missing = [word for word in vocabulary if word not in rows]
@@ -85,7 +85,7 @@ def read_vectors(path: str | os.PathLike, vocabulary: Vocabulary | Tokenizer) ->
 
 
 def _lines(file):
-    """The lines that aren't empty and their numbers, from 1, without what is no part of a vector at either end."""
+    """The lines that aren't empty, with their numbers from 1, without a byte-order mark or whitespace at the ends."""
     for number, line in enumerate(file, 1):
         line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         line = line.rstrip(b" \r\n")
@@ -94,7 +94,7 @@ def _lines(file):
 
 
 def _is_of_several_words(line, size):
-    """Whether what comes before the numbers are words, as in `New York 0.1 0.2`, and not one word and more numbers."""
+    """Whether several words come before the numbers, as in `New York 0.1 0.2`, and not one word and more numbers."""
     _, *others = line.split(b" ")[:-size]
     return any(_number(part) is None for part in others)
 
