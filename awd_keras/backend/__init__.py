@@ -1,7 +1,7 @@
 """All that differs between frameworks.
 
-A function's default is in `generic.py`, in this folder and in each one below, written with `keras.ops`. The file of a
-framework overrides what can be done better there, and contains nothing else.
+This folder and each one below have a `generic.py` with the default of every function, written with `keras.ops`. A
+framework's file overrides the functions that can be done better there, and contains nothing else.
 """
 
 from awd_keras.backend.generic import linear_cross_entropy as generic_linear_cross_entropy

@@ -1,4 +1,4 @@
-"""The functions of a backend written with `keras.ops` alone: right on every framework, tuned for none."""
+"""The functions of a backend, written only with `keras.ops`: right on every framework, tuned for none."""
 
 import contextlib
 
@@ -8,8 +8,8 @@ from keras import ops
 from awd_keras.backend.keras_private import DrawnSeed
 from awd_keras.backend.precision import add_bias, sum_dtype
 
-# The most logits that are held at once: 128 MiB in float32, or those of 256 tokens. Smaller parts add to the table's
-# gradient so often that it takes longer.
+# The most logits in memory at a time: 128 MiB in float32, or the logits of 256 tokens if those are more. With smaller
+# parts, adding to the table's gradient so often takes longer.
 _CHUNK = 2**25
 _ROWS = 256
 
@@ -21,7 +21,7 @@ def cross_entropy(ids, rows):
         ids: int32 (tokens,).
         rows: logits (tokens, vocabulary).
     """
-    # Not Keras's, which on JAX makes a one-hot vector of each id: 2 times slower.
+    # Not Keras's cross-entropy, which on JAX makes a one-hot vector of each id and is 2 times slower.
     targets = ops.take_along_axis(rows, ops.expand_dims(ids, -1), axis=-1)
     return ops.subtract(ops.logsumexp(rows, axis=-1), ops.squeeze(targets, -1))
 
@@ -32,12 +32,11 @@ def rows_at_a_time(words):
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, never materialized at once.
+    """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, never all in memory at once.
 
-    They are computed for a few rows at a time. Where gradients are asked for, those of `sum(weights * losses)` are
-    computed along with it, so that no logits need be kept or computed again: later they are only multiplied by that
-    sum's own gradient. The softmax is taken in float32 at least, and so are the sums
-    over the parts.
+    The logits are computed for a few rows at a time. If gradients are needed, those of `sum(weights * losses)` are
+    computed in the same pass, so that no logits are kept or computed again. The backward pass only multiplies them by
+    the gradient of that sum. The softmax and the sums over the parts are computed in float32 at least.
 
     Args:
         ids: int32 (tokens,).
@@ -46,8 +45,8 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
         table: (vocabulary, inputs), of the same dtype.
         bias: (vocabulary,), too.
         chunk: positive integer, the most rows that are taken at a time.
-        count: int32 scalar tensor, the number of the first rows that count, or None for all of them. The losses of
-            others are zero, and cost nothing.
+        count: int32 scalar tensor: only the first `count` rows are computed, and the losses of the others are zero.
+            None for all rows.
 
     Returns:
         The scalar `sum(weights * losses)`, and the losses (tokens,), whose gradients are zero.
@@ -69,15 +68,15 @@ def register_structure(cls):
     """Registers a class with the framework, so that its objects may be passed to and from transformed functions.
 
     Args:
-        cls: a class whose objects give all that they hold by `parts()`, a tuple of tensors and what else there is, of
-            a kind that has a hash; and are made again by the class method `from_parts(tensors, constants)`.
+        cls: a class whose method `parts()` returns all that an object holds: a tuple of tensors, and the rest, which
+            must be hashable. Its class method `from_parts(tensors, constants)` makes the object again.
     """
 
 
 def keep_losses(targets, logits, losses):
     """Attaches the losses to the logits, so that metrics need not compute them again.
 
-    It isn't needed where functions are compiled whole: XLA removes the second computation.
+    Compiled frameworks don't need it: XLA removes the second computation.
 
     Args:
         targets: the tensor of ids.
@@ -87,17 +86,17 @@ def keep_losses(targets, logits, losses):
 
 
 def kept_losses(targets, logits):
-    """What `keep_losses` was given for these very tensors, without gradients, or None."""
+    """The losses that `keep_losses` attached for these same tensors, without gradients, or None."""
     return
 
 
 def widened(operand):
-    """The operand as products should read it: cast, where the framework's own product of its dtype is inexact."""
+    """The operand, cast to a wider dtype if the framework multiplies its own dtype inexactly."""
     return operand
 
 
 def product(rows, kernel):
-    """The product `rows @ kernel` of floats, right to the last digit of their dtype, as are its gradients.
+    """The product `rows @ kernel` of floats, which has the full precision of their dtype, and so have its gradients.
 
     Args:
         rows: (rows, inputs).
@@ -113,7 +112,7 @@ def affine(rows, kernel, bias):
     Args:
         rows: (rows, inputs).
         kernel: (inputs, outputs), of the same dtype.
-        bias: (outputs,), too.
+        bias: (outputs,), of the same dtype.
     """
     return add_bias(rows @ kernel, bias)
 
@@ -127,7 +126,7 @@ def keep_by_columns(variable):
 
 
 def exporting(variables):
-    """A context for an export, in which no gradients are kept: a loaded one knows nothing of them.
+    """A context for an export, in which nothing is kept for gradients, as an exported program has none.
 
     Args:
         variables: list of the model's `keras.Variable`s.
@@ -136,21 +135,21 @@ def exporting(variables):
 
 
 def device_name() -> str:
-    """What computes: `"cpu"`, or the name of the GPU."""
+    """The name of the device that computes: `"cpu"`, or the name of the GPU."""
     return "cpu"
 
 
 def map_flat(function, tensor):
-    """Applies a function to a tensor; to a ragged one, by its flat values, and the result is ragged again."""
+    """Applies a function to a tensor. Of a ragged tensor, it gets the flat values, and the result is ragged again."""
     return function(tensor)
 
 
 def mask_bits(rate):
-    """How many random bits an element of a mask needs: as few as possible, as drawing them is the cost of a mask.
+    """How many random bits to draw for an element of a mask: as few as possible, as drawing them is the cost of a mask.
 
     Returns:
-        8 where the rate is a multiple of 2**-8, as 0.5 is, else 16, for which it is right to 2**-17; and the threshold:
-        an element is kept whose bits, an unsigned integer, reach it.
+        The number of bits: 8 if the rate is a multiple of 2**-8, as 0.5 is, else 16, with which the rate is right to
+        2**-17. And a threshold: an element is kept if its bits, as an unsigned integer, are at least that.
     """
     bits = 8 if float(rate * 2**8).is_integer() else 16
     return bits, min(round(rate * 2**bits), 2**bits - 1)
@@ -175,7 +174,7 @@ def drop(values, keep, rate):
         keep: booleans of their shape.
         rate: float in [0, 1).
     """
-    # A product: a `where` would make another pass over the weights, and over gradients, for each branch.
+    # A product, as `where` would read the weights, and later the gradients, once more for each branch.
     return ops.multiply(values, ops.multiply(ops.cast(keep, values.dtype), 1 / (1 - rate)))
 
 
@@ -196,7 +195,7 @@ def transformed():
 
 
 def untransformed():
-    """A context for draws and the like, which transforms of functions (`jvp`, `vmap`) must leave alone."""
+    """A context for random draws and the like, which transforms of functions (`jvp`, `vmap`) must not transform."""
     return contextlib.nullcontext()
 
 
@@ -213,11 +212,11 @@ def rematerialize(function, tensors):
     """Calls a function and recomputes its intermediate results for the gradients, instead of keeping them.
 
     Args:
-        function: of float tensors; gives what is differentiated, and something else, which isn't.
-        tensors: list of the tensors, with regard to which gradients may be asked for.
+        function: takes float tensors, and returns two results: one that is differentiated, and one that isn't.
+        tensors: list of the tensors, for which gradients may be needed.
 
     Returns:
-        What the function gives.
+        The results of the function.
     """
     return keras.remat(function)(*tensors)
 
@@ -228,7 +227,7 @@ def runs_again():
 
 
 def global_norm(gradients):
-    """The norm of all gradients taken together, at least in float32, as squares overflow in 16 bits."""
+    """The norm of all gradients together, computed in float32 at least, as squares overflow in 16 bits."""
     dtype = sum_dtype(*(g.dtype for g in gradients))
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, dtype))) for g in gradients))
 
@@ -262,12 +261,12 @@ def average(averages, variables, share):
     for mean, variable in zip(averages, variables, strict=True):
         old = ops.convert_to_tensor(mean)
         change = ops.multiply(ops.cast(share, old.dtype), ops.subtract(ops.cast(variable, old.dtype), old))
-        # Not the sum alone: a share of 0 of something infinite is NaN.
+        # With `where`, as a share of 0 times an infinite change would be NaN.
         mean.assign(ops.where(ops.greater(share, 0), ops.add(old, change), old))
 
 
 def shrink_steps(variables, starts, multipliers):
-    """Leaves of each step that was made a part of it: `w = start + m * (w - start)`, exactly w for 1 and start for 0.
+    """Shortens a step that was made: `w = start + m * (w - start)`, which is exactly w for m = 1 and start for m = 0.
 
     Args:
         variables: list of the `keras.Variable`s w.
@@ -287,9 +286,9 @@ def jit_compile():
 
 
 def compiles_each_length(jit_compile):
-    """Whether every length of window costs a compilation, if models are compiled with this `jit_compile`."""
+    """Whether a model with this `jit_compile` is compiled anew for every length of window."""
     return False
 
 
 def keep_programs():
-    """Keeps programs that are compiled from now on, on disk for later processes, unless the user turned that off."""
+    """Stores programs compiled from now on on disk, for later processes, unless the user has turned that off."""

@@ -1,4 +1,4 @@
-"""Overrides for JAX, where XLA fuses into one pass what `generic` does in several."""
+"""Overrides for JAX. XLA already fuses most of what `generic` does, so there are few."""
 
 import functools
 import hashlib
@@ -21,10 +21,10 @@ def device_name() -> str:
 
 
 def keep_mask(shape, rate, seed):
-    """From as few random bits as `mask_bits` says."""
+    """Draws only as many random bits as `mask_bits` returns."""
     bits, threshold = mask_bits(rate)
     count, parts = math.prod(shape), 32 // bits
-    # JAX's own draws of 8 and 16 bits cost 64 bits each. The barrier keeps XLA from drawing a word anew for each part.
+    # To draw 8 or 16 bits, JAX draws 64. The barrier keeps XLA from drawing a word again for each of its parts.
     words = jax.lax.optimization_barrier(jax.random.bits(seed, (-(-count // parts),)))
     values = jax.lax.bitcast_convert_type(words, f"uint{bits}")
     return (values >= threshold).reshape(-1)[:count].reshape(shape)
@@ -39,7 +39,7 @@ def compiles_each_length(jit_compile):
 
 
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
-    # Even parts, of which the last is filled up.
+    # Parts of equal size, the last of which is padded.
     length = len(rows)
     parts = max(-(-length // chunk), 1)
     size = max(-(-length // parts), 1)
@@ -78,7 +78,8 @@ def _by_parts(size, count, ids, weights, rows, table, bias, *, differentiated, w
         weight = jnp.where(valid, weight, 0)
         is_target = targets[:, None] == jnp.arange(len(table))
         d_logits = powers * (weight / sums_of_powers)[:, None] - jnp.where(is_target, weight[:, None], 0)
-        # As a product: for a sum by columns, XLA computes the gradient anew, column by column, as long as the products.
+        # Sum by a product with ones: for an ordinary sum over rows, XLA computes the gradient again, which takes as
+        # long as the products.
         d_bias += jnp.matmul(jnp.ones(size, dtype), d_logits, precision="highest")
         d_logits = d_logits.astype(rows.dtype)
         d_rows = jax.lax.dynamic_update_slice_in_dim(d_rows, (d_logits @ table).astype(dtype), start, 0)
@@ -88,7 +89,7 @@ def _by_parts(size, count, ids, weights, rows, table, bias, *, differentiated, w
     sums = [jnp.zeros(len(rows), dtype)]
     if differentiated:
         sums += [jnp.zeros(x.shape, dtype) for x in (rows, table, bias)]
-    # JAX differentiates only loops of a fixed length; rows that don't count add nothing.
+    # JAX differentiates only loops of a fixed length. Rows after `count` add nothing.
     losses, *gradients = jax.lax.fori_loop(0, -(-(len(rows) if whole else count) // size), step, tuple(sums))
     return (weights @ losses, losses), gradients
 
@@ -127,19 +128,19 @@ def register_structure(cls):
 
 
 def keep_programs():
-    """In JAX's persistent compilation cache. A directory or a switch that the user has set stays."""
+    """Uses JAX's persistent compilation cache, and keeps the settings that the user has made for it."""
     config = jax.config
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return
     try:
         directory = _user_cache() / "awd_keras" / f"jax-{_processor()}"
         directory.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # There may be no home at all.
+    except (OSError, RuntimeError):  # There may be no home directory.
         return  # A failure to keep a program does no harm: it is compiled again.
     if not os.access(directory, os.W_OK):
         return
     config.update("jax_compilation_cache_dir", str(directory))
-    # By default JAX keeps nothing that compiled in less than a second, as most of a small model does.
+    # By default JAX doesn't keep programs that compile in less than a second, as most programs of a small model do.
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
@@ -161,5 +162,5 @@ def _user_cache():
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     own = os.environ.get("XDG_CACHE_HOME", "")
-    # A relative one is to be ignored, says the XDG Base Directory Specification.
+    # By the XDG Base Directory Specification, a relative path is ignored.
     return Path(own) if os.path.isabs(own) else Path.home() / ".cache"

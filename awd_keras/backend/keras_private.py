@@ -6,33 +6,33 @@ import keras
 import numpy as np
 from keras import activations, ops
 
-# The loops over time: each framework has its own.
+# Keras's loops over time, of which each framework has its own.
 from keras.src import backend as _backend
 
 # The masks that tensors carry.
 from keras.src.backend.common.masking import get_keras_mask as get_keras_mask
 from keras.src.backend.common.masking import set_keras_mask as set_keras_mask
 
-# Whether Keras computes with given values only, as within `keras.StatelessScope`, which is public.
+# Whether a `keras.StatelessScope` is active: the scope is public, but not the question.
 from keras.src.backend.common.stateless_scope import in_stateless_scope as in_stateless_scope
 
-# What every loss does with its values: there is no other way to its `reduction`.
+# Applies a loss's `reduction` to its values: nothing public does.
 from keras.src.losses.loss import reduce_weighted_values as reduce_weighted_values
 
-# What Keras's savers call for what has variables of its own.
+# The base class of the objects whose variables Keras saves.
 from keras.src.saving.keras_saveable import KerasSaveable
 
-# What `fit` reads a dataset by: one that is an adapter already is read as it is.
+# The class through which `fit` reads datasets: a dataset that is a `DataAdapter` already is read as it is.
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-# Keras 3.15 has functions there, the version after it a module of them.
+# In Keras 3.15, `backend.rnn` is a function; in later versions it is a module.
 _loops = _backend if callable(_backend.rnn) else _backend.rnn
 rnn = _loops.rnn
 
 
 def lstm(sequences, h, c, kernel, recurrent_kernel, bias):
-    """The LSTM of `keras.layers.LSTM` on a GPU, cuDNN, which takes kernels that are no variables here alone."""
+    """The cuDNN LSTM that `keras.layers.LSTM` uses on a GPU. Only here does it take kernels that are no variables."""
     functions = activations.tanh, activations.sigmoid
     _, outputs, state = _loops.lstm(
         sequences, h, c, None, kernel, recurrent_kernel, bias, *functions, return_sequences=True
@@ -45,12 +45,12 @@ def replace_value(variable, function):
     initializer = variable._initializer
     if initializer is None:
         variable._value.data = function(variable._value.data)
-    else:  # Keras draws the value later
+    else:  # Keras draws the initial value later
         variable._initializer = lambda *shape, **dtype: function(ops.convert_to_tensor(initializer(*shape, **dtype)))
 
 
 def has_value(variable):
-    """Whether a variable holds a value. On JAX, Keras takes it out for a step; after a step that raised, it is gone."""
+    """Whether a variable holds a value. On JAX, Keras removes it during a step, and it is lost if the step raises."""
     return getattr(variable, "_value", True) is not None
 
 
@@ -75,17 +75,17 @@ def rematerializes_activations(layer):
 
 
 class _Rate(float):
-    """A rate of dropout that is true even where it is 0."""
+    """A dropout rate that counts as true even if it is 0."""
 
     def __bool__(self):
         return True
 
 
 def keep_from_fusing(cell):
-    """Has `keras.layers.Bidirectional` call a layer with this cell, on a GPU too.
+    """Makes `keras.layers.Bidirectional` call a layer with this cell, on a GPU too.
 
-    There it would run two LSTMs as one, with the stored weights instead of the dropped ones. It doesn't where a cell
-    has dropout, so this one's rate is true even where it is 0.
+    On a GPU, it would otherwise run both directions as one LSTM, with the stored weights instead of the dropped ones.
+    It doesn't do so if the cell has dropout. So this cell gets a rate that counts as true even if it is 0.
     """
     cell.dropout = _Rate(cell.dropout)
 
@@ -93,41 +93,43 @@ def keep_from_fusing(cell):
 class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
     """A seed generator that is saved with the layer whose attribute it is.
 
-    Keras saves none, and what a layer itself adds to its file keeps Keras's own layers from reading it: they count.
+    Keras doesn't save seed generators. A layer can't add them to its own variables: Keras's layers count the variables
+    in a file, and would not read it.
     """
 
     @classmethod
     def take_the_place_of(cls, generator):
-        """Turns the generator of a built layer into one: Keras allows no new one in a built layer."""
+        """Turns a built layer's generator into one of this class, as Keras allows no new generator in a built layer."""
         generator.__class__ = cls
 
     def _obj_type(self):
-        return "Loss"  # among the kinds that Keras tracks, one without variables
+        return "Loss"  # a type that Keras tracks without reading variables from it
 
     def save_own_variables(self, store):
-        """Integers of 32 bits, signed or unsigned or in 64: each backend has its own type."""
+        """Saves the state as int64: each backend has its own type for the 32 bits of an integer."""
         store["seed_state"] = ops.convert_to_numpy(self.state).astype("uint32")
 
     def load_own_variables(self, store):
-        """Ignores a file without a state, as other layers write them."""
+        """Ignores a file without a state, as other layers write it."""
         if "seed_state" in store.keys():  # noqa: SIM118 - Keras's view of an HDF5 group has no other
             self.load(store["seed_state"])
 
     def load(self, state):
-        """Goes on from the state of another one, of any backend."""
+        """Continues from the state of another generator, which any backend may have saved."""
         self.state.assign(np.asarray(state).astype(self.state.dtype))
 
 
 class DrawnSeed(keras.random.SeedGenerator):
     """A seed generator that always returns the same seed, a tensor of two integers.
 
-    A generator that gives a seed changes its state. Inside of a function that runs on each device by itself it can't.
+    A generator changes its state when it returns a seed. That isn't possible inside a function that runs separately on
+    each device.
     """
 
     def __init__(self, seed):
-        # Without a state of its own, which the layer would have in its files.
+        # Without calling `super()`: that makes a state, which the layer would save.
         self.seed = seed
-        # Keras's dropout on PyTorch looks whether there is one.
+        # Keras's dropout on PyTorch reads this attribute.
         self._initial_seed = seed
 
     def next(self, ordered=True):
@@ -135,7 +137,7 @@ class DrawnSeed(keras.random.SeedGenerator):
 
 
 def table_of(embedding):
-    """The variable of a built `keras.layers.Embedding`, whose public `embeddings` is a sum where there is LoRA."""
+    """The variable of a built `keras.layers.Embedding`: with LoRA, the public `embeddings` is a sum."""
     return embedding._embeddings
 
 
@@ -152,19 +154,19 @@ def steps_made(optimizer):
 class _KnownVariables(keras.optimizers.Optimizer):
     @property
     def _model_variables(self):
-        """The variables that it was built for. A list of its own would be saved among its variables."""
+        """The variables that the optimizer was built for. A separate list of them would be saved with its variables."""
         return self._trainable_variables
 
     def _decay_of(self, variable):
-        """The weight decay of a variable, which `exclude_from_weight_decay` may leave out."""
+        """The weight decay of a variable; none if `exclude_from_weight_decay` excludes it."""
         return self.weight_decay or 0.0 if self._use_weight_decay(variable) else 0.0
 
 
 class OneStep(_KnownVariables):
     """An optimizer that makes its whole step in `_step_of_all(gradients, variables, learning_rate)`.
 
-    Keras makes a step in three: it clips, decays, and calls `update_step` for each variable. Each reads and writes all
-    the weights, or as many gradients, and the time of a step of SGD goes to memory accesses.
+    Keras makes a step in three parts: it clips gradients, decays weights, and calls `update_step` for each variable.
+    Each part reads and writes all weights or gradients, and a step of SGD takes as long as its memory accesses.
     """
 
     def _clip_gradients(self, grads):
@@ -178,14 +180,15 @@ class OneStep(_KnownVariables):
 
 
 class Surrounding(_KnownVariables):
-    """An optimizer around another one, whose steps go through `_around(step, gradients, variables)`, decay included.
+    """An optimizer that wraps another one, and changes its steps in `_around(step, gradients, variables)`.
 
-    What comes after a step, constraints and averages, is left to the inner one and sees what `_around` has made.
+    Weight decay is part of a step. The inner optimizer still applies constraints and averages after the step, to the
+    weights that `_around` has made.
     """
 
     def _surround(self, optimizer):
         self.inner_optimizer = optimizer
-        # Methods and no closures: those of copies are of the copies.
+        # Bound methods, not closures, so that a copy of the optimizer has methods bound to the copy.
         optimizer._apply_weight_decay = self._leave_decay_to_the_step
         optimizer._backend_update_step = self._inner_step
 
@@ -209,7 +212,7 @@ class Surrounding(_KnownVariables):
         return [*self._variables, *self.inner_optimizer.variables]
 
     def save_own_variables(self, store):
-        """Writes no more than its own: Keras comes to the inner one by itself."""
+        """Writes only its own variables, as Keras saves the inner optimizer separately."""
         for index, variable in enumerate(self._variables):
             store[str(index)] = ops.convert_to_numpy(variable)
 
@@ -219,13 +222,13 @@ class Surrounding(_KnownVariables):
 
 
 class SymbolicallyBuilt(keras.Model):
-    """A model that TensorFlow's trainer builds, on several devices, for the batch of the first of them.
+    """A model that TensorFlow's trainer builds with the batch of the first device, if there are several.
 
-    Keras builds with the mean of the devices' batches. The mean of ids isn't integers; on several hosts, it fails.
+    Keras builds a model with the mean of the devices' batches. That isn't integers for ids, and fails on several hosts.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras has this for TensorFlow alone.
+        # Keras has these arguments for TensorFlow only.
         if iterator is not None and has_strategy(self):
             parts = self.distribute_strategy.experimental_local_results
             _, _, batches = next(iter(iterator))
@@ -235,11 +238,11 @@ class SymbolicallyBuilt(keras.Model):
 
 
 class InOrder(DataAdapter):
-    """Mixin for a `keras.utils.PyDataset` of windows (batch, length), read in their order whatever `fit` says.
+    """Mixin for a `keras.utils.PyDataset` of windows (batch, length), which `fit` then reads in their order.
 
-    `fit(shuffle=True)` is Keras's default, and it shuffles the items of a `PyDataset`. Items that carry state from one
-    to the next would silently lose their meaning. Keras wraps a `PyDataset` in an adapter that shuffles, but takes an
-    object that is a `DataAdapter` already as it is: so this one is, and hands on to an adapter that doesn't shuffle.
+    By default, `fit` shuffles the items of a `PyDataset`. A state carried from item to item would silently be wrong.
+    Keras wraps a `PyDataset` in an adapter that shuffles, but reads an object that is a `DataAdapter` already as it is.
+    So this class is one, and delegates to an adapter that doesn't shuffle.
     """
 
     batch_size: Any = None  # in Keras's adapters a read-only property
@@ -253,12 +256,12 @@ class InOrder(DataAdapter):
     def get_tf_dataset(self):
         import tensorflow as tf  # only here, as only TensorFlow asks for this
 
-        # Keras's adapter would take the length of the windows from the first two, and raise at the first other one if
-        # these happen to be equally long. And it would hide the batch size, which a carried state is built for.
+        # Keras's adapter infers the length of the windows from the first two. If these happen to be equally long, the
+        # first window of another length would raise. It would also hide the batch size, which a carried state needs.
         signature = tuple(tf.TensorSpec((x.shape[0], None), x.dtype) for x in self[0])
         windows = tf.data.Dataset.from_generator(self._items, output_signature=signature)
-        # There is nothing to tune, and each epoch's end would wait for TensorFlow's tuner, which sleeps 10 ms, then
-        # twice as long each time, at last a minute, and isn't woken.
+        # Turns TensorFlow's tuner off. There is nothing to tune, and the end of each epoch would wait for it: it sleeps
+        # 10 ms, then twice as long each time, up to a minute.
         options = tf.data.Options()
         options.autotune.enabled = False
         windows = windows.prefetch(1).with_options(options)
@@ -266,7 +269,7 @@ class InOrder(DataAdapter):
         replicas = strategy.num_replicas_in_sync
         if signature[0].shape[0] % replicas == 0:
             return windows
-        # Validation rows that can't be split evenly: some device might get none, so each device gets all of them.
+        # If validation rows can't be split evenly, a device might get none. So each device gets all of them.
         windows = windows.flat_map(lambda *window: tf.data.Dataset.from_tensors(window).repeat(replicas))
         return strategy.distribute_datasets_from_function(lambda _: windows)
 

@@ -1,4 +1,4 @@
-"""Chooses a package's functions: those of the framework that Keras runs on, else those of `generic`."""
+"""Chooses a package's functions: those of the framework that Keras runs on, or else those of `generic`."""
 
 import importlib
 import types
@@ -9,7 +9,7 @@ FRAMEWORKS = ("jax", "tensorflow", "torch")
 
 
 def of_framework(package: str) -> types.SimpleNamespace:
-    """The public functions of a package's `generic.py`, each replaced by the framework's own where there is one.
+    """The public functions of a package's `generic.py`, each replaced by the framework's own function if there is one.
 
     A framework's file overrides functions, under the same names with the same signatures, and defines nothing else.
 

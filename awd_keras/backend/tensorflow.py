@@ -12,7 +12,7 @@ from awd_keras.backend.precision import add_bias, sum_dtype
 
 @tf.custom_gradient
 def cross_entropy(ids, rows):
-    """TensorFlow's own operation always computes the gradient too, also where none is asked for."""
+    """TensorFlow's own operation always computes the gradient too, even if none is needed."""
 
     def backward(d_losses):
         d_rows = tf.nn.softmax(rows) * d_losses[:, None]
@@ -63,7 +63,7 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
 
         return (tf.tensordot(weights, losses, 1), losses), backward
 
-    # Tensors, as a function with its own gradient takes no variables.
+    # As tensors, because a function with a custom gradient takes no variables.
     total, losses = by_parts(tf.cast(weights, dtype), rows, tf.identity(table), tf.identity(bias))
     return total, tf.stop_gradient(losses)
 
@@ -80,8 +80,8 @@ def kept_losses(targets, logits):
 def widened(operand):
     """Casts half precision to float32 for products on a CPU.
 
-    Where a processor doesn't multiply bfloat16 itself, TensorFlow cuts off the digits that it should round: each
-    product comes out smaller by up to 1%, and a gradient that goes through one in every time step by more and more.
+    On a processor that can't multiply bfloat16, TensorFlow cuts off digits instead of rounding them. Each product is
+    then up to 1% too small, and a gradient through many time steps becomes smaller and smaller.
     """
     half = operand.dtype in (tf.bfloat16, tf.float16)
     return tf.cast(operand, tf.float32) if half and not tf.config.list_physical_devices("GPU") else operand
@@ -92,7 +92,7 @@ def product(rows, kernel):
 
 
 def affine(rows, kernel, bias):
-    """Keras adds a bias by `tf.nn.bias_add`, whose gradient needs no look at the shapes."""
+    """Adds the bias as Keras does, by `tf.nn.bias_add`, whose gradient doesn't depend on the shapes."""
     return add_bias(product(rows, kernel), bias)
 
 
@@ -106,7 +106,7 @@ def map_flat(function, tensor):
 
 
 def keep_mask(shape, rate, seed):
-    """From as few random bits as `mask_bits` says."""
+    """Draws only as many random bits as `mask_bits` returns."""
     bits, threshold = mask_bits(rate)
     seed = tf.cast(seed, "int32")
     count, parts = tf.reduce_prod(tf.convert_to_tensor(shape, "int32")), 32 // bits
@@ -121,7 +121,7 @@ def can_assign(values):
 
 
 def rematerialize(function, tensors):
-    """TensorFlow's function takes only tensors that have gradients."""
+    """TensorFlow's `recompute_grad` may only return tensors that have gradients."""
     first = []
 
     @tf.recompute_grad
@@ -143,7 +143,7 @@ def global_norm(gradients):
 
 
 def descend(variables, gradients, learning_rate, scale, decays, finite):
-    """By TensorFlow's own kernel for a step, which needs no temporary array."""
+    """Uses TensorFlow's own kernel for a step, which needs no temporary array."""
 
     def step():
         for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
@@ -168,7 +168,7 @@ def average(averages, variables, share):
 
 
 def shrink_steps(variables, starts, multipliers):
-    """Each device its own copy, which an assignment of Keras's would ask it to tell the others."""
+    """Each device assigns to its own copy. Keras's `assign` would synchronize the copies."""
     for variable, start, multiplier in zip(variables, starts, multipliers, strict=True):
         w = variable.value
         shrunk = w - tf.cast(1.0 - multiplier, w.dtype) * (w - start)
@@ -176,17 +176,17 @@ def shrink_steps(variables, starts, multipliers):
 
 
 def jit_compile():
-    """Off: XLA would compile a program for every length, and run the backward loop slower."""
+    """False: XLA would compile a program for every length, and run the backward loop slower."""
     return False
 
 
 def compiles_each_length(jit_compile):
-    """XLA compiles each length; a graph serves all."""
+    """XLA compiles each length. Without it, one graph serves all lengths."""
     return bool(jit_compile)
 
 
 def _called_by(name):
-    """Whether a function of TensorFlow's of this name is running: TensorFlow can't be asked about its transforms."""
+    """Whether TensorFlow's function of this name is on the call stack, as TensorFlow can't be asked what is running."""
     frame: types.FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == name and frame.f_globals["__name__"].startswith("tensorflow."):

@@ -18,7 +18,7 @@ from awd_keras.backend.keras_private import in_stateless_scope, replace_value
 
 
 def cross_entropy(ids, rows):
-    """Holds two arrays of the logits' size at once, where PyTorch's own function holds four."""
+    """Needs two arrays of the logits' size at once. PyTorch's own function needs four."""
     return generic.cross_entropy(ids, rows) if transformed() else _CrossEntropy.apply(ids.long(), rows)
 
 
@@ -36,7 +36,7 @@ class _CrossEntropy(torch.autograd.Function):
         ids, rows = ctx.saved_tensors
         ids, d_losses = ids[:, None], d_losses[:, None]
         probabilities = torch.softmax(rows, dim=-1)
-        # As for gradients of gradients, which need the probabilities, and for many gradients at once.
+        # For gradients of gradients, which need the probabilities, and for transforms of functions.
         if torch.is_grad_enabled() or transformed():
             return None, (probabilities * d_losses).scatter_add(1, ids, -d_losses)
         return None, probabilities.mul_(d_losses).scatter_add_(1, ids, -d_losses)
@@ -59,7 +59,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         differentiated = any(ctx.needs_input_grad)
         if differentiated:
             d_rows, d_table, d_bias = (torch.zeros_like(x, dtype=dtype) for x in (rows, table, bias))
-        # One array for all parts: allocating a fresh one takes longer than a pass over it.
+        # One array for all parts, as allocating a new one takes longer than a pass over it.
         buffer = rows.new_empty(min(chunk, count), len(table))
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
@@ -91,7 +91,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, d_total, _):
         losses, *gradients, ids, weights, rows, table, bias = ctx.saved_tensors
         inputs = weights, rows, table, bias
-        if torch.is_grad_enabled():  # for gradients of gradients: the gradients computed above have none
+        if torch.is_grad_enabled():  # for gradients of gradients, which the gradients computed above don't have
             total, _ = generic.linear_cross_entropy(ids, *inputs, *ctx.constants)
             wanted = [x for x in inputs if x.requires_grad]
             found = iter(torch.autograd.grad(total, wanted, d_total, create_graph=True))
@@ -103,12 +103,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def keep_losses(targets, logits, losses):
-    if not (targets.is_inference() or logits.is_inference()):  # whose changes aren't counted
+    if not (targets.is_inference() or logits.is_inference()):  # PyTorch doesn't count changes of these
         logits._awd_keras_losses = targets, targets._version, logits._version, losses.detach()
 
 
 def kept_losses(targets, logits):
-    """None too, if either has been changed in place since."""
+    """Also returns None if one of the tensors has been changed in place since."""
     kept = getattr(logits, "_awd_keras_losses", None)
     if kept is None:
         return None
@@ -117,20 +117,20 @@ def kept_losses(targets, logits):
 
 
 def affine(rows, kernel, bias):
-    """In one pass over the results."""
+    """Computes product and sum in one pass over the results."""
     return torch.addmm(bias, rows, kernel)
 
 
 def keep_by_columns(variable):
-    """A transposed view of it is what `torch.lstm` wants, and needs no copy."""
+    """`torch.lstm` needs the transposed matrix row by row, which is then a view and no copy."""
     replace_value(variable, lambda tensor: tensor.T.contiguous().T)
 
 
 @contextlib.contextmanager
 def exporting(variables):
-    """A program that switches gradients off for itself, to assign a state, can't be loaded.
+    """Switches gradients off, as PyTorch can't load a program that does so itself to assign a state.
 
-    And PyTorch warns of weights that don't lie row by row.
+    Also stores weights row by row, as PyTorch warns of others.
     """
     by_columns = [variable for variable in variables if not variable.value.is_contiguous()]
     for variable in by_columns:
@@ -144,7 +144,7 @@ def exporting(variables):
 
 
 def _device():
-    """Where Keras computes: also `"meta"`, where it only asks for shapes."""
+    """The device on which Keras computes. It is `"meta"` while Keras only asks for shapes."""
     return ops.empty(()).device  # nothing is computed for it
 
 
@@ -154,7 +154,7 @@ def device_name() -> str:
 
 
 def keep_mask(shape, rate, seed):
-    """From as few random bits as `mask_bits` says."""
+    """Draws only as many random bits as `mask_bits` returns."""
     device = _device()
     if device.type == "meta":  # Keras is only asking for shapes
         return torch.empty(shape, dtype=torch.bool, device=device)
@@ -163,8 +163,8 @@ def keep_mask(shape, rate, seed):
 
 
 def _keep_mask(shape, rate, seed, device):
-    # Keras would seed with the sum of the generator's seed and count, so that generators of close seeds would draw the
-    # same masks a few calls apart; and a CPU generator only reads 32 bits of its seed.
+    # Not as Keras does, which adds a generator's seed and its count of calls: generators with close seeds would draw
+    # the same masks a few calls apart. A CPU generator reads only 32 bits of its seed.
     state = [int(part) & 0xFFFFFFFF for part in seed]
     mixed = int(np.random.SeedSequence(state).generate_state(1)[0])
     generator = torch.Generator(device=device).manual_seed(mixed)
@@ -173,7 +173,7 @@ def _keep_mask(shape, rate, seed, device):
     words = torch.empty(-(-count * bits // 64), dtype=torch.int64, device=device)
     words.random_(-(2**63), None, generator=generator)
     values = words.view(torch.int8 if bits == 8 else torch.int16)[:count]
-    # A matrix by columns, like the kernels that it is for.
+    # A matrix is stored column by column, like the kernels that it masks.
     values = values.view(shape[::-1]).T if len(shape) == 2 else values.view(shape)
     return values >= threshold - 2 ** (bits - 1)
 
@@ -210,7 +210,7 @@ def drop(values, keep, rate):
 
 
 class _Drop(torch.autograd.Function):
-    """`values * keep * scale`, with a mask of 1 byte an element kept for the gradient; PyTorch's own would keep 4."""
+    """`values * keep * scale`. Keeps a mask of 1 byte an element for the gradient, where PyTorch would keep 4."""
 
     @staticmethod
     def forward(values, keep, scale):
@@ -236,7 +236,7 @@ def global_norm(gradients):
 
 @torch.no_grad()
 def descend(variables, gradients, learning_rate, scale, decays, finite):
-    """In one pass over the weights, by the fused step that PyTorch has for a loss scale."""
+    """Makes the step in one pass over the weights, by PyTorch's fused SGD, which takes a loss scale too."""
     groups = collections.defaultdict(list)
     for variable, gradient, decay in zip(variables, gradients, decays, strict=True):
         if gradient.stride() != variable.value.stride():  # which PyTorch's fused step assumes
@@ -268,5 +268,6 @@ def average(averages, variables, share):
     for mean, variable in zip(averages, variables, strict=True):
         mean = mean.value
         new = variable.value.to(mean.dtype)
-        # Reading the share would wait for a GPU, where a pass costs nothing. And 0 times infinity is NaN.
+        # On a GPU, reading the share in Python would wait for all computations. With `where`, as 0 times infinity is
+        # NaN.
         mean.lerp_(new if on_cpu else torch.where(share > 0, new, mean), share.to(mean.dtype))

@@ -1,4 +1,4 @@
-"""Files that PyTorch wrote, whatever Keras runs on."""
+"""Reads files that PyTorch wrote, on any backend of Keras."""
 
 import os
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def read_torch_file(path: str | os.PathLike) -> dict:
-    """What `torch.save` wrote, without running anything of it; tensors become NumPy arrays.
+    """Reads what `torch.save` wrote, without running code from it. Tensors become NumPy arrays.
 
     Args:
         path: the file to read.
@@ -21,13 +21,13 @@ def read_torch_file(path: str | os.PathLike) -> dict:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"Argument `path`: only PyTorch can read {os.fspath(path)!r}: `pip install torch`, whatever Keras runs on. "
-            "Files that end with .safetensors are read without it"
+            f"Argument `path`: only PyTorch can read {os.fspath(path)!r}. Install it (`pip install torch`), on any "
+            "backend of Keras. Files that end with .safetensors don't need it"
         ) from error
     with open(path, "rb") as file:
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever damaged bytes bring about
+        except Exception as error:  # damaged bytes may raise anything
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"Argument `path` must be a file with a state dictionary and nothing else, as "

@@ -1,4 +1,4 @@
-"""How and where a model's functions run: in compiled programs, on several devices, by each framework's own engine."""
+"""Runs a model's functions: in compiled programs, and on several devices, with each framework's own means."""
 
 from awd_keras.backend.of_framework import of_framework
 

@@ -2,7 +2,7 @@
 
 
 def count_devices(devices):
-    """How many devices `devices` are.
+    """The number of devices that `devices` stands for.
 
     Args:
         devices: positive integer, or `"all"`.
@@ -19,8 +19,8 @@ def run_on(devices, function, *arguments):
     """Calls a function so that the models that it builds and fits are trained on several devices.
 
     The rows of each training batch are split between the devices, which all hold the same weights. The function may
-    run in processes of its own, one for each device: then it and its arguments are copied to them, and what is
-    returned and raised is what one of them returns and raises.
+    run in new processes, one for each device. It is then copied to them with its arguments, and the result or the
+    exception of one process is returned or raised.
 
     Args:
         devices: positive integer, as `count_devices` gives it.
@@ -47,7 +47,7 @@ def replicate(model):
     """Makes every training step of the model average its gradients over the processes, starting from equal weights.
 
     Args:
-        model: `keras.Model`, whose `fit` begins.
+        model: `keras.Model`, at the beginning of its `fit`.
     """
 
 
@@ -60,7 +60,7 @@ def average_values(variables):
 
 
 def add_gradients(gradients):
-    """The sum of the gradients over the devices; each device computed those of its share of the loss.
+    """The sum of the gradients over the devices, each of which has computed the gradients of its share of the loss.
 
     Args:
         gradients: list of tensors, and None.
@@ -69,7 +69,7 @@ def add_gradients(gradients):
 
 
 def share_gradients(gradients):
-    """The device's share of what `add_gradients` gave, for an optimizer of Keras's, which adds them itself.
+    """The device's share of what `add_gradients` returned, for Keras's optimizers, which add the shares themselves.
 
     Args:
         gradients: list of tensors.
@@ -78,7 +78,7 @@ def share_gradients(gradients):
 
 
 def own_seed(seed):
-    """A seed that differs between devices, where each runs a program of its own. The first device's is `seed`.
+    """A seed that differs between devices if each runs its own program. On the first device, it is `seed`.
 
     Args:
         seed: tensor of two integers, as a seed generator gives it.
@@ -87,13 +87,14 @@ def own_seed(seed):
 
 
 def own_rows(function, batch, shared, seeds):
-    """Calls `function(*batch, *shared, *seeds)`, on every device with its own rows and with seeds of its own.
+    """Calls `function(*batch, *shared, *seeds)` on every device, with the device's own rows and seeds.
 
     Args:
-        function: of tensors; it reads and writes no variables, and each of its results has the batch first.
+        function: a function of tensors. It reads and writes no variables, and the first axis of each result is the
+            batch.
         batch: list of tensors whose first axis is the batch, and None.
-        shared: list of tensors that every device has whole, and None. Their gradients are summed over the devices.
-        seeds: list of seeds that `own_seed` gave, and None.
+        shared: list of tensors that every device gets whole, and None. Their gradients are summed over the devices.
+        seeds: list of seeds that `own_seed` returned, and None.
     """
     return function(*batch, *shared, *seeds)
 
@@ -106,12 +107,11 @@ def splits_variables():
 def program(function, model):
     """`function` of a model and of tensors, compiled once for each of their shapes.
 
-    It takes no gradients, other than by `gradients`. Variables are read anew in each call: their values are no part of
-    the program.
+    The only gradients in it are those of `gradients`. Each call reads the current values of the variables.
 
     Args:
-        function: takes the model, then tensors or lists of tensors, and returns the like; it may assign to the model's
-            variables.
+        function: takes the model, then tensors or lists of tensors, and returns tensors or lists of them. It may assign
+            to the model's variables.
         model: a built `keras.Model`.
 
     Returns:
@@ -125,7 +125,7 @@ def program(function, model):
 
 
 def gradients(loss, model):
-    """The value of a loss and its gradients, within what `program` runs.
+    """The value of a loss and its gradients, for use in a function that `program` runs.
 
     Args:
         loss: a function without arguments that calls the model.
@@ -138,4 +138,4 @@ def gradients(loss, model):
     Raises:
         NotImplementedError: if the framework has no gradients.
     """
-    raise NotImplementedError("Keras's backend here takes no gradients. Received: a loss to be differentiated")
+    raise NotImplementedError("This backend of Keras can't compute gradients. Received: a loss to be differentiated")

@@ -1,6 +1,6 @@
-"""JAX: `keras.distribution`. One program, whose arrays are spread over the devices, and even over processes.
+"""JAX: `keras.distribution`. One program, whose arrays are split over the devices, which may be of several processes.
 
-XLA adds the gradients. Masks of rows are drawn once, of which each device has its own.
+XLA adds the gradients. A mask of all rows is drawn once, and each device gets the mask of its rows.
 """
 
 import jax
@@ -11,7 +11,7 @@ from awd_keras.backend.devices import generic
 
 
 class _Rows(keras.distribution.DataParallel):
-    """Keras's `DataParallel`; a batch whose rows can't be split evenly is computed whole by every device."""
+    """Keras's `DataParallel`. If the rows of a batch can't be split evenly, every device computes the whole batch."""
 
     def get_data_layout(self, data_shape):
         if data_shape[0] % self.num_model_replicas == 0:
@@ -40,8 +40,8 @@ def process():
 
 
 def own_rows(function, batch, shared, seeds):
-    """XLA doesn't split a loop over time by itself: every device would get all rows, and
-    compute all of them. And it would draw one mask of the weights for all devices.
+    """Uses `shard_map`, as XLA doesn't split a loop over time by itself: every device would compute all rows. It would
+    also draw one mask of the weights for all devices.
     """
     distribution = keras.distribution.distribution()
     shape = batch[0].shape
@@ -59,7 +59,7 @@ def own_rows(function, batch, shared, seeds):
         mesh=distribution.device_mesh.backend_mesh,
         in_specs=(PartitionSpec(name), PartitionSpec(), PartitionSpec()),
         out_specs=PartitionSpec(name),
-        # Hand-written gradients say nothing about devices.
+        # Hand-written gradients don't have the types of devices that this check needs.
         check_vma=False,
     )(batch, shared, seeds)
 
@@ -69,7 +69,7 @@ def splits_variables():
 
 
 def program(function, model):
-    """The values of the variables go in, and those assigned to them come out."""
+    """The compiled function takes the variables' values as arguments, and returns the values assigned to them."""
 
     @jax.jit
     def compiled(values, arguments):
@@ -95,7 +95,8 @@ def gradients(loss, model):
     trainable = model.trainable_variables
     places = {id(variable) for variable in trainable}
     others = [variable for variable in model.variables if id(variable) not in places]
-    # In a scope of its own, which sees no variables of the program's, and whose assignments are returned.
+    # `loss` runs in a scope of its own, which doesn't see the values of the program's scope. So these are passed in,
+    # and what `loss` assigns is returned.
     known = [(variable, variable.value) for variable in others]
 
     def value_of(values):

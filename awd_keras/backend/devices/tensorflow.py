@@ -1,6 +1,6 @@
-"""TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable, and never sees others' rows.
+"""TensorFlow: `tf.distribute.MirroredStrategy`. Each device has a copy of every variable, and only its own rows.
 
-TensorFlow splits what is given to several hosts by itself, and to read a metric is to add what all devices have.
+TensorFlow splits a dataset between several hosts by itself, and adds the values of all devices when a metric is read.
 """
 
 import functools
@@ -8,7 +8,7 @@ import functools
 import tensorflow as tf
 from keras import ops
 
-# Far apart: seeds of neighbouring devices must not equal those of neighbouring layers or steps.
+# A large number, so that the seeds of neighbouring devices never equal those of neighbouring layers or steps.
 _STRIDE = 1640531527
 
 
@@ -34,10 +34,10 @@ def _devices():
 
 
 def replicate(model):
-    """The variables are copies from the beginning, and the optimizer adds the gradients.
+    """Checks the optimizer. The variables are copies from the beginning, and the optimizer adds the gradients.
 
     Raises:
-        ValueError: if the optimizer accumulates gradients on several devices: what Keras does then fails in TensorFlow.
+        ValueError: if the optimizer accumulates gradients on several devices, where Keras's accumulation fails.
     """
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
@@ -58,14 +58,14 @@ def replicate(model):
 
     @functools.wraps(compute)
     def computed(*args, **kwargs):
-        # Keras takes their mean over hosts along a first axis, which a scalar doesn't have.
+        # Keras takes the mean over hosts along the first axis, which a scalar doesn't have.
         return tf.nest.map_structure(lambda value: tf.expand_dims(value, 0), compute(*args, **kwargs))
 
     object.__setattr__(model, "compute_metrics", computed)
 
 
 def add_gradients(gradients):
-    """Keras's optimizers add gradients after they have clipped them, which is too late."""
+    """Adds them before clipping, as Keras's optimizers add gradients only after they have clipped them."""
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return gradients
@@ -101,5 +101,5 @@ def gradients(loss, model):
     with tf.GradientTape() as tape:
         value = loss()
     found = tape.gradient(value, [variable.value for variable in variables], unconnected_gradients="zero")
-    # An embedding's is a list of rows, in which a word that occurs twice has two.
+    # The gradient of an embedding is a list of rows, two for a word that occurs twice; reshaping makes it an array.
     return value, [ops.reshape(gradient, variable.shape) for gradient, variable in zip(found, variables, strict=True)]

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def count_devices(devices):
-    """A CPU is one device, which any number of processes can share."""
+    """A CPU allows any number, as any number of processes can share it."""
     if not torch.cuda.is_available():
         return 1 if devices == "all" else devices
     available = torch.cuda.device_count()
@@ -36,7 +36,7 @@ def run_on(devices, function, *arguments):
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # They report the end of a process as an exception too.
+    # These loggers would report the end of a process too, which is raised as an exception here.
     for name in ("torch.distributed.elastic", "torch.multiprocessing"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -50,7 +50,7 @@ def run_on(devices, function, *arguments):
             run_id=os.path.basename(logs),
             max_restarts=0,
             monitor_interval=0.2,
-            # The other processes raise the same as the first one.
+            # Only the first process prints: the others would print the same.
             logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=dict.fromkeys(range(1, devices), Std.ALL)),
         )
         try:
@@ -68,16 +68,16 @@ def run_on(devices, function, *arguments):
 
 
 def _handle(handlers):
-    """Sets what PyTorch has set to its own; only the main thread can, and only there has it."""
+    """Restores the signal handlers, which PyTorch has replaced in the main thread."""
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
-            # None is a handler that Python didn't set, and can't restore.
+            # None stands for a handler that wasn't set by Python, which can't restore it.
             if handler is not None:
                 signal.signal(number, handler)
 
 
 def _run(function, arguments):
-    """What runs in each process."""
+    """Runs the function in one of the processes."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -88,7 +88,7 @@ def _run(function, arguments):
         dist.barrier()
         return result
     except RuntimeError:
-        # If another process has died, report the one that failed first: give the parent time to find it.
+        # This may have failed only because another process has died. The wait lets the parent find that one first.
         time.sleep(5)
         raise
     finally:
@@ -96,7 +96,7 @@ def _run(function, arguments):
 
 
 def _reason(rank, failure, devices):
-    """The exception of a process that failed, of the same class if that is one of Python's own."""
+    """The exception of a process that failed, of the same class if it is a built-in one."""
     if failure.exitcode < 0:
         return ChildProcessError(f"Process {rank + 1} of {devices} was ended by {failure.signal_name()}")
     text = failure.message["message"] if isinstance(failure.message, dict) else failure.message
@@ -112,7 +112,7 @@ def process():
 
 
 class _Forward(torch.nn.Module):
-    """A model's `call`, as PyTorch wants it."""
+    """A module whose `forward` is a model's `call`, for `DistributedDataParallel`."""
 
     def __init__(self, model):
         super().__init__()
@@ -121,10 +121,10 @@ class _Forward(torch.nn.Module):
 
 
 def replicate(model):
-    """By `DistributedDataParallel`, which adds the gradients.
+    """Wraps the model in `DistributedDataParallel`, which averages the gradients.
 
-    Keras's training step calls the model itself, not the `DistributedDataParallel` around it. So the function that the
-    model's call runs is replaced.
+    Keras's training step calls the model itself, not the wrapper. So the function that the model's call runs is
+    replaced by the wrapper.
     """
     if process()[1] == 1 or "call" in vars(model):
         return

@@ -1,4 +1,4 @@
-"""What a loop over time with a gradient that is written by hand is made of."""
+"""The parts of loops over time whose gradients are written by hand."""
 
 from awd_keras.backend.loops.products import by_time, summed_over_rows, summed_products
 from awd_keras.backend.of_framework import of_framework

@@ -1,4 +1,4 @@
-"""The parts of a loop over time, where nothing is differentiated."""
+"""The parts of a loop over time, without gradients."""
 
 import functools
 
@@ -11,11 +11,11 @@ def loop(step, carry, series, widths, reverse=False):
     """Runs a step for each index of the first axis, as `jax.lax.scan` does.
 
     Args:
-        step: function of the carry and of one element of each series; it returns the new carry and the outputs, tuples.
+        step: function of the carry and of one element of each series. It returns two tuples: new carry and outputs.
         carry: tuple of tensors.
         series: tuple of tensors (time, batch, size).
-        widths: tuple of integers, the last axes of the outputs (batch, width), which have the dtype of the series.
-        reverse: whether time runs from the last step to the first; outputs stay at their places.
+        widths: tuple of integers, the widths of the outputs (batch, width), which have the dtype of the series.
+        reverse: whether time runs from the last step to the first. The output of step t stays at index t.
 
     Returns:
         The last carry, and the outputs, tuple of tensors (time, batch, width).
@@ -31,23 +31,23 @@ def by_hand(forward, backward):
     """A function whose gradient is written by hand.
 
     Args:
-        forward: function of tensors; it returns a tuple of results, and a tuple of what the gradient needs besides.
-        backward: function of the tuple of tensors, what `forward` has left, and what is upstream of each result; it
+        forward: function of tensors. It returns two tuples: the results, and what else the gradient needs.
+        backward: function of the tuple of tensors, the second tuple of `forward`, and the gradient of each result. It
             returns a tuple, the gradient of each tensor.
 
     Returns:
-        The function of tensors that gives the results.
+        A function of tensors that returns the results.
     """
     return lambda *tensors: forward(*tensors)[0]
 
 
 def sigmoid(x):
-    """The function of the gates."""
+    """The activation of the gates."""
     return ops.sigmoid(x)
 
 
 def tanh(x):
-    """The function of what is written."""
+    """The activation of the content."""
     return ops.tanh(x)
 
 
@@ -65,7 +65,7 @@ def products_in_steps(series, *kernels):
 
 
 def transposed(kernel):
-    """What `times_transposed` takes for a kernel; to be made once, before a loop."""
+    """Prepares a kernel for `times_transposed`: once, before a loop."""
     return ops.transpose(kernel)
 
 
@@ -74,6 +74,6 @@ def times_transposed(rows, kernel):
 
     Args:
         rows: (batch, outputs).
-        kernel: what `transposed` has made of one (inputs, outputs).
+        kernel: what `transposed` has returned for a kernel (inputs, outputs).
     """
     return rows @ kernel

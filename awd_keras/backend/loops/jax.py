@@ -16,7 +16,7 @@ def loop(step, carry, series, widths, reverse=False):
 
 
 def by_hand(forward, backward):
-    """The derivative in a direction, of `keras.ops.jvp` for example, is JAX's own of the forward pass."""
+    """A derivative in a direction, as `keras.ops.jvp` computes it, is JAX's own derivative of the forward pass."""
 
     def results_of(*tensors):
         return forward(*tensors)[0]
@@ -42,12 +42,12 @@ def by_hand(forward, backward):
 
 
 def sigmoid(x):
-    """In one pass, 2 times faster."""
+    """Computed by one pass of tanh, 2 times faster."""
     return jnp.tanh(x * 0.5) * 0.5 + 0.5
 
 
 def tanh(x):
-    """Keras's computes in float32, whatever it is given."""
+    """JAX's own, as Keras's computes in float32 whatever the dtype."""
     return jnp.tanh(x)
 
 
@@ -72,23 +72,23 @@ def transposed(kernel):
 
 
 def times_transposed(rows, kernel):
-    """As kernel @ rows.T, and the barrier keeps XLA from turning it round.
+    """Computes kernel @ rows.T. The barrier keeps XLA from turning it into rows @ kernel.T.
 
-    Eigen takes 1.6 times longer for rows @ kernel.T, whose second operand it has to transpose in every time step.
+    That takes 1.6 times longer, as Eigen has to transpose the second operand in every time step.
     """
     return jax.lax.optimization_barrier(jnp.einsum("io,bo->ib", kernel, rows)).T
 
 
 def _linear_function(function, transpose):
-    """A function `linear(constants, arguments)`, linear in its arguments, with a transpose that is written by hand.
+    """A function `linear(constants, arguments)`, linear in its arguments, with a hand-written transpose.
 
-    `jax.custom_vjp` takes a gradient that is written by hand too, and then refuses derivatives in a direction, as of
-    `keras.ops.jvp`. As the derivative of a `jax.custom_jvp`, a function of these has both.
+    As the derivative of a `jax.custom_jvp`, it gives both gradients and derivatives in a direction, as for
+    `keras.ops.jvp`. With `jax.custom_vjp`, JAX refuses the latter.
 
     Args:
-        function: of two tuples of arrays, the constants and the arguments; gives a tuple of arrays.
-        transpose: of two tuples, the constants and what is upstream of each result; gives a tuple, the gradients of the
-            arguments.
+        function: takes two tuples of arrays, the constants and the arguments, and returns a tuple of arrays.
+        transpose: takes two tuples, the constants and the gradient of each result, and returns a tuple, the gradients
+            of the arguments.
     """
     primitive = Primitive(function.__name__.strip("_"))
     primitive.multiple_results = True

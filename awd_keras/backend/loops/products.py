@@ -1,4 +1,4 @@
-"""What loops over time compute at once, before them or after them."""
+"""Products and sums over all time steps at once, before or after a loop over time."""
 
 from keras import ops
 
@@ -13,7 +13,8 @@ widened = _framework.widened
 
 def by_time(sequences, kernel, bias):
     """One product for all time steps, with the time first: (time, batch, outputs)."""
-    # A row a token: of three axes, the kernel's gradient would be a product for each time step, and a sum.
+    # As a matrix of one row for each token. With three axes, the kernel's gradient would be one product for each time
+    # step, and their sum.
     by_time = ops.transpose(sequences, (1, 0, 2))
     time, batch_size, features = ops.shape(by_time)
     rows = ops.reshape(by_time, (-1, features))
@@ -28,6 +29,8 @@ def summed_products(rows, gradients):
 
 
 def summed_over_rows(gradients):
-    """The gradient (outputs,) of a bias that is added in each step; in half precision the sum would stop growing."""
+    """The gradient (outputs,) of a bias that is added in each step. Summed in float32 at least, as in half precision
+    the sum would stop growing.
+    """
     dtype = sum_dtype(gradients.dtype)
     return ops.cast(ops.sum(ops.cast(gradients, dtype), axis=(0, 1)), gradients.dtype)

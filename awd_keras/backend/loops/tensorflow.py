@@ -1,4 +1,4 @@
-"""Loops on TensorFlow: of any length that only the graph knows."""
+"""Loops on TensorFlow, whose length may be known only when the graph runs."""
 
 import tensorflow as tf
 
@@ -29,12 +29,12 @@ def by_hand(forward, backward):
         results, saved = forward(*tensors)
         return results, lambda *upstream: backward(tensors, saved, upstream)
 
-    # Tensors, as a function with its own gradient takes no variables.
+    # As tensors, because a function with a custom gradient takes no variables.
     return lambda *tensors: run(*map(tf.identity, tensors))
 
 
 def transposed(kernel):
-    """Once, as the product would transpose it in every time step, and take twice as long."""
+    """Transposes once. The product would transpose in every time step, and take twice as long."""
     return tf.transpose(widened(kernel))
 
 

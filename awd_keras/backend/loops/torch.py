@@ -6,7 +6,7 @@ from awd_keras.backend.torch import transformed
 
 
 def by_hand(forward, backward):
-    """Where a transform of functions runs, by PyTorch's own differentiation of the forward pass."""
+    """While a transform of functions runs, PyTorch itself differentiates the forward pass."""
 
     def run(*tensors):
         return forward(*tensors)[0] if transformed() else _ByHand.apply(forward, backward, *tensors)
@@ -29,7 +29,7 @@ class _ByHand(torch.autograd.Function):
         tensors, saved = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         if not torch.is_grad_enabled():
             return None, None, *backward(tensors, saved, upstream)
-        # For gradients of gradients, which what is saved knows nothing of.
+        # For gradients of gradients, the forward pass is computed again, as the saved tensors have no gradients.
         wanted = [tensor for tensor in tensors if tensor.requires_grad]
         found = iter(torch.autograd.grad(forward(*tensors)[0], wanted, upstream, create_graph=True, allow_unused=True))
         return None, None, *(next(found) if tensor.requires_grad else None for tensor in tensors)

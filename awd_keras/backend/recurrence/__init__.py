@@ -31,7 +31,7 @@ __all__ = [
 
 
 def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):
-    """As `generic_lstm`, by the framework's own LSTM where that computes what is asked for."""
+    """Like `generic_lstm`, but uses the framework's own LSTM if that supports the options."""
     if _is_plain(**options):
         ordered = ops.flip(sequences, axis=1) if go_backwards else sequences
         results = fast_lstm(ordered, initial_state, kernel, recurrent_kernel, bias)
@@ -41,7 +41,7 @@ def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwar
 
 
 def gru(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, reset_after=True, **options):
-    """As `generic_gru`, by the framework's own GRU or a loop of our own where these compute what is asked for."""
+    """Like `generic_gru`, but uses the framework's own GRU, or `fused_gru`, if these support the options."""
     if reset_after and _is_plain(**options):
         ordered = ops.flip(sequences, axis=1) if go_backwards else sequences
         arguments = (ordered, initial_state, kernel, recurrent_kernel, bias)
@@ -51,7 +51,7 @@ def gru(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backward
 
 
 def mogrifier(sequences, initial_state, *weights, go_backwards=False, **options):
-    """As `generic_mogrifier`, by a loop of our own where that computes what is asked for."""
+    """Like `generic_mogrifier`, but uses `fused_mogrifier` if that supports the options."""
     if _is_plain(**options):
         return fused_mogrifier(ops.flip(sequences, axis=1) if go_backwards else sequences, initial_state, *weights)
     return generic_mogrifier(sequences, initial_state, *weights, go_backwards=go_backwards, **options)
@@ -64,9 +64,9 @@ def _is_plain(
     mask=None,
     recurrent_mask=None,
     unroll=False,
-    zero_output_for_mask=False,  # of which there is nothing to see without a mask
+    zero_output_for_mask=False,  # has no effect without a mask
 ):
-    """Whether the options of `generic_lstm` ask for what `fast_lstm` computes."""
+    """Whether `fast_lstm` supports these options of `generic_lstm`."""
     return (
         activation is activations.tanh
         and recurrent_activation is activations.sigmoid

@@ -1,4 +1,4 @@
-"""Loops over time written with `keras.ops` alone: right on every framework, tuned for none."""
+"""Loops over time, written only with `keras.ops`: right on every framework, tuned for none."""
 
 import functools
 import math
@@ -34,14 +34,14 @@ def generic_lstm(
         bias: (4 * units,) or None.
         activation: function of the cell's content and output, `tanh` in the paper.
         recurrent_activation: function of the gates, `sigmoid` in the paper.
-        mask: boolean (batch, time) or None; a step that is False leaves the state alone.
+        mask: boolean (batch, time) or None. Where it is False, the step doesn't change the state.
         recurrent_mask: (batch, units) or None; multiplies h before each recurrent product.
         go_backwards: whether time runs from the last step to the first (outputs in that order).
-        unroll: whether to write the loop out.
+        unroll: whether to unroll the loop.
         zero_output_for_mask: whether the output of a masked step is zeros instead of the last output.
 
     Returns:
-        Outputs (batch, time, units), the final [h, c], and the name of what ran.
+        Outputs (batch, time, units), the final [h, c], and the name of the implementation that ran.
     """
     projections = sequences @ kernel
     if bias is not None:
@@ -64,16 +64,16 @@ def generic_lstm(
 
 
 def masked(h, recurrent_mask):
-    """A state as a recurrent product reads it: times a mask (batch, units), or as it is."""
+    """The state that a recurrent product reads: multiplied by a mask (batch, units), or unchanged without one."""
     return h if recurrent_mask is None else ops.multiply(h, recurrent_mask)
 
 
 def lstm_step(z, c, activation, recurrent_activation):
-    """The output and the state after one time step, of what gates and content are activated of.
+    """The output and the state after one time step.
 
     Args:
-        z: (batch, 4 * units), in the order i, f, content, o.
-        c: (batch, units), the cell before.
+        z: (batch, 4 * units), gates and content before their activations, in the order i, f, content, o.
+        c: (batch, units), the memory cell before the step.
         activation, recurrent_activation: as in `generic_lstm`.
     """
     i, f, content, o = ops.split(z, 4, axis=-1)
@@ -85,10 +85,10 @@ def lstm_step(z, c, activation, recurrent_activation):
 def step_by_step(
     step, projections, initial_state, *, mask=None, go_backwards=False, unroll=False, zero_output_for_mask=False
 ):
-    """Keras's loop over the projections (batch, time, columns) of inputs; the rest is as in `generic_lstm`.
+    """Keras's loop over the inputs' projections (batch, time, columns). Other arguments are as in `generic_lstm`.
 
     Args:
-        step: function of a time step's projections and the state, which gives an output and the new state.
+        step: function of a time step's projections and the state, which returns the output and the new state.
     """
     _, outputs, state = keras_private.rnn(
         step,
@@ -104,7 +104,7 @@ def step_by_step(
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """The framework's own LSTM of `tanh` and `sigmoid`, without masks.
+    """The framework's own LSTM, with the activations `tanh` and `sigmoid` and without masks.
 
     Args:
         sequences: (batch, time, features), in the order in which they are to be read.
@@ -120,7 +120,7 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
 
 
 def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
-    """The framework's own GRU of `tanh` and `sigmoid`, with the reset gate after the product, without masks.
+    """The framework's own GRU, with `tanh` and `sigmoid`, the reset gate after the product, and without masks.
 
     Args:
         sequences, state, kernel, recurrent_kernel, bias: as `generic_gru` has them, the sequences in the order in which
@@ -135,11 +135,12 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
 def weighted_sums(forget, addends, initial):
     """The sums c[t] = forget[t] * c[t - 1] + addends[t] of all time steps, by an associative scan.
 
-    Two steps (f, a) and (g, b), one after the other, are the step (f * g, g * a + b), which is associative: the text is
-    cut in blocks, whose steps are taken in all blocks at once, and then blocks are steps. Nothing is divided by.
+    Two consecutive steps (f, a) and (g, b) make one step (f * g, g * a + b), and this is associative. So the text is
+    cut into blocks. The steps within the blocks are computed for all blocks at once, and then each block is one step.
+    There is no division.
 
-    Not `keras.ops.associative_scan`: on a CPU it takes 3 times longer on PyTorch and 5 to 10 times on TensorFlow, which
-    writes out 48 levels of it where the length is unknown; and on PyTorch it computes in float32 whatever it is given.
+    Not `keras.ops.associative_scan`. On a CPU it takes 3 times longer on PyTorch, and 5 to 10 times on TensorFlow,
+    whose graph has 48 levels of it if the length is unknown. On PyTorch it computes in float32 whatever the dtype.
 
     Args:
         forget: floats (batch, time, units).
@@ -153,7 +154,7 @@ def weighted_sums(forget, addends, initial):
     if length == 1:  # a word at a time, which is also what can be exported
         return forget * ops.expand_dims(initial, 1) + addends
     batch_size, time = ops.shape(forget)[:2]
-    # Any number gives the right sums; TensorFlow may know the length only when the graph runs.
+    # The length of a block. Any number gives the right sums. TensorFlow may know the length only when the graph runs.
     steps = 8 if length is None else math.isqrt(length)
     blocks = -(-time // steps)
 
@@ -161,7 +162,7 @@ def weighted_sums(forget, addends, initial):
         x = ops.pad(x, [[0, 0], [0, blocks * steps - time], [0, 0]])
         return ops.unstack(ops.reshape(x, (batch_size, blocks, steps, units)), steps, axis=2)
 
-    # From each block's beginning: what is left of what was there before, and the sum of what is new.
+    # From each block's beginning on: the factor of the state before the block, and the sum of the block's addends.
     forget, addends = by_step(forget), by_step(addends)
     left, sums = [forget[0]], [addends[0]]
     for f, a in zip(forget[1:], addends[1:], strict=True):
@@ -170,13 +171,13 @@ def weighted_sums(forget, addends, initial):
 
     def step(block, state):
         f, a = block[:, :units], block[:, units:]
-        # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
+        # Not `ops.add`, which on TensorFlow treats an empty batch as a bias.
         return state[0], [f * state[0] + a]
 
     if length is None:
         _, before, _ = keras_private.rnn(step, ops.concatenate([left[-1], sums[-1]], axis=-1), [initial])
     else:
-        # Not with both in one array, for which JAX could derive no gradient: it is linear in the addends only.
+        # Factors and sums aren't stacked in one array, as JAX could not derive its gradient: only the sums are linear.
         before = [initial]
         for block in range(blocks - 1):
             before.append(left[-1][:, block] * before[-1] + sums[-1][:, block])
@@ -186,7 +187,7 @@ def weighted_sums(forget, addends, initial):
 
 
 def differentiable_sums(forget, addends, initial):
-    """As `weighted_sums`; its gradient is two more such sums, on JAX much faster than a derived one."""
+    """Like `weighted_sums`, with a gradient of two more such sums, which on JAX is much faster than a derived one."""
     return _differentiable()(forget, addends, initial)
 
 
@@ -198,11 +199,11 @@ def _differentiable():
         def gradient(*upstream, **named):
             # PyTorch passes it by name, after the arguments.
             d_sums = named["upstream"] if named else upstream[0]
-            # What c[t] adds to all later sums: the same sum from the end.
+            # How much c[t] contributes to all later sums: the same kind of sum, from the end.
             later = ops.concatenate([forget[:, 1:], ops.zeros_like(forget[:, :1])], axis=1)
             d_addends = differentiable_sums(ops.flip(later, 1), ops.flip(d_sums, 1), ops.zeros_like(initial))
             d_addends = ops.flip(d_addends, 1)
-            # Computed again: as a constant they would make second-order gradients wrong.
+            # Computed again, as constants would make second-order gradients wrong.
             sums = differentiable_sums(forget, addends, initial)
             earlier = ops.concatenate([ops.expand_dims(initial, 1), sums[:, :-1]], axis=1)
             return ops.multiply(d_addends, earlier), d_addends, ops.multiply(forget[:, 0], d_addends[:, 0])

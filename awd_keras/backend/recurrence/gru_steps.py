@@ -1,4 +1,4 @@
-"""The GRU over a whole sequence: by Keras's loop, and by a loop with a gradient that is written by hand."""
+"""The GRU over a whole sequence: by Keras's loop, and by a loop with a hand-written gradient."""
 
 from keras import ops
 
@@ -38,7 +38,8 @@ def generic_gru(
         initial_state: [h], (batch, units), of the dtype of `sequences`.
         kernel: (features, 3 * units), in the order z, r, n.
         recurrent_kernel: (units, 3 * units), already masked.
-        bias: (2, 3 * units), of the inputs and of the state, with `reset_after`, else (3 * units,); or None.
+        bias: with `reset_after` (2, 3 * units), one row for the inputs and one for the state; else (3 * units,); or
+            None.
         activation: function of the content n.
         recurrent_activation: function of the gates.
         reset_after: whether the reset gate is applied after the product with the recurrent kernel.
@@ -46,7 +47,7 @@ def generic_gru(
         **options: as `generic_lstm` has them.
 
     Returns:
-        Outputs (batch, time, units), the final [h], and the name of what ran.
+        Outputs (batch, time, units), the final [h], and the name of the implementation that ran.
     """
     units = recurrent_kernel.shape[0]
     projections = sequences @ kernel
@@ -75,11 +76,12 @@ def generic_gru(
 
 
 def fused_gru(sequences, state, kernel, recurrent_kernel, bias):
-    """As `fast_gru`, by a loop of our own."""
+    """Like `fast_gru`, by a loop with a hand-written gradient."""
     units = recurrent_kernel.shape[0]
     inner_bias = ops.zeros((units,), dtype=sequences.dtype)
     if bias is not None:
-        # All of it that can be is added to the projections at once.
+        # The state's bias of the gates is added to the projections once. That of the content can't be: the reset gate
+        # multiplies it.
         inner_bias = bias[1, 2 * units :]
         bias = bias[0] + ops.pad(bias[1, : 2 * units], [[0, units]])
     projections = by_time(sequences, kernel, bias)

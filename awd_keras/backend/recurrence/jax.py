@@ -1,4 +1,4 @@
-"""Loops over time on JAX: cuDNN on a GPU, else a scan with a derivative of its own."""
+"""Loops over time on JAX: cuDNN on a GPU, else a scan with a hand-written derivative."""
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ from awd_keras.backend.recurrence import generic
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """cuDNN needs biases and float32."""
+    """Uses cuDNN if there are biases and all is float32, as it needs both."""
     h, c = state
     if jax.default_backend() == "gpu" and sequences.dtype == jnp.float32 and bias is not None:
         return *keras_private.lstm(sequences, h, c, kernel, recurrent_kernel, bias), "cudnn"
-    # A row a token, for whose products Eigen need not copy.
+    # One row for each token, as Eigen multiplies such a matrix without copying it.
     by_time = jnp.swapaxes(sequences, 0, 1)
     rows = by_time.reshape(-1, by_time.shape[-1])
     projections = rows @ kernel if bias is None else add_bias(rows @ kernel, bias)
@@ -26,7 +26,7 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
 
 @jax.custom_jvp
 def _recurrence(projections, h, c, recurrent_kernel):
-    """The loop over time. JAX's own gradient of it would make one product for the recurrent kernel a step.
+    """The loop over time. JAX's own gradient would compute one product for the recurrent kernel in every step.
 
     Args:
         projections: (time, batch, 4 * units), the inputs times the input kernel, plus the bias.
@@ -41,7 +41,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
 
 
 def _steps(projections, h, c, recurrent_kernel):
-    """What `_recurrence` gives, and h, c and the gates of all time steps."""
+    """The results of `_recurrence`, and h, c and the gates of all time steps."""
 
     def step(carry, projection):
         h, c = carry
@@ -67,7 +67,7 @@ def _recurrence_tangents(primals, tangents):
 
 
 def _recurrence_forward(saved, directions):
-    """How the results change where the arguments do."""
+    """The derivative of the results in the directions of the arguments."""
     h, c, hs, cs, gates, recurrent_kernel = saved
     d_projections, d_h, d_c, d_recurrent_kernel = directions
     earlier_hs = jnp.concatenate([h[None], hs[:-1]])
@@ -124,7 +124,7 @@ _recurrence_derivative = _linear_function(_recurrence_forward, _recurrence_backw
 
 @jax.custom_jvp
 def weighted_sums(forget, addends, initial):
-    """With a gradient of its own, two more such sums, which is much faster than a derived one."""
+    """Has a hand-written gradient of two more such sums, which is much faster than a derived one."""
     return generic.weighted_sums(forget, addends, initial)
 
 
@@ -144,7 +144,7 @@ def _sums_forward(saved, directions):
 
 def _sums_backward(saved, gradients):
     forget, earlier = saved
-    # What c[t] adds to all later sums: the same sum from the end.
+    # How much c[t] contributes to all later sums: the same kind of sum, from the end.
     later = jnp.concatenate([forget[:, 1:], jnp.zeros_like(forget[:, :1])], axis=1)
     d_addends = weighted_sums(later[:, ::-1], gradients[0][:, ::-1], jnp.zeros_like(forget[:, 0]))[:, ::-1]
     return d_addends * earlier, d_addends, forget[:, 0] * d_addends[:, 0]

@@ -1,4 +1,4 @@
-"""The Mogrifier LSTM over a whole sequence: by Keras's loop, and by a loop with a gradient that is written by hand."""
+"""The Mogrifier LSTM over a whole sequence: by Keras's loop, and by a loop with a hand-written gradient."""
 
 from keras import ops
 
@@ -34,8 +34,8 @@ def generic_mogrifier(
     Args:
         sequences, initial_state, kernel, recurrent_kernel, bias: as `generic_lstm` has them.
         *mogrifiers: the matrices of the rounds: (units, features), (features, units), and so on in turn.
-        activation, recurrent_activation: as `generic_lstm` has them; the rounds have `sigmoid`.
-        recurrent_mask: (batch, units) or None; multiplies h before it is looked at.
+        activation, recurrent_activation: as `generic_lstm` has them. The rounds use `sigmoid`.
+        recurrent_mask: (batch, units) or None; multiplies h before the rounds and the recurrent product.
         **options: as `generic_lstm` has them.
 
     Returns:
@@ -59,17 +59,17 @@ def generic_mogrifier(
 
 
 def fused_mogrifier(sequences, state, kernel, recurrent_kernel, bias, *mogrifiers):
-    """As `generic_mogrifier`, of `tanh` and `sigmoid`, without masks."""
+    """Like `generic_mogrifier`, with `tanh` and `sigmoid` and without masks, by a loop with a hand-written gradient."""
     if bias is None:
         bias = ops.zeros((kernel.shape[-1],), dtype=sequences.dtype)
-    # One product of x and h side by side.
+    # One product for x and h, which are concatenated.
     kernel = ops.concatenate([kernel, recurrent_kernel], axis=0)
     outputs, h, c = _mogrifier(ops.transpose(sequences, (1, 0, 2)), *state, kernel, bias, *mogrifiers)
     return ops.transpose(outputs, (1, 0, 2)), [h, c], "fused"
 
 
 def _forward(sequences, h, c, kernel, bias, *mogrifiers):
-    """Sequences (time, batch, features), h and c (batch, units), the kernel of x and h side by side, the bias."""
+    """The arguments are (time, batch, features), h and c (batch, units), the kernel of x and h together, the bias."""
     units = h.shape[-1]
     product, *gatings = products_in_steps(sequences, kernel, *mogrifiers)
 
@@ -96,7 +96,7 @@ def _forward(sequences, h, c, kernel, bias, *mogrifiers):
 
 
 def _mogrified(x, h, factors):
-    """What x and h were before each round, and after the last one."""
+    """The values of x and h before each round and after the last one."""
     seen = [(x, h)]
     for number, factor in enumerate(factors):
         x, h = (x, factor * h) if number % 2 else (factor * x, h)
@@ -134,7 +134,7 @@ def _backward(tensors, saved, upstream):
         d_products = [None] * len(factors)
         for number in reversed(range(len(factors))):
             (x, h), factor = seen[number], factors[number]
-            # Of 2 * sigmoid, the derivative in terms of its value.
+            # The derivative of 2 * sigmoid, written in terms of its value.
             slope = factor * (1 - 0.5 * factor)
             if number % 2:
                 d_products[number] = d_h * h * slope

@@ -1,4 +1,4 @@
-"""Loops over time on TensorFlow: cuDNN on a GPU, else a loop with a gradient of its own."""
+"""Loops over time on TensorFlow: cuDNN on a GPU, else a loop with a hand-written gradient."""
 
 import tensorflow as tf
 
@@ -8,24 +8,25 @@ from awd_keras.backend.tensorflow import affine, product, widened
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """cuDNN needs biases."""
+    """Uses cuDNN if there are biases, as it needs them."""
     h, c = state
     if not lstm_supports_jit() and bias is not None:
         return *keras_private.lstm(sequences, h, c, kernel, recurrent_kernel, bias), "cudnn"
-    # A row a token: of three axes, the kernel's gradient would be a product for each time step, and a sum.
+    # As a matrix of one row for each token. With three axes, the kernel's gradient would be one product for each time
+    # step, and their sum.
     time, batch_size = tf.shape(sequences)[1], tf.shape(sequences)[0]
     rows = tf.reshape(tf.transpose(sequences, [1, 0, 2]), (-1, sequences.shape[-1]))
     projections = product(rows, kernel) if bias is None else affine(rows, kernel, bias)
     projections = tf.reshape(projections, (time, batch_size, kernel.shape[-1]))
     projections = tf.ensure_shape(projections, (sequences.shape[1], sequences.shape[0], kernel.shape[-1]))
-    # A tensor, as a function with its own gradient takes no variables.
+    # As a tensor, because a function with a custom gradient takes no variables.
     outputs, h, c = _recurrence(projections, h, c, tf.identity(recurrent_kernel))
     return tf.transpose(outputs, [1, 0, 2]), [h, c], "fused"
 
 
 @tf.custom_gradient
 def _recurrence(projections, h, c, recurrent_kernel):
-    """The loop over time. TensorFlow's own gradient of it would make one product for the recurrent kernel a step.
+    """The loop over time. TensorFlow's own gradient would compute one product for the recurrent kernel in every step.
 
     Args:
         projections: (time, batch, 4 * units), the inputs times the input kernel, plus the bias.
@@ -54,7 +55,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
         gate = tf.concat([i, f, content, o], axis=-1)
         return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, gate)
 
-    # Here, and not in every time step.
+    # Cast here once, not in every time step.
     wide_kernel = widened(recurrent_kernel)
     inputs = series().unstack(projections)
     _, last_h, last_c, *arrays = tf.while_loop(
@@ -66,7 +67,7 @@ def _recurrence(projections, h, c, recurrent_kernel):
         earlier_hs = tf.concat([h[None], hs[:-1]], axis=0)
         earlier_cs = tf.concat([c[None], cs[:-1]], axis=0)
         values = [series().unstack(x) for x in (d_hs, gates, cs, earlier_cs)]
-        # Here, as the product would transpose it in every time step, and take twice as long.
+        # Transposed here once. The product would transpose in every time step, and take twice as long.
         transposed_kernel = tf.transpose(wide_kernel)
 
         def step(t, d_h, d_c, d_zs):
@@ -102,10 +103,10 @@ def _recurrence(projections, h, c, recurrent_kernel):
 
 
 def weighted_sums(forget, addends, initial):
-    """A gradient of its own."""
+    """Has a hand-written gradient."""
     return generic.differentiable_sums(forget, addends, initial)
 
 
 def lstm_supports_jit() -> bool:
-    """XLA can't compile TensorFlow's cuDNN LSTM, which is what runs on a GPU."""
+    """XLA can't compile TensorFlow's cuDNN LSTM, which runs on a GPU."""
     return not tf.config.list_physical_devices("GPU")

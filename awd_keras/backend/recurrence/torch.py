@@ -1,4 +1,4 @@
-"""Loops over time on PyTorch: its own LSTM, whose gates have Keras's order, and GRU (cuDNN on a GPU)."""
+"""Loops over time on PyTorch: its own LSTM, whose gates are in Keras's order, and its own GRU; cuDNN on a GPU."""
 
 import torch
 from torch.autograd import forward_ad
@@ -8,7 +8,7 @@ from awd_keras.backend.torch import transformed
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """`torch.lstm`, or for one time step `torch.lstm_cell`."""
+    """Uses `torch.lstm`, or for one time step `torch.lstm_cell`."""
     if _without_kernels():
         return None
     # PyTorch has two bias vectors; Keras's one is their sum.
@@ -17,15 +17,15 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
         # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
         h, c = torch.lstm_cell(sequences[:, 0], state, kernel.T, recurrent_kernel.T, *biases)
         return h.unsqueeze(1), [h, c], "torch.lstm"
-    # No copies where `keep_by_columns` was applied. Other kernels are copied here: `torch.lstm` would copy them once
-    # for the forward pass and once for the backward one.
+    # After `keep_by_columns`, nothing is copied here. Other kernels are copied once: `torch.lstm` would copy them in
+    # both the forward pass and the backward pass.
     weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *biases]
     outputs, *state = _one_layer(torch.lstm, sequences, tuple(part.unsqueeze(0) for part in state), weights)
     return outputs, [part.squeeze(0) for part in state], "torch.lstm"
 
 
 def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
-    """`torch.gru`, or for one time step `torch.gru_cell`, whose gates have the order r, z, n."""
+    """Uses `torch.gru`, or for one time step `torch.gru_cell`, whose gates are in the order r, z, n."""
     if _without_kernels():
         return None
     units = recurrent_kernel.shape[0]
@@ -44,7 +44,7 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
 
 
 def weighted_sums(forget, addends, initial):
-    """Uses a hand-written gradient, unless a transform runs that has no rule for it."""
+    """Uses a hand-written gradient, except in transforms of functions that have no rule for it."""
     run = generic.weighted_sums if transformed() else generic.differentiable_sums
     return run(forget, addends, initial)
 
@@ -52,7 +52,7 @@ def weighted_sums(forget, addends, initial):
 def _one_layer(function, sequences, state, weights):
     """Runs `torch.lstm` or `torch.gru` for a single layer, whose weights are two kernels, or biases too."""
     if sequences.device.type == "meta" and sequences.shape[1] > 2:
-        # Keras asks for shapes alone, and PyTorch would take milliseconds for each time step.
+        # Keras only asks for shapes, for which PyTorch would take milliseconds for each time step.
         outputs, *state = _one_layer(function, sequences[:, :2], state, weights)
         return outputs.new_empty((len(sequences), sequences.shape[1], outputs.shape[2])), *state
     return function(
