@@ -25,22 +25,21 @@ def cache_perplexity(
     bptt: int = 70,
     vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> Score:
-    """Perplexity of a language model that is helped by a continuous cache of the words it has just read.
+    """Perplexity of a language model with a continuous cache of the words that it has just read.
 
-    The text is read as one stream, with the state carried. Beside the model's own distribution there is one over the
-    words that followed the last `window` hidden states `h[i]`, the likest states first:
+    The text is read as one stream, with the state carried. The model's distribution is mixed with one over the words
+    that followed the last `window` hidden states `h[i]`, where similar states have the larger weights:
 
         e[i] = exp(theta * h[t] . h[i])
         p_cache(w) = sum_i e[i] [w[i + 1] = w] / sum_i e[i]
         p(w) = (1 - interpolation) * p_model(w) + interpolation * p_cache(w)
 
-    Hidden states are those that the logits are made of. The two are mixed as soon as there is one entry; the first
-    token of a text has the model's own probability. With `wait_until_full`, that is so for the first `window` tokens,
-    as in the code with which the paper of AWD-LSTM was made (which also leaves each of its batches' first token
-    unmixed, an oversight).
+    The logits are made of the hidden states. The two distributions are mixed as soon as the cache has one entry, so
+    only the first token of a text has the model's own probability. With `wait_until_full`, the first `window` tokens
+    do, as in the code of the AWD-LSTM paper. (By mistake, that code also leaves the first token of each batch unmixed.)
 
-    No training, and nothing of the model changes: its weights, optimizer, metrics and training state stay as they are.
-    The memory it takes grows with `window * hidden`, and with the logits of `bptt` tokens.
+    Nothing is trained: the model's weights, optimizer, metrics and training state don't change. The memory needed grows
+    with `window * hidden`, and with the logits of `bptt` tokens.
 
     Source: Grave, Joulin, Usunier (2016), arXiv 1612.04426, section 3; sections 5 and 6 of Merity, Keskar, Socher
     (2017), arXiv 1708.02182, whose values are 500, 0.1 and 1.0 for Penn Treebank, 3785, 0.1279 and 0.662 for
@@ -53,18 +52,17 @@ def cache_perplexity(
         tokens: 1-D integer array of token ids.
         window: positive integer, the number of words that the cache holds.
         interpolation: float in [0, 1), the share of the cache.
-        theta: float of at least 0; at 0 the cache counts words, and the larger theta is, the more it keeps to states
-            like the current one.
+        theta: float of at least 0. At 0 the cache counts words; the larger theta is, the more it prefers states like
+            the current one.
         wait_until_full: boolean, whether to mix only where the cache has `window` entries.
-        bptt: tokens that are read at a time, which changes speed and memory alone.
+        bptt: number of tokens that are read at a time. It changes only speed and memory.
         vocabulary: as for `perplexity`.
 
     Returns:
         A `Score`.
 
     Raises:
-        ValueError: if an argument is out of its range, the tokens aren't right for the model, or it gives no hidden
-            states.
+        ValueError: if an argument is out of its range, the tokens don't fit the model, or it gives no hidden states.
 
     Example:
 
@@ -100,8 +98,8 @@ def tune_cache(
 ) -> list[Trial]:
     """Scores a model with every combination of a continuous cache's hyperparameters.
 
-    The model reads the text once, and its hidden states are kept: the memory this takes grows with
-    `len(tokens) * hidden`. Shares of the cache then cost nothing; each window with each theta costs a pass.
+    The model reads the text once. Its hidden states are kept, in memory that grows with `len(tokens) * hidden`. Each
+    combination of window and theta then needs a pass over them; more interpolations cost nothing.
 
     Args:
         model: as for `cache_perplexity`.
@@ -160,7 +158,7 @@ def tune_cache(
 
 
 def cache_loss(model, parts, window, interpolation, theta, wait_until_full):
-    """The mean cross-entropy with a cache of what `read_text` gives, and the number of tokens."""
+    """The mean cross-entropy with a cache, for the windows that `read_text` yields, and the number of tokens."""
     unmixed = window if wait_until_full else 1
     cache = ContinuousCache(model, window, theta)
     nats, count = 0.0, 0
@@ -172,7 +170,7 @@ def cache_loss(model, parts, window, interpolation, theta, wait_until_full):
 
 
 def mix(log_p, cache_log_p, interpolation, unmixed):
-    """Log-probabilities of the model and its cache together, the first `unmixed` of which are the model's own."""
+    """Mixes the log-probabilities of model and cache. The first `unmixed` tokens keep those of the model."""
     log_p = log_p.astype("float64")
     with np.errstate(divide="ignore"):  # the logarithm of a share of 0
         shares = np.log1p(-interpolation), np.log(interpolation)
@@ -181,22 +179,22 @@ def mix(log_p, cache_log_p, interpolation, unmixed):
 
 
 class ContinuousCache:
-    """The last hidden states and the words that followed them, each state with a word an entry.
+    """The last hidden states and the words that followed them. An entry is a state and its word.
 
     With `h[i], w[i + 1]` the entries of the last `window` tokens before `t`, the cache gives the word `w`
 
         p(w) = sum_i exp(theta * h[t] . h[i]) [w[i + 1] = w] / sum_i exp(theta * h[t] . h[i])
 
-    Only the word that came is looked up, so that nothing is as wide as the vocabulary. Each window of the text is one
-    product with all states that any of its tokens can see, (time, window + time), in which each token is kept to its
-    own.
+    Only the probability of the actual next word is computed, so that no array has the width of the vocabulary. For each
+    window of the text, one product (time, window + time) compares its states with all states that any of its tokens can
+    see. A mask then limits each token to its own entries.
 
     Source: section 3 of Grave, Joulin, Usunier (2016), arXiv 1612.04426.
 
     Args:
         model: the `keras.Model`, with which the program of the cache is kept.
         window: positive integer, the number of entries.
-        theta: float of at least 0; the larger, the more the likest states count.
+        theta: float of at least 0; the larger, the more the most similar states count.
     """
 
     def __init__(self, model, window, theta):
@@ -209,7 +207,7 @@ class ContinuousCache:
     def log_probabilities(self, window) -> np.ndarray:
         """Log-probabilities (time,) of the words of a `Window`, which become entries.
 
-        The text's first token, before which there are no entries, has NaN.
+        The result is NaN for the text's first token, as there are no entries before it.
         """
         if self.hidden_states is None:
             self.hidden_states = np.zeros((len(self.words), window.hidden_states.shape[-1]), "float32")
@@ -230,7 +228,7 @@ def _look_up(model, states, words, earlier_states, earlier_words, theta):
     seen = ops.logical_and(ops.greater_equal(entry, token), ops.less(entry, ops.add(token, window)))
     seen = ops.logical_and(seen, ops.greater_equal(all_words, 0))
     same = ops.logical_and(seen, ops.equal(ops.expand_dims(words, axis=1), all_words))
-    # Two sums, each from its own largest term: with a large theta, the terms of the word would be 0 beside others.
+    # Two sums, each scaled by its own largest term: with a large theta and one scale, all terms of the word could be 0.
     log_p = ops.subtract(_log_sum(scores, same), _log_sum(scores, seen))
     return log_p, all_states[time:], all_words[time:]
 

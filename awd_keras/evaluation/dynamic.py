@@ -1,4 +1,4 @@
-"""The perplexity of a model that goes on learning from what it reads, and the search for how fast it should."""
+"""The perplexity of a model that learns from the text while it reads, and the search for its hyperparameters."""
 
 import contextlib
 import itertools
@@ -30,19 +30,19 @@ def dynamic_perplexity(
     verbose: int | str = 0,
     vocabulary: Vocabulary | Tokenizer | None = None,
 ) -> Score:
-    """Perplexity of a language model under dynamic evaluation: it learns from each few words before it reads on.
+    """Perplexity of a language model under dynamic evaluation: it learns from every few words before it reads on.
 
-    The text is read as one stream, with the state carried. Each window of `bptt` tokens is scored first, and then
-    changes all weights `w` by the gradient `g` of its mean cross-entropy, while they decay back to the trained `w_0`:
+    The text is read as one stream, with the state carried. Each window of `bptt` tokens is first scored. Then all
+    weights `w` take a step along the gradient `g` of its mean cross-entropy, and decay back to the trained `w_0`:
 
         w += min(1, decay * rms / mean(rms)) * (w_0 - w) - learning_rate * g / (rms + epsilon)
 
-    with the root mean squares `rms` of the gradients on the training set, which `gradient_rms` gives. The mean is over
-    all elements of all of them. (In the paper's code it is the mean of each array's mean, so that a `decay` there is
-    another one here.) Nothing is dropped, and there are no penalties.
+    with the root mean squares `rms` of the gradients on the training set, which `gradient_rms` computes. `mean(rms)` is
+    over all elements of all arrays. (In the paper's code it is the mean of each array's mean, so the same `decay` means
+    something else there.) Nothing is dropped, and there are no penalties.
 
-    The model is afterwards exactly as it was, also where an exception or an interruption ends this: weights, optimizer,
-    metrics, states and seeds.
+    Afterwards the model is exactly as before, even after an exception or an interruption: weights, optimizer, metrics,
+    states and seeds.
 
     Source: Krause, Kahembwe, Murray, Renals (2017), arXiv 1709.07432, section 5. `tune_dynamic` finds the learning rate
     and the decay of a model.
@@ -100,14 +100,12 @@ def dynamic_perplexity(
 def gradient_rms(
     model: keras.Model, tokens: np.ndarray, batch_size: int = 20, bptt: int = 5, verbose: int | str = 0
 ) -> list[np.ndarray]:
-    """Root mean squares of a model's gradients on its training set, which dynamic evaluation scales its steps by.
-
-    For the gradients `g_k` of the mean cross-entropy of the windows `k = 1, ..., N` of the text, with nothing dropped,
-    no penalties, and the weights as they are:
+    """Root mean squares of a model's gradients on its training set, by which dynamic evaluation scales its steps.
 
         rms = sqrt(1/N * sum_k g_k^2)
 
-    The model stays as it is.
+    `g_k` is the gradient of the mean cross-entropy of window `k = 1, ..., N` of the text, with nothing dropped and no
+    penalties. The model isn't changed.
 
     Source: Krause, Kahembwe, Murray, Renals (2017), arXiv 1709.07432, section 5, with 100 rows.
 
@@ -115,9 +113,9 @@ def gradient_rms(
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
             which the logits are the first.
         tokens: 1-D integer array of token ids, of the training set.
-        batch_size: number of rows, at most the batch size that the model was built for. Gradients of more rows are
-            smaller, and steps with `dynamic_perplexity` therefore larger.
-        bptt: tokens in a window, as many as `dynamic_perplexity` has.
+        batch_size: number of rows, at most the batch size that the model was built for. With more rows, gradients are
+            smaller, and so the steps of `dynamic_perplexity` are larger.
+        bptt: tokens in a window, the same number as for `dynamic_perplexity`.
         verbose: Keras's; 1 shows the progress.
 
     Returns:
@@ -163,8 +161,8 @@ def tune_dynamic(
 ) -> list[Trial]:
     """Scores a model with every combination of dynamic evaluation's hyperparameters.
 
-    Each is a dynamic evaluation of the text from the trained weights on. A part of the validation set is often enough:
-    the paper's code has a search on its first 30,000 tokens.
+    Each combination is a dynamic evaluation of the text that starts with the trained weights. A part of the validation
+    set is often enough: the paper's code searches on its first 30,000 tokens.
 
     Args:
         model: as for `dynamic_perplexity`.
@@ -211,7 +209,7 @@ def tune_dynamic(
 
 
 def _constants(model, decay, epsilon, rms):
-    """For each weight: its initial value, how it decays back to that, and the scale of its steps."""
+    """For each weight: its initial value, the rate at which it decays back to that, and the scale of its steps."""
     variables = model.trainable_variables
     mean = sum(float(np.sum(r, dtype="float64")) for r in rms) / sum(r.size for r in rms)
 
@@ -235,7 +233,7 @@ def _adapt(model, ids, words, learning_rate, starts, decays, scales):
 
 
 def _loss_and_gradients(model, ids, words):
-    """Of the mean cross-entropy alone, with nothing dropped."""
+    """The mean cross-entropy without penalties and its gradients, with nothing dropped."""
     return gradients(lambda: TokenCrossEntropy(dtype="float32")(words, logits_of(model, ids)), model)
 
 
@@ -260,7 +258,7 @@ def _add_squares(model, ids, words, sums):
 
 
 def _read(model, dataset, verbose):
-    """The windows of a text that is read from a zero state."""
+    """Yields the windows of a text that is read from a zero state."""
     progress = keras.utils.Progbar(len(dataset), verbose=1 if verbose == "auto" else verbose, unit_name="window")
     begin_text(model)
     for index in range(len(dataset)):

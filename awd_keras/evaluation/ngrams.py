@@ -1,4 +1,4 @@
-"""The perplexity of the simplest language models, to compare with."""
+"""The perplexity of the simplest language models, for comparison."""
 
 import math
 
@@ -10,14 +10,14 @@ from awd_keras.checks import check_positive_integer
 def ngram_perplexity(train: np.ndarray, tokens: np.ndarray, vocabulary_size: int, order: int = 2) -> float:
     """The perplexity of a model that counts words (`order=1`), or pairs of words (`order=2`).
 
-    It says what the perplexity of a neural model is worth: one near that of `order=1` has learned little more than
-    which words are frequent. With `c` the counts in the training text of `N` words, and `n(v)` the number of different
-    words that have followed `v`,
+    Compare it with a neural model's perplexity: a model near the value of `order=1` has learned little more than which
+    words are frequent. With `c` the counts in the training text of `N` words, and `n(v)` the number of different words
+    that follow `v` there,
 
         p(w) = (c(w) + 1) / (N + vocabulary_size)
         p(w | v) = (c(v w) + n(v) p(w)) / (c(v) + n(v))
 
-    where a word that nothing has followed leaves `p(w)`. It takes a second for a million words.
+    where `p(w | v)` is `p(w)` if `v` doesn't occur before another word. It takes a second for a million words.
 
     Source: Witten and Bell (1991), doi 10.1109/18.87000.
 

@@ -1,4 +1,4 @@
-"""The perplexity of a model on a text, and the reading of a text window by window that all scores share."""
+"""The perplexity of a model on a text, and functions for all scores that read a text window by window."""
 
 import inspect
 import math
@@ -22,7 +22,7 @@ class Score(NamedTuple):
     """How well a model predicts a stream of tokens.
 
     Attributes:
-        loss: mean cross-entropy in nats a predicted token, penalties excluded.
+        loss: mean cross-entropy of the predicted tokens, in nats, without penalties.
         perplexity: `exp(loss)`.
         bits_per_token: `loss / log(2)`.
         tokens: number of predicted tokens that the mean is over.
@@ -42,7 +42,7 @@ class Score(NamedTuple):
         """The score of a mean cross-entropy in nats."""
         return cls(
             loss=loss,
-            # exp overflows a double above 709 nats: a diverged model.
+            # Above 709 nats, which only a diverged model has, exp overflows a double.
             perplexity=math.exp(loss) if not loss > 709.0 else math.inf,
             bits_per_token=loss / math.log(2.0),
             tokens=tokens,
@@ -65,10 +65,10 @@ def perplexity(
 
     `perplexity = exp(-1/N * sum_t log p(w[t] | w[1], ..., w[t - 1]))`
 
-    over the `N` predicted tokens. AR, TAR and other penalties are excluded, every token counts
-    the same, and `bptt` changes speed and memory alone. The model's weights, optimizer, metrics
-    and training state stay as they are. See section 5 of Merity, Keskar, Socher (2017),
-    arXiv 1708.02182; its test perplexities are of `batch_size=1`.
+    over the `N` predicted tokens. AR, TAR and other penalties are left out, every token counts
+    the same, and `bptt` changes only speed and memory. The model's weights, optimizer, metrics
+    and training state don't change. See section 5 of Merity, Keskar, Socher (2017),
+    arXiv 1708.02182; its test perplexities are those of `batch_size=1`.
 
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
@@ -108,7 +108,7 @@ def perplexity(
 
 
 def count_unknown(vocabulary: Vocabulary | Tokenizer | None, tokens: np.ndarray, predicted: int) -> int | None:
-    """How many of the first `predicted` tokens that a text has to predict are `<unk>`; None without a vocabulary."""
+    """How many of a text's first `predicted` targets are `<unk>`; None without a vocabulary."""
     predicted_tokens = np.asarray(tokens)[1 : predicted + 1]
     return None if vocabulary is None else Vocabulary.of(vocabulary).count_unknown(predicted_tokens)
 
@@ -142,7 +142,7 @@ def read_nats(model, dataset):
         ids, words = dataset[index]
         read = ids.shape[1]
         if compiles_each and index > 0:
-            # Padding after a text's end changes nothing before it, and the last window needs no program of its own.
+            # Padding after the text's end changes nothing before it. With it, the last window needs no other program.
             ids, words = (np.pad(array, ((0, 0), (0, length - read))) for array in (ids, words))
         windows.append((run(model, nats_of_words, ids, words), read))
     return np.concatenate([ops.convert_to_numpy(nats)[:, :read] for nats, read in windows], axis=1)
@@ -158,8 +158,8 @@ class Window(NamedTuple):
 
     Attributes:
         words: the ids that were to be predicted, int32 (time,).
-        log_p: the log-probability that the model gave each, float32 (time,).
-        hidden_states: what it was predicted from, float32 (time, hidden).
+        log_p: the log-probability of each word by the model, float32 (time,).
+        hidden_states: the hidden states from which they were predicted, float32 (time, hidden).
     """
 
     words: np.ndarray
@@ -177,10 +177,10 @@ def read_text(model, tokens, bptt: int) -> Iterator[Window]:
         bptt: tokens in a window.
 
     Returns:
-        An iterator over a `Window` each.
+        An iterator of `Window`s.
 
     Raises:
-        ValueError: if the tokens aren't right for the model; where the first window is read, if it gives no hidden
+        ValueError: if the tokens don't fit the model; when the first window is read, if the model gives no hidden
             states.
     """
     tokens = check_tokens(tokens, model)
@@ -225,7 +225,7 @@ class Trial(NamedTuple):
 
 
 def best_first(trials: list[Trial]) -> list[Trial]:
-    """The trials by loss; those that diverged come last."""
+    """The trials sorted by loss. Those that diverged come last."""
     return sorted(trials, key=lambda trial: math.inf if math.isnan(trial.score.loss) else trial.score.loss)
 
 

@@ -20,15 +20,15 @@ from awd_keras.evaluation.perplexity import check_tokens, read_nats
 from awd_keras.output import replacing
 
 # The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
-# veils over the page's own background, so that a dark page stays dark. A terminal has no veils: background and letters
-# are both set, as its own can't be known. The last is underlined too, for whom the colours look alike.
+# transparent, so that a dark page stays dark. A terminal has no transparency and its colours aren't known, so both
+# background and letters are set. The last level is also underlined, for readers to whom the colours look alike.
 _VEIL = "background-color: rgba(245, 80, 0, {})"
 _HTML = ("", *map(_VEIL.format, (0.14, 0.28, 0.41)), f"{_VEIL.format(0.55)}; text-decoration: underline")
 _ANSI = ("", "48;5;223;38;5;16", "48;5;216;38;5;16", "48;5;209;38;5;16", "48;5;160;38;5;231;4")
 
 
 class WordSurprisal(NamedTuple):
-    """A word where it stands in a text, and how little the model expected it there.
+    """A word at its place in a text, and its surprisal there.
 
     Attributes:
         word: the word, as the vocabulary has it.
@@ -40,7 +40,7 @@ class WordSurprisal(NamedTuple):
 
 
 class WordCost(NamedTuple):
-    """A word of a text, with the surprisal of all of its places.
+    """A word of a text, with its surprisal at all its places together.
 
     Attributes:
         word: the word, as the vocabulary has it.
@@ -58,17 +58,17 @@ class WordCost(NamedTuple):
 class SurprisalTable:
     """The words of a text in their order, and the surprisal of each.
 
-    It has a length and is iterated over as a list of `WordSurprisal`. `print` writes it as a table. `show` and `html`
-    write the text itself, each word on a colour that says how its surprisal compares to an even guess, the bits of a
-    model to which all words of the vocabulary are equally likely: none below a quarter of that, then ever stronger, and
-    an even guess or worse is underlined. A notebook shows the HTML by itself.
+    It has a length, and iterating over it gives a `WordSurprisal` for each word. `print` writes it as a table. `show`
+    and `html` write the text, with each word on a colour. The colour compares its surprisal with an even guess: the
+    bits of a model to which all words of the vocabulary are equally likely. Below a quarter of that there is no colour,
+    then it gets stronger, and an even guess or worse is underlined. A notebook displays the HTML.
 
     Args:
         words: iterable of strings.
         bits: iterable of floats, the surprisal of each word.
         even_guess: float, `log2` of the number of words in the vocabulary.
-        unit: the `unit` of the vocabulary: whether the text is shown with spaces between the words, and which word ends
-            a line.
+        unit: the `unit` of the vocabulary. It decides whether there are spaces between the words, and which word ends a
+            line.
 
     Raises:
         ValueError: if there aren't as many words as bits, or there is no such unit.
@@ -121,11 +121,11 @@ class SurprisalTable:
 
     @property
     def bits_per_word(self) -> float:
-        """The mean of all surprisals; two to its power is the perplexity."""
+        """The mean of all surprisals. Two to the power of it is the perplexity."""
         return float(self.bits.mean())
 
     def worst(self, count: int) -> list[WordCost]:
-        """The words that cost most, all places of a word taken together, beginning with the most expensive one.
+        """The words with the largest total surprisal over all their places, the largest first.
 
         Args:
             count: positive integer, the number of words; there may be fewer.
@@ -141,16 +141,16 @@ class SurprisalTable:
         return sorted(costs, key=lambda cost: -cost.total_bits)[:count]
 
     def show(self) -> None:
-        """Writes the coloured text to the standard output, or the table where that has no colours.
+        """Writes the coloured text to the standard output if that is a terminal, and otherwise the table.
 
-        It has them if it is a terminal and `NO_COLOR` isn't set (https://no-color.org).
+        If the environment variable `NO_COLOR` is set (https://no-color.org), it is the table too.
         """
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         with replacing():
             print(self.ansi() if coloured else self)
 
     def ansi(self) -> str:
-        """The text in the colours of a terminal, a legend above it."""
+        """The text with a terminal's codes for colours, below a legend."""
         legend = "  ".join(_ansi(text, level) for level, text in enumerate(self._legend()))
         lines = (
             self._unit.separator.join(_ansi(_shown(word), self._level(bits)) for word, bits in line)
@@ -159,7 +159,7 @@ class SurprisalTable:
         return "\n".join([legend, "", *lines])
 
     def html(self) -> str:
-        """The text as HTML, a legend above it: an element for a page to hold. A word's bits are its tooltip."""
+        """The text as an HTML element, below a legend. The tooltip of a word gives its bits."""
         legend = " ".join(_html(text, level) for level, text in enumerate(self._legend()))
         lines = (
             self._unit.separator.join(
@@ -167,15 +167,15 @@ class SurprisalTable:
             )
             for line in self._lines()
         )
-        # Where spaces are characters of their own, each is shown.
+        # If spaces are characters of the text, all of them are shown.
         style = "" if self._unit.separator else ' style="white-space: pre-wrap"'
         return f'<div style="line-height: 1.7"><p>{legend}</p><p{style}>{"<br>".join(lines)}</p></div>'
 
-    # The name that notebooks ask for.
+    # The method that notebooks call.
     _repr_html_ = html
 
     def _level(self, bits):
-        # NaN counts as the worst.
+        # NaN gets the last level.
         return int(4 * bits / self.even_guess) if bits < self.even_guess else 4
 
     def _legend(self):
@@ -212,25 +212,23 @@ def surprisal(
     batch_size: int = 1,
     bptt: int = 70,
 ) -> SurprisalTable:
-    """The surprisal of each word of a text: the bits that the model needs for it.
+    """The surprisal of each word of a text: the bits that the model needs to encode it.
 
     `bits[t] = -log2 p(w[t] | w[1], ..., w[t - 1])`
 
     The text is read as `perplexity` reads it, in `batch_size` rows and windows of `bptt` tokens with the state carried,
     so that the bits of a stream of tokens add up to `bits_per_token * tokens` of its score.
 
-    A model knows ids alone, hence the vocabulary, which says what the words are.
-
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of
             which the logits are the first.
         vocabulary: the `Vocabulary` of the model, or its tokenizer, as for `Vocabulary.of`.
-        text: a string, in which a word that the vocabulary lacks is `<unk>`; it begins on a new line, so that its first
-            word has a surprisal too. Or a 1-D integer array of token ids, whose first one has none, as nothing comes
-            before it.
-        batch_size: number of rows, at most the batch size that the model was built for. The words that do not fill a
-            column of rows are left out, fewer than `batch_size` of them, and each row is read from a zero state.
-        bptt: tokens in a window; it changes speed and memory alone.
+        text: a string, in which a word that the vocabulary lacks is `<unk>`. It is read as the beginning of a line, so
+            that its first word has a surprisal too. Or a 1-D integer array of token ids, whose first one has no
+            surprisal, as nothing comes before it.
+        batch_size: number of rows, at most the batch size that the model was built for. Each row is read from a zero
+            state. Words at the end that do not fill a column of rows are left out, fewer than `batch_size`.
+        bptt: tokens in a window. It changes only speed and memory.
 
     Returns:
         A `SurprisalTable`, which a notebook shows as coloured text, and `show()` in a terminal.

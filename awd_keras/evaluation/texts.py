@@ -16,7 +16,7 @@ from awd_keras.data.units import label
 from awd_keras.evaluation.perplexity import check_tokens, nats_of_words
 from awd_keras.inference import begin_text, most_rows, run
 
-# The words that are read at a time, where each number has a program of its own. A rest of two or three is read as four.
+# The numbers of words that are read at a time. Each is compiled once, and two or three words are read as four.
 SIZES = (64, 16, 4, 1)
 
 
@@ -27,7 +27,7 @@ class TextScore(NamedTuple):
         log_probability: the natural logarithm of the text's probability, the sum of its words'.
         perplexity: `exp(-log_probability / words)`; NaN for a text without a word.
         words: number of predicted words, `<eos>` included.
-        unknown_words: how many of them the vocabulary lacks, or are `<unk>` themselves.
+        unknown_words: how many of them are read as `<unk>`.
     """
 
     log_probability: float
@@ -45,9 +45,10 @@ def score_texts(
 
     `log_probability = sum_t log p(w[t] | <eos>, w[1], ..., w[t - 1])`
 
-    A newline is `<eos>` among words: one at a text's end scores that it ends there. Texts of about the same length are
-    read together, at most four programs are compiled for each number of rows, and the model's weights, optimizer,
-    metrics and training state stay as they are. `surprisal` tells the same of one text word by word.
+    In a vocabulary of words, a newline is `<eos>`. With a newline at a text's end, the score includes the probability
+    that the text ends there. Texts of about the same length are read together, and at most four programs are compiled
+    for each number of rows. The model's weights, optimizer, metrics and training state don't change. For the score of
+    each word of one text, use `surprisal`.
 
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to several outputs, of
@@ -91,7 +92,7 @@ def score_texts(
         return []
     check_tokens(np.concatenate(ids), model)
     rows = min(batch_size, most_rows(model) or batch_size, _rounded_up(len(ids)))
-    # The longest first, so that a lack of memory shows at once.
+    # The longest text first, so that a lack of memory shows at once.
     order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
     nats = np.zeros(len(ids))
     for start in range(0, len(ids), rows):
@@ -101,7 +102,7 @@ def score_texts(
 
 
 def _read(model, texts, rows):
-    """The cross-entropy in nats of each text, ids, which are read in so many rows."""
+    """The cross-entropies in nats of the words of each text. The texts, lists of ids, are read in `rows` rows."""
     lengths = np.array([len(text) - 1 for text in texts])
     windows = list(_windows(lengths.max()))
     padded = np.zeros((rows, sum(windows) + 1), "int32")
@@ -132,7 +133,7 @@ def _windows(length):
 
 
 def _rounded_up(count):
-    """A power of two, so that few numbers of texts have programs of their own."""
+    """The next power of two, so that programs are compiled for few numbers of texts."""
     return 1 << (count - 1).bit_length()
 
 
