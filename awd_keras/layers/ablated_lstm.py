@@ -1,4 +1,4 @@
-"""The LSTM with a part taken out, and the equations of what is left."""
+"""The LSTM without one of its parts, and the equations that are left."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def simple_rnn(
         projections = backend.add_bias(projections, bias)
 
     def step(projection, state):
-        # Not `ops.add`, which on TensorFlow takes an empty batch for a bias.
+        # Not `ops.add`, which on TensorFlow treats an empty batch as a bias.
         h = activation(projection + backend.masked(state[0], recurrent_mask) @ recurrent_kernel)
         return h, [h, h]
 
@@ -49,7 +49,7 @@ def gates_of_hidden(
     recurrent_mask=None,
     **loop,
 ):
-    """The content is a product of x alone, the gates see h too; without columns for o, h is c."""
+    """The content depends on x only, the gates on x and h. Without columns for o, h is c."""
     units = initial_state[0].shape[-1]
     projections = _gates_then_content(sequences, kernel, bias, units)
 
@@ -80,7 +80,7 @@ def gates_of_inputs(
     unroll=False,
     zero_output_for_mask=False,
 ):
-    """Content and gates see x alone: the cell is a sum over time, and no step waits for a product."""
+    """Content and gates depend on x only: the cell is a sum over time, and no step waits for a matrix product."""
     sequences, mask = (turned(each, go_backwards) for each in (sequences, mask))
     units = initial_state[0].shape[-1]
     projections = _gates_then_content(sequences, kernel, bias, units)
@@ -93,14 +93,14 @@ def gates_of_inputs(
 
 
 def _gates_then_content(sequences, kernel, bias, units):
-    """The projections of i, f and, if it is there, o, with their bias; then those of the content, which has none."""
+    """The projections of i, f and (if there is one) o, with their bias; then those of the content, without a bias."""
     i, f, content, *o = ops.split(project(sequences, kernel), int(kernel.shape[-1] // units), axis=-1)
     projections = ops.concatenate([i, f, *o, content], axis=-1)
     return projections if bias is None else backend.add_bias(projections, ops.pad(bias, [[0, units]]))
 
 
-# What the kernel, the recurrent kernel and the bias have columns for: the gates i, f, o and the content c, in Keras's
-# order of what is there.
+# The columns that kernel, recurrent kernel and bias have in each variant: the gates i, f, o and the content c, in
+# Keras's order.
 _COLUMNS = {
     "lstm": ("ifco", "ifco", "ifco"),
     "-srnn": ("ifco", "ifo", "ifo"),
@@ -118,19 +118,19 @@ _FUNCTIONS = {
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class AblatedLSTM(WeightDropLSTM):
-    """`WeightDropLSTM` without one of its parts, to see what the part is worth.
+    """`WeightDropLSTM` without one of its parts, to measure what the part contributes.
 
-    An LSTM is a simple RNN, the content, within gates that add its values up in a cell. With `x` the input and `h` the
-    output before,
+    An LSTM is a simple RNN, the content, and gates that add its values up in a cell. With `x` the input and `h` the
+    previous output,
 
         i, f, o = sigmoid(x @ W + h @ U + b), each with a W, U and b of its own
         content = tanh(x @ W + h @ U + b)
         c = f * c + i * content
         h = o * tanh(c)
 
-    and in a variant these stand instead, all others as they are:
+    A variant replaces these equations, and keeps the others:
 
-    | variant | what is gone | equations |
+    | variant | what is removed | equations |
     | --- | --- | --- |
     | `"lstm"` | nothing: `WeightDropLSTM` | |
     | `"-srnn"` | the simple RNN | `content = x @ W` |
@@ -138,9 +138,9 @@ class AblatedLSTM(WeightDropLSTM):
     | `"-srnn-hidden"` | the simple RNN, the gates' view of `h` | `content = x @ W`, `i, f, o = sigmoid(x @ W + b)` |
     | `"-gates"` | the gates: the simple RNN is left | `h = c = tanh(x @ W + h @ U + b)` |
 
-    Weights that a variant has no use for aren't there: kernel, recurrent kernel and bias have columns for what is left,
-    in the order i, f, content, o. Weight drop is on the recurrent weights that there are. All else, the carried state
-    too, is as in `WeightDropLSTM`.
+    A variant has only the weights that it uses: kernel, recurrent kernel and bias have columns for the parts that are
+    left, in the order i, f, content, o. Weight drop acts on the recurrent weights that are left. All else, also the
+    carried state, is as in `WeightDropLSTM`.
 
     Source: the variants of Levy, Lee, FitzGerald and Zettlemoyer (2018), "Long Short-Term Memory as a Dynamically
     Computed Element-wise Weighted Sum", arXiv 1805.03716, by their names there.
@@ -150,8 +150,8 @@ class AblatedLSTM(WeightDropLSTM):
         variant: `"lstm"`, `"-srnn"`, `"-srnn-out"`, `"-srnn-hidden"` or `"-gates"`.
         weight_drop: float in [0, 1), the fraction of recurrent weights to drop; `"-srnn-hidden"` has none.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
-        **kwargs: all other arguments of `WeightDropLSTM`. `use_cudnn` chooses for `"lstm"` alone: the others have one
-            implementation each.
+        **kwargs: all other arguments of `WeightDropLSTM`. `use_cudnn` has an effect only for `"lstm"`: each other
+            variant has one implementation.
 
     Call arguments:
         sequences: floats of shape (batch, time, features).
@@ -160,9 +160,9 @@ class AblatedLSTM(WeightDropLSTM):
         training: boolean, whether to drop.
 
     Attributes:
-        computed_by: the name of the implementation that the last call ran, or None before the first: for `"lstm"` that
-            of `WeightDropLSTM`, `"associative_scan"` for `"-srnn-hidden"`, which has no product of matrices to wait for
-            in a time step, and `"generic"`, Keras's loop, for the others.
+        computed_by: the name of the implementation that the last call ran, or None before the first call. For `"lstm"`
+            it is that of `WeightDropLSTM`; for `"-srnn-hidden"`, whose time steps don't wait for matrix products,
+            `"associative_scan"`; for the others `"generic"`, Keras's loop.
 
     Raises:
         ValueError: if there is no such variant, and as `WeightDropLSTM` does.
@@ -195,7 +195,7 @@ class AblatedLSTM(WeightDropLSTM):
         if variant != "lstm":
             cell = _Cell(variant, **self.cell.get_config())
             keras_private.keep_from_fusing(cell)
-            del self.cell  # Or Keras would go on to track it.
+            del self.cell  # Otherwise Keras would still track the old cell.
             self.cell = cell
 
     def _function(self):

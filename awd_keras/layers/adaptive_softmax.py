@@ -13,8 +13,8 @@ from awd_keras.checks import check_integers, check_positive_integer, check_rate,
 from awd_keras.layers.call_effects import Rematerialized
 from awd_keras.layers.embedding_dropout import Reversible
 
-# How many tokens of a cluster after the first are computed at a time. Where programs have fixed shapes, as on JAX, an
-# incomplete part costs as much as a full one, and products of fewer rows are slow.
+# How many tokens of a cluster (except the first) are computed at a time. If programs have fixed shapes, as on JAX, an
+# incomplete part costs as much as a full one; but products of fewer rows are slow.
 ROWS = 128
 
 
@@ -22,19 +22,19 @@ ROWS = 128
 class AdaptiveSoftmax(Rematerialized, Reversible):
     """Adaptive softmax with tied tables: an embedding that, called in reverse, gives log-probabilities.
 
-    The words, whose ids must be in the order of falling frequency as those of `Vocabulary.from_words` are, fall into
-    clusters that begin at 0 and at each of the `cutoffs`. Cluster `i` has a table `T[i]` of embeddings of the size
-    `output_dim // div_value**i`, and but for the first one a projection `P[i]` from `output_dim` to that size:
+    The ids must be sorted by falling frequency of the words, as those of `Vocabulary.from_words` are. The words are
+    divided into clusters that begin at 0 and at each of the `cutoffs`. Cluster `i` has a table `T[i]` of embeddings of
+    the size `output_dim // div_value**i`, and a projection `P[i]` from `output_dim` to that size:
 
         embedding(w) = T[i][w] @ transpose(P[i])
         p(w | h) = p(i | h) * softmax(h @ P[i] @ transpose(T[i]) + b[i])[w]
 
-    The first cluster has no projection, and its softmax is over its words and the other clusters together, each of
-    which has a row in the table `clusters`. `loss` computes a cluster's softmax for those tokens alone that are of this
-    cluster, and is exact. Most tokens are of the first one.
+    The first cluster has no projection. Its softmax is over its words and the other clusters, each of which has a row
+    in the table `clusters`. `loss` is exact, and computes a cluster's softmax only for the tokens of this cluster. Most
+    tokens are in the first one.
 
-    Where shapes are fixed, as on JAX, the tokens of a cluster are brought together by a sort, and a loop takes as many
-    steps of 128 of them as there happen to be; none is left out, whatever their number.
+    If shapes are fixed, as on JAX, a sort brings the tokens of a cluster together, and a loop takes 128 of them in each
+    step until all are done.
 
     Source: Grave, Joulin, Cissé, Grangier, Jégou (2017), arXiv 1609.04309; the tied tables are those of Baevski and
     Auli (2019), arXiv 1809.10853.
@@ -42,12 +42,12 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
     Args:
         input_dim: positive integer, the size of the vocabulary.
         output_dim: positive integer, the size of an embedding and of a hidden state.
-        cutoffs: rising positive integers less than `input_dim`, the ids that clusters begin with, after the first.
-        div_value: positive integer, by which a cluster's embeddings are smaller than those of the previous one.
+        cutoffs: rising positive integers less than `input_dim`, the first ids of all clusters except the first.
+        div_value: positive integer. A cluster's embeddings are smaller than the previous cluster's by this factor.
         embeddings_initializer: initializer of the tables. Defaults to the paper's U(-0.1, 0.1).
-        rate: float in [0, 1), the fraction of words that are dropped of the embeddings, as by `EmbeddingDropout`.
-        seed: integer or None, the seed of what is dropped.
-        **kwargs: `name`, `dtype` and what else every Keras layer takes.
+        rate: float in [0, 1), the fraction of words that are dropped from the embeddings, as by `EmbeddingDropout`.
+        seed: integer or None, the seed of the dropped words.
+        **kwargs: `name`, `dtype` and the other arguments of every Keras layer.
 
     Call arguments:
         inputs: integer ids of any shape (...,), or with `reverse=True` floats of shape (..., output_dim). On TensorFlow
@@ -117,7 +117,7 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
 
     def build(self, input_shape: Any = None) -> None:
         def table(name, words, size):
-            # As in `EmbeddingDropout`: rounding would spoil the gradients of frequent words.
+            # Not rounded in half precision, as in `EmbeddingDropout`: that would spoil the gradients of frequent words.
             return self.add_weight(
                 name=name, shape=(words, size), initializer=self.embeddings_initializer, autocast=False
             )
@@ -155,7 +155,8 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
             inputs: floats of shape (..., output_dim).
 
         Returns:
-            Floats of shape (..., input_dim), of float32 at least, whose softmax they are themselves.
+            Floats of shape (..., input_dim), float32 at least. They are normalized: their softmax are the same
+            probabilities.
         """
         rows = self._rows(inputs)
         first = self.cutoffs[0]
@@ -169,7 +170,7 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
     def loss(self, inputs: Any, targets: Any, sample_weight: Any = None) -> Any:
         """The mean of `-log p(target)`, in nats, each times its token's weight.
 
-        Its gradients are computed along with it.
+        Its gradients are computed in the same pass.
 
         Args:
             inputs: floats of shape (..., output_dim).
@@ -201,10 +202,10 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
             weights: float32 (tokens,).
 
         Returns:
-            The sum of the losses times their weights, whose gradients are taken along with it; and the losses
-            (tokens,), which have none.
+            The sum of the losses times their weights, whose gradients are computed in the same pass; and the losses
+            (tokens,), which have no gradients.
         """
-        # In the head, a cluster is a word that follows its own ones.
+        # In the first cluster's softmax, each other cluster counts as one more word after the cluster's own words.
         first = self.cutoffs[0]
         later = sum(ops.cast(ops.greater_equal(ids, cutoff), "int32") for cutoff in self.cutoffs)
         choices = ops.where(ops.equal(later, 0), ids, first - 1 + later)
@@ -246,7 +247,7 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
         return backend.product(rows, self._computed(self.projections[index - 1]))
 
     def _weights(self, index):
-        """The rows that a cluster's softmax chooses from, and their bias."""
+        """The rows of a cluster's softmax, one for each of its choices, and their bias."""
         table = self._computed(self.tables[index])
         if index == 0:
             table = ops.concatenate([table, self._computed(self.clusters)])

@@ -1,4 +1,4 @@
-"""Side effects of a layer's call, drawn seeds and a carried state, also where the call is recomputed."""
+"""Side effects of a layer's call (drawn seeds and a carried state), also if the call is recomputed for gradients."""
 
 import keras
 from keras import ops
@@ -9,34 +9,33 @@ from awd_keras.backend.keras_private import rematerializes_activations
 
 
 class Rematerialized(keras.layers.Layer):
-    """A layer whose call draws masks or carries a state, and may be run once more for the gradients.
+    """A layer whose call draws masks or carries a state, and may be recomputed for the gradients.
 
-    Keras would run `call` again as it is, with new masks and from the state that the first run has left. Here, what is
-    run twice is a function of the variables' values of before, and they change once, after the first run.
+    Keras would simply run `call` again, with new masks and from the state that the first run has left. Here, both runs
+    use the variables' values from before the call, and the variables change only once, after the first run.
 
-    To be put before one of Keras's layers in the list of bases.
+    Put this class before one of Keras's layers in the list of bases.
     """
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """The call, run again for its gradients where the layer's `keras.RematScope` says so."""
+        """The call, recomputed for its gradients if the layer's `keras.RematScope` asks for that."""
         if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call or rematerializes_activations(self):
-            # Keras would replace the activation, and an LSTM's gates aren't one.
+            # In this mode Keras rematerializes the activation, and an LSTM's gates are more than one.
             return layer_call
         return lambda *args, **kwargs: _run(self, layer_call, args, kwargs)
 
 
 def check_first_run(layer):
-    """Refuses to recompute a call that draws masks or leaves a state for the gradients.
+    """Refuses to recompute, for gradients, a call that draws masks or leaves a state.
 
     Raises:
-        RuntimeError: if the call is such a repetition.
+        RuntimeError: if this call is recomputed.
     """
     if backend.runs_again():
         raise RuntimeError(
-            f"Layer {layer.name!r} draws masks or carries a state, and was called again to rematerialize what it is "
-            "part of: the second call's masks and state would be others. Leave what holds the layer out of it, and "
-            "have the layer itself rematerialized: build the model outside of `keras.RematScope`, and its layers "
-            "inside."
+            f"Layer {layer.name!r} draws masks or carries a state, and was called again because a layer around it is "
+            "rematerialized: the second call would have other masks and another state. Rematerialize only the layer "
+            "itself: build the layers inside of `keras.RematScope`, and the model around them outside."
         )
 
 
@@ -75,7 +74,7 @@ def _is_float_tensor(leaf):
     return ops.is_tensor(leaf) and "float" in keras.backend.standardize_dtype(leaf.dtype)
 
 
-# In files of earlier versions, the name under which the layer's own variables have the state of its draws.
+# The name of the seeds' state among a layer's own variables, in files of earlier versions.
 _NAME = "seed_state"
 
 
@@ -87,29 +86,29 @@ def next_seed(layer):
 
 
 def load_seed_state(layer, store):
-    """Takes the state, if it is there, and returns what else `load_own_variables` was given."""
+    """Loads the seeds' state if a file has it, and returns the other variables for `load_own_variables`."""
     generator = getattr(layer, "seed_generator", None)
     if generator is not None and _NAME in store:
         generator.load(store[_NAME])
-    names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+    names = store.keys()  # Keras's view of an HDF5 group can't be iterated over
     return {name: store[name] for name in names if name != _NAME}
 
 
 class CarriesState(keras.layers.Layer):
     """A recurrent layer with `stateful`, whose training and inference have separate states.
 
-    The state belongs to a stream of data, not to the model. So its variables are the layer's `variables`, which Keras
-    hands to compiled code, and are none of its `weights`: what copies, counts or saves weights leaves it out.
+    The state belongs to a stream of data, not to the model. So its variables are in the layer's `variables`, which
+    Keras passes to compiled code, but not in its `weights`, which are copied, counted and saved.
 
-    To be put before one of Keras's recurrent layers in the list of bases.
+    Put this class before one of Keras's recurrent layers in the list of bases.
     """
 
     training_state: list[keras.Variable] | None
     inference_state: list[keras.Variable] | None
-    states: list[keras.Variable] | None  # Keras's name, for all of them
+    states: list[keras.Variable] | None  # all state variables, under the name that Keras uses
 
     def add_states(self, batch_size, parts):
-        """Makes the variables, to be called in `build`.
+        """Creates the variables. To be called in `build`.
 
         Args:
             batch_size: integer, the largest batch that a call may have.
@@ -150,17 +149,17 @@ class CarriesState(keras.layers.Layer):
         return [ops.copy(ops.convert_to_tensor(part)[:batch_size]) for part in carried]
 
     def write_state(self, carried, state, batch_size):
-        """Puts tensors in the first rows of a state, and leaves the other rows as they are.
+        """Writes tensors to the first rows of a state, and doesn't change the other rows.
 
         Raises:
-            ValueError: inside of a transform of functions, which a state can't leave.
+            ValueError: inside of a transform of functions, as no state can leave it.
         """
         check_first_run(self)
         if not backend.can_assign(state):
             raise ValueError(
-                "A layer with `stateful=True` can't leave its state behind inside of a transform of functions (jvp, "
-                "vmap and the like). Set `stateful=False`, and have the state by `initial_state` and "
-                "`return_state=True`; or on JAX transform the layer's `stateless_call`. "
+                "A layer with `stateful=True` can't store its state inside of a transform of functions (jvp, vmap and "
+                "the like). Set `stateful=False`, and pass the state by `initial_state` and `return_state=True`; or on "
+                "JAX transform the layer's `stateless_call`. "
                 f"Received: stateful=True in layer {self.name!r}"
             )
         for variable, part in zip(carried, state, strict=True):
@@ -188,7 +187,7 @@ def _zero(state):
 
 
 def _layout(batch_size):
-    """Each device has the state of its own rows, where `keras.distribution` splits batches between devices."""
+    """The layout in which each device has the state of its own rows, if `keras.distribution` splits batches."""
     distribution = keras.distribution.distribution()
     if distribution is None or batch_size % distribution.num_model_replicas:
         return None

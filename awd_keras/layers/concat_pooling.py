@@ -1,4 +1,4 @@
-"""Pooling of a sequence to one vector, for a classifier."""
+"""Pools a sequence to one vector, for a classifier."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from awd_keras.checks import check_floats, check_shape
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class ConcatPooling(keras.layers.Layer):
-    """Pools a sequence to one vector: its last, its maximum and its mean over time, side by side.
+    """Pools a sequence to one vector: its last, its maximum and its mean over time, concatenated.
 
-    Only time steps where the mask is True count, wherever they are; without a mask, all do. A sequence in which none
-    counts gives zeros. The output has the shape (batch, 3 * features).
+    Only time steps whose mask is True count; without a mask, all do. A sequence in which no time step counts gives
+    zeros. The output has the shape (batch, 3 * features).
 
-    A sequence that is too long for memory can come in parts. `summarize` gives the maximum and the sum so far, which
-    the call on the last part takes as `earlier`. The last vector is that of the last part, in which a time step must
-    count.
+    A sequence that is too long for memory can be read in parts. `summarize` returns the maximum and the sum so far, and
+    the call on the last part takes them as `earlier`. The last vector comes from the last part, in which at least one
+    time step must count.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3, "Concat pooling".
 
@@ -65,22 +65,22 @@ class ConcatPooling(keras.layers.Layer):
             earlier: what this method returned for the earlier parts, or None.
 
         Returns:
-            List of the maxima and the sums, floats of shape (batch, features), of float32 or wider, and the numbers of
+            List of the maxima and the sums, floats of shape (batch, features), float32 or wider, and of the numbers of
             time steps that count, int32 of shape (batch, 1).
         """
         mask = self._whole(inputs, mask)
         each = ops.expand_dims(mask, -1)
         wide = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         seen = ops.where(each, wide, -float("inf"))
-        # Not by `ops.max`, which refuses a batch without rows on PyTorch.
+        # Not `ops.max`, which on PyTorch refuses a batch without rows.
         largest = _at(seen, ops.argmax(seen, axis=1, keepdims=True))
         total = ops.sum(ops.where(each, wide, 0.0), axis=1)
         count = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
         if earlier is None:
             return [largest, total, count]
-        # Keras casts what a call is given to the policy's dtype.
+        # Keras casts the arguments of a call to the policy's dtype, which is too narrow for sums.
         before, sums = (ops.cast(part, total.dtype) for part in earlier[:2])
-        # Not by `ops.add`, which takes a batch without rows for a bias on TensorFlow.
+        # Not `ops.add`, which on TensorFlow treats a batch without rows as a bias.
         return [ops.maximum(largest, before), total + sums, count + earlier[2]]
 
     def _whole(self, inputs, mask):

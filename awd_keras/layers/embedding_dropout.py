@@ -1,4 +1,4 @@
-"""An embedding that drops whole words, and in reverse gives tied logits."""
+"""An embedding that drops whole words; called in reverse, it gives tied logits."""
 
 from typing import Any
 
@@ -22,12 +22,11 @@ from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_
 
 
 class Reversible(keras.layers.Layer):
-    """A layer from ids (...,) to embeddings (..., output_dim), and called with `reverse=True` from these to words.
+    """A layer from ids (...,) to embeddings (..., output_dim); with `reverse=True`, from these to (..., input_dim).
 
-    A class of these has the attributes `input_dim`, the number of words, `output_dim`, `rate`, at which words are
-    dropped, and where that isn't 0 a `seed_generator`; and the methods
-    `_check_ids(inputs)` and `_words_dtype()`, which gives the dtype of what comes in reverse, (..., input_dim). To be
-    put before one of Keras's layers in the list of bases.
+    A subclass has the attributes `input_dim` (the number of words), `output_dim`, `rate` (at which words are dropped)
+    and, if the rate isn't 0, `seed_generator`. It has the methods `_check_ids(inputs)` and `_words_dtype()`, which
+    returns the dtype of the result in reverse. Put this class before one of Keras's layers in the list of bases.
     """
 
     def _check_ids(self, inputs):
@@ -41,7 +40,7 @@ class Reversible(keras.layers.Layer):
         check_shape("inputs", inputs, (*inputs.shape[:-1], self.output_dim))
 
     def _drop_words(self, ids, embedded):
-        """What was looked up, which is the same as dropping rows of the table, and never copies the table."""
+        """Drops words in the embeddings. The result is as if rows of the table were dropped, without copying it."""
         if self.rate == 0:
             return embedded
         keep = ops.expand_dims(devices.own_rows(self._keep, [ids], [], [next_seed(self)]), axis=-1)
@@ -54,7 +53,7 @@ class Reversible(keras.layers.Layer):
         return (*input_shape[:-1], self.input_dim) if reverse else (*input_shape, self.output_dim)
 
     def compute_output_spec(self, inputs: Any, reverse: bool = False, training: bool = False) -> keras.KerasTensor:
-        # As in a call, of the flat values where they are ragged.
+        # For ragged inputs, of the flat values, as in a call.
         flat = keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
         (self._check_states if reverse else self._check_ids)(flat)
         return keras.KerasTensor(
@@ -72,8 +71,8 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     are scaled by `1 / (1 - rate)`: a dropped word is zero wherever it occurs in the batch. Called with `reverse=True`,
     the layer gives `logits = h @ transpose(embeddings) + bias` with the whole table, never dropped.
 
-    All else is as in `keras.layers.ReversibleEmbedding`: `quantize`, `enable_lora`, and files of weights, which may be
-    those of a Keras embedding. Such a file has no bias, and leaves the layer's own as it is.
+    All else is as in `keras.layers.ReversibleEmbedding`: `quantize`, `enable_lora`, and files of weights. A file may be
+    that of a Keras embedding: it has no bias, so the layer's bias isn't changed.
 
     Source: section 4.3, "Embedding dropout", and section 4.4, "Weight tying".
 
@@ -85,16 +84,16 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
         embeddings_regularizer: regularizer of the table, or None.
         embeddings_constraint: constraint of the table, or None.
         mask_zero: boolean, whether id 0 is padding that the layers after this one must leave out.
-        use_bias: boolean, whether the reverse call adds a bias. Say False where the layer is never called in reverse,
-            or Keras warns of a variable without a gradient.
+        use_bias: boolean, whether the reverse call adds a bias. Use False if the layer is never called in reverse, or
+            Keras warns of a variable without a gradient.
         seed: integer or None, the seed of the masks.
-        tie_weights: boolean, whether logits are made with the table; False gives them a matrix of their own,
+        tie_weights: boolean, whether logits are made with the table. If False, they have their own matrix,
             `reverse_embeddings`, of shape (output_dim, input_dim).
-        reverse_dtype: the float dtype that logits are computed in, or None for the layer's.
+        reverse_dtype: the float dtype in which logits are computed, or None for the layer's dtype.
         logit_soft_cap: positive float or None; with it, logits are `logit_soft_cap * tanh(logits / logit_soft_cap)`.
         **kwargs: `weights`, the table to begin with, an array of shape (input_dim, output_dim); `lora_rank`,
             `lora_alpha` and `quantization_config` of `keras.layers.Embedding`; `name`, `dtype`, `activity_regularizer`
-            and what else every Keras layer takes.
+            and the other arguments of every Keras layer.
 
     Call arguments:
         inputs: integer ids of any shape (..., ), or with `reverse=True` floats of shape (..., output_dim). On
@@ -148,7 +147,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
             reverse_dtype = check_float_dtype("reverse_dtype", reverse_dtype)
         if logit_soft_cap is not None:
             check_positive("logit_soft_cap", logit_soft_cap)
-        # Keras would set them before there is a bias, which it wants too.
+        # Keras would set the weights when the bias doesn't exist yet, and it expects a value for it too.
         weights = kwargs.pop("weights", None)
         super().__init__(
             int(input_dim),
@@ -172,7 +171,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
             self._set_table(weights)
 
     def _set_table(self, weights):
-        # Keras takes a list of one table too.
+        # As Keras does, also accept a list of one table.
         table = np.asarray(weights[0] if isinstance(weights, (list, tuple)) and len(weights) == 1 else weights)
         check_shape("weights", table, (self.input_dim, self.output_dim))
         self.build()
@@ -181,7 +180,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
-        # Keras's `build` would enable LoRA, which ends the adding of variables, and forget `lora_alpha`.
+        # Keras's `build` would enable LoRA, after which no variables can be added, and would forget `lora_alpha`.
         rank, self.lora_rank = self.lora_rank, None
         super().build(input_shape)
         if self.use_bias:
@@ -192,7 +191,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         """As in every layer, but in half precision the variable isn't rounded when it is read.
 
-        It would round a frequent word's gradient again with each of its tokens.
+        Otherwise the gradient of a frequent word would be rounded again with each of its tokens.
         """
         return super().add_weight(*args, **{"autocast": False, **kwargs})
 
@@ -202,14 +201,13 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
         self._check_ids(inputs)
         embedded = backend.map_flat(lambda ids: self._embedded(ids, training), inputs)
         if self.mask_zero:
-            # Here too, as `compute_mask` can't always tell ids that come as floats from hidden states.
+            # Set the mask here too: `compute_mask` can't always distinguish ids that come as floats from hidden states.
             backend.set_keras_mask(embedded, ops.not_equal(inputs, 0))
         return embedded
 
     def _check_ids(self, inputs):
         dtype = keras.backend.standardize_dtype(inputs.dtype)
-        # Keras hands over ids in the layer's own type where a Sequential model has no Input. Half precision has rounded
-        # them by then.
+        # In a Sequential model without an Input, Keras casts ids to the layer's dtype. Half precision rounds them.
         if "int" not in dtype and dtype not in ("float32", "float64"):
             raise ValueError(
                 'Argument `inputs` must hold integer ids: begin the model with `keras.Input(..., dtype="int32")`. '
@@ -217,7 +215,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
             )
 
     def quantized_call(self, *args, **kwargs):
-        # Keras's has no dropout and no bias; it is called below.
+        # Keras's method has no dropout and no bias, so it is called from within `call`.
         return self.call(*args, **kwargs)
 
     def _embedded(self, inputs, training):
@@ -231,7 +229,8 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     def _logits(self, inputs):
         self._check_states(inputs)
         dtype = self._words_dtype()
-        # A row a token: of three axes, TensorFlow takes the table's gradient step by step, 2 times slower.
+        # As a matrix of one row for each token. With three axes, TensorFlow computes the table's gradient step by step,
+        # 2 times slower.
         rows = ops.reshape(ops.cast(inputs, dtype), (-1, self.output_dim))
         bias = None if self.bias is None else ops.convert_to_tensor(self.bias, dtype=dtype)
         if self.quantization_mode is not None:
@@ -248,7 +247,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
         return ops.reshape(logits, (*ops.shape(inputs)[:-1], self.input_dim))
 
     def _quantized_logits(self, rows):
-        """Keras's, without the cap: the bias is added before."""
+        """Keras's quantized logits, without the cap: that must come after the bias."""
         cap, self.logit_soft_cap = self.logit_soft_cap, None
         try:
             return super().quantized_call(rows, reverse=True)
@@ -260,11 +259,11 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
 
     def compute_mask(self, inputs, mask=None):
         if "float" in keras.backend.standardize_dtype(inputs.dtype) and inputs.shape[-1] in (None, self.output_dim):
-            return mask  # A reverse call's.
+            return mask  # of a reverse call
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
-        """As `keras.layers.ReversibleEmbedding.quantize`, to `"int8"` or `"int4"`; the bias stays what it is."""
+        """As `keras.layers.ReversibleEmbedding.quantize`, to `"int8"` or `"int4"`. The bias isn't quantized."""
         super().quantize(mode, type_check=type_check and type(self) is not EmbeddingDropout, config=config)
 
     @property
@@ -276,7 +275,7 @@ class EmbeddingDropout(Rematerialized, Reversible, keras.layers.ReversibleEmbedd
     def load_own_variables(self, store):
         store = load_seed_state(self, store)
         if self.bias is not None and len(store) == len(self._names_in_a_file()) - 1:
-            # Of a Keras embedding, which has no bias.
+            # The file of a Keras embedding, which has no bias.
             store[str(len(store))] = self.bias
         super().load_own_variables(store)
 

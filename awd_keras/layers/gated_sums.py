@@ -13,7 +13,7 @@ def project(sequences, kernel):
 
 
 def turned(sequences, go_backwards):
-    """The sequences in the order in which the layer reads them, or None."""
+    """The sequences in the order in which the layer reads them. None stays None."""
     return sequences if sequences is None or not go_backwards else ops.flip(sequences, axis=1)
 
 
@@ -23,7 +23,7 @@ def gated_sums(forget, addends, output, initial_state, mask, zero_output_for_mas
     Args:
         forget: (batch, time, units), between 0 and 1.
         addends: (batch, time, units).
-        output: function of c (batch, time, units), which gives h of the same shape.
+        output: function of c (batch, time, units), which returns h of the same shape.
         initial_state: [h, c], each (batch, units).
         mask: boolean (batch, time) or None; where it is False, the step leaves the state as it is.
         zero_output_for_mask: whether a masked step returns zeros instead of the previous output.
@@ -47,7 +47,7 @@ def held(values, before, mask):
 
     Args:
         values: (batch, time, size).
-        before: (batch, size), the value until then.
+        before: (batch, size), the value before the first such step.
         mask: boolean (batch, time), or None.
     """
     if mask is None:

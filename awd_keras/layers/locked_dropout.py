@@ -12,7 +12,7 @@ from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class LockedDropout(Rematerialized, keras.layers.Dropout):
-    """Dropout with one mask a sequence: the same features are dropped in every time step.
+    """Dropout with one mask for each sequence: the same features are dropped in every time step.
 
     In training, for each sequence of the batch and each feature, `y[b, t, f] = x[b, t, f] * m[b, f] / (1 - rate)` with
     `m[b, f]` drawn once a call, 0 with probability `rate`. Nothing happens at inference.
@@ -22,7 +22,7 @@ class LockedDropout(Rematerialized, keras.layers.Dropout):
     Args:
         rate: float in [0, 1), the fraction of features to drop.
         seed: integer or None, the seed of the masks.
-        **kwargs: `name`, `dtype`, `activity_regularizer` and what else every Keras layer takes.
+        **kwargs: `name`, `dtype`, `activity_regularizer` and the other arguments of every Keras layer.
 
     Call arguments:
         inputs: floats of shape (batch, time, features).

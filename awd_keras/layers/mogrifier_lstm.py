@@ -21,14 +21,14 @@ class MogrifierLSTM(WeightDropLSTM):
         h = 2 * sigmoid(x @ R[i]) * h, where i is even
 
     and then comes the LSTM's step. With a `rank` k, each of these matrices is the product of two smaller ones, (.., k)
-    and (k, ..), which have fewer weights. Weight drop, the carried state and all else are as in `WeightDropLSTM`, which
-    the layer is with no rounds.
+    and (k, ..), which have fewer weights. Weight drop, the carried state and all else are as in `WeightDropLSTM`. With
+    `rounds=0`, both layers are the same.
 
     Source: Melis, Kočiský and Blunsom (2020), arXiv 1909.01792, section 2.
 
     Args:
         units: positive integer, the size of the state.
-        rounds: integer of at least 0, how often they gate each other.
+        rounds: integer of at least 0, the number of gatings before each step.
         rank: positive integer, the rank of the rounds' matrices, or None for full rank.
         weight_drop: float in [0, 1), the fraction of the LSTM's recurrent weights to drop, exact to 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
@@ -42,8 +42,8 @@ class MogrifierLSTM(WeightDropLSTM):
         training: boolean, whether to drop.
 
     Attributes:
-        computed_by: the name of the implementation that the last call ran, or None before the first: `"fused"`, a loop
-            with a gradient that is written by hand, or `"generic"`, Keras's.
+        computed_by: the name of the implementation that the last call ran, or None before the first call: `"fused"`, a
+            loop with a hand-written gradient, or `"generic"`, Keras's loop.
 
     Raises:
         ValueError: if `rounds` isn't an integer of at least 0, `rank` isn't a positive integer or None, and as
@@ -80,7 +80,7 @@ class MogrifierLSTM(WeightDropLSTM):
         self.mogrifier_initializer = keras.initializers.get(mogrifier_initializer)
         cell = _Cell(rounds, rank, self.mogrifier_initializer, **self.cell.get_config())
         keras_private.keep_from_fusing(cell)
-        del self.cell  # so that Keras doesn't track it any more
+        del self.cell  # so that Keras no longer tracks the old cell
         self.cell = cell
         self.supports_jit = True
 
@@ -108,7 +108,7 @@ class MogrifierLSTM(WeightDropLSTM):
 
 
 class _Cell(keras.layers.LSTMCell):
-    """The LSTM's weights, and for each round its matrix, or the two factors of it."""
+    """The LSTM's weights, and for each round its matrix, or the two factors of that."""
 
     def __init__(self, rounds, rank, initializer, **kwargs):
         super().__init__(**kwargs)
@@ -132,7 +132,7 @@ class _Cell(keras.layers.LSTMCell):
 
 
 def _reseeded(initializer, number):
-    """An initializer like the given one that draws other values: a seeded one gives equal shapes equal values."""
+    """An initializer like the given one, with another seed: with the same, matrices of one shape would be equal."""
     config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
     if "seed" not in config:
         return initializer

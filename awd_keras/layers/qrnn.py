@@ -1,4 +1,4 @@
-"""The quasi-recurrent layer (QRNN), whose gates see the inputs alone."""
+"""The quasi-recurrent layer (QRNN), whose gates depend only on the inputs."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ def qrnn(
         projections = backend.add_bias(projections, bias)
     units = state[1].shape[-1]
     z, gates = activation(projections[..., :units]), recurrent_activation(projections[..., units:])
-    # An integer also where PyTorch traces sizes as tensors, for ONNX.
+    # `int`, as PyTorch traces sizes as tensors when it exports to ONNX.
     f, *o = ops.split(gates, int(gates.shape[-1] // units), axis=-1)
     if moves is not None:
         f = ops.where(moves, f, ops.ones_like(f))
@@ -68,9 +68,9 @@ def qrnn(
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class QRNN(Recurrent, keras.layers.RNN):
-    """Quasi-recurrent layer (QRNN): its gates see the inputs alone, so all time steps are computed at once.
+    """Quasi-recurrent layer (QRNN): its gates depend only on the inputs, so all time steps are computed at once.
 
-    A time step, from the input `x[t]`, or with a window of 2 from [x[t - 1], x[t]] side by side:
+    A time step, from the input `x[t]`, or with a window of 2 from `x[t - 1]` and `x[t]` concatenated:
 
         z = tanh(x[t] @ Wz + bz)
         f, o = sigmoid(x[t] @ W + b), each with its own columns
@@ -78,10 +78,10 @@ class QRNN(Recurrent, keras.layers.RNN):
         h = o * c, or c without an output gate
 
     No matrix product waits for the previous step: an associative scan computes c of all steps together. With
-    `stateful=True`, h, c and, with a window of 2, the last input are carried from call to call.
+    `stateful=True`, h and c, and with a window of 2 also the last input, are carried from call to call.
 
-    Zoneout, in training, draws for each unit, row and step whether c keeps its value (`f` is 1 there). The others
-    aren't rescaled, and at inference there is no zoneout. `kernel_weight_drop` drops weights of the whole kernel, as in
+    In training, zoneout draws for each unit, row and step whether c keeps its value (`f` is 1 there). Other values
+    aren't rescaled, and there is no zoneout at inference. `kernel_weight_drop` drops weights of the whole kernel, as in
     `WeightDropLSTM`.
 
     Source: Bradbury, Merity, Xiong, Socher (2016), arXiv 1611.01576, section 2, fo-pooling. AWD-QRNN has a window of 2
@@ -89,7 +89,7 @@ class QRNN(Recurrent, keras.layers.RNN):
 
     Args:
         units: positive integer, the size of the state.
-        window: 1 or 2, the number of inputs that a step sees.
+        window: 1 or 2, the number of inputs that a step reads.
         zoneout: float in [0, 1), the fraction of c that keeps its value, exact to 2**-17.
         output_gate: boolean, whether there is an output gate.
         kernel_weight_drop: float in [0, 1), the fraction of weights to drop.

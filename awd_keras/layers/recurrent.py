@@ -13,14 +13,14 @@ from awd_keras.layers.call_effects import CarriesState, Rematerialized, load_see
 
 
 class Recurrent(Rematerialized, CarriesState):
-    """Base of a recurrent layer that one function computes, from whole sequences, a state, and weights to be dropped.
+    """Base of recurrent layers that are computed by one function of whole sequences, a state, and dropped weights.
 
-    It stands before one of Keras's recurrent layers in the list of bases. A subclass defines `_function`. It overrides
-    the attributes, and the methods above `build`, that don't fit it.
+    Put this class before one of Keras's recurrent layers in the list of bases. A subclass defines `_function`, and
+    overrides those attributes, and methods above `build`, that don't fit it.
 
     Args:
         *arguments: the positional arguments of Keras's class: units or a cell.
-        rates: dict of the rates at which something is dropped, by the argument's name. Each becomes an attribute.
+        rates: dict of the rates of dropout, by the argument's name. Each becomes an attribute.
         masks_seed: integer or None, the seed of all masks.
         **kwargs: all other arguments of Keras's class.
     """
@@ -30,7 +30,7 @@ class Recurrent(Rematerialized, CarriesState):
     # The rates of dropout that Keras's class has.
     DROPOUTS: tuple[str, ...] = ("dropout", "recurrent_dropout")
     use_cudnn: bool | str = "auto"
-    cell: Any  # Keras's
+    cell: Any  # set by Keras
 
     def __init__(self, *arguments: Any, rates: dict[str, float], masks_seed: int | None, **kwargs: Any):
         for name, rate in {**rates, **{name: kwargs.get(name, 0.0) for name in self.DROPOUTS}}.items():
@@ -45,7 +45,7 @@ class Recurrent(Rematerialized, CarriesState):
             keras_private.keep_from_fusing(self.cell)
         for name, rate in rates.items():
             setattr(self, name, rate)
-        # The arguments that Keras's class leaves out of its config.
+        # The arguments that Keras's `get_config` leaves out.
         self._own_arguments = [*rates, *(["use_cudnn"] if "use_cudnn" in kwargs else [])]
         if masks_seed is not None:
             entropy = np.random.SeedSequence([masks_seed, int(self.go_backwards)])
@@ -58,8 +58,8 @@ class Recurrent(Rematerialized, CarriesState):
     def _function(self):
         """The function that computes the layer.
 
-        It takes the sequences, the state, the weights, and the options and masks by name. It returns outputs (batch,
-        time, units), the state, and the name of the implementation.
+        Its arguments are the sequences, the state, the weights, and the options and masks by name. It returns outputs
+        (batch, time, units), the state, and the name of the implementation.
         """
         raise NotImplementedError
 
@@ -82,7 +82,7 @@ class Recurrent(Rematerialized, CarriesState):
         }
 
     def _masks(self, sequences, initial_state):
-        """The masks that the function takes, by name, or None for each, drawn for one call in training."""
+        """The masks that the function takes, by name, drawn for one call in training; None for a mask with rate 0."""
         mask = None
         if self.recurrent_dropout > 0:
             mask = _dropped(ops.ones_like(initial_state[0]), self.recurrent_dropout, next_seed(self))
@@ -94,7 +94,7 @@ class Recurrent(Rematerialized, CarriesState):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         batch_size, _, features = sequences_shape
-        # Given fewer features than the kernel has rows, PyTorch's LSTM would read beyond them.
+        # With fewer features than the kernel has rows, PyTorch's LSTM would read beyond the end of the inputs.
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: features})
         self.state_size = self._state_size(features)
         if not self.cell.built:
@@ -145,7 +145,7 @@ class Recurrent(Rematerialized, CarriesState):
         return (output, *state) if self.return_state else output
 
     def compute_output_spec(self, sequences, initial_state=None, mask=None, training=False):
-        # Where Keras only computes shapes, it would find a wrong argument no sooner than when the model runs.
+        # Checked here too: when Keras only computes shapes, `call` would find a wrong argument only as the model runs.
         self._check(sequences, initial_state, mask)
         return super().compute_output_spec(sequences, initial_state=initial_state, mask=mask, training=training)
 
@@ -161,7 +161,7 @@ class Recurrent(Rematerialized, CarriesState):
         if initial_state is None:
             return None
         if len(self.PARTS) == 1 and not isinstance(initial_state, (list, tuple)):
-            initial_state = [initial_state]  # as Keras has it
+            initial_state = [initial_state]  # as Keras does
         if not isinstance(initial_state, (list, tuple)) or len(initial_state) != len(self.PARTS):
             parts = ", ".join(self.PARTS)
             raise ValueError(
@@ -187,7 +187,7 @@ class Recurrent(Rematerialized, CarriesState):
             outputs, state, computed_by = self._function()(sequences, state, *given, **named, **self._options())
             return outputs, *state
 
-        # Masks of the weights are drawn in `run`, where each device can draw its own.
+        # Masks of the weights are drawn within `run`, so that each device draws its own.
         outputs, *state = devices.own_rows(
             run,
             [sequences, *initial_state, *masks.values()],

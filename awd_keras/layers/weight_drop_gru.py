@@ -20,8 +20,8 @@ class WeightDropGRU(Recurrent, keras.layers.GRU):
         h = z * h + (1 - z) * n
 
     In training, each call draws one mask `M` over the recurrent kernel `U` (units, 3 * units). Every time step and the
-    backward pass use `U * M / (1 - weight_drop)`. The carried state and all else are as in `WeightDropLSTM`. Weights
-    are those of `keras.layers.GRU`: they can be copied from one and to one.
+    backward pass use `U * M / (1 - weight_drop)`. The carried state and all else are as in `WeightDropLSTM`. The
+    weights are those of `keras.layers.GRU`, and can be copied in both directions.
 
     Source: Cho et al. (2014), arXiv 1406.1078, section 2.3, with the reset gate after the product, as in cuDNN. Weight
     drop: Merity, Keskar, Socher (2017), section 2, whose program has a GRU too.
@@ -32,8 +32,8 @@ class WeightDropGRU(Recurrent, keras.layers.GRU):
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
         reset_after: boolean, whether the reset gate is applied after the product, as above, or before it:
             `n = tanh(x @ Wn + bn + (r * h) @ Un)`, with one bias. Only the former has fast implementations.
-        use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
-            generic loop; `True` raises where only the generic loop can compute it.
+        use_cudnn: `"auto"` runs the fastest implementation that supports the arguments; `False` runs Keras's generic
+            loop; `True` raises if only the generic loop supports them.
         seed: integer or None, the seed of all masks, as in `WeightDropLSTM`.
         **kwargs: all other arguments of `keras.layers.GRU`, with the same meaning; `recurrent_dropout` uses one mask
             for the three gates.
@@ -82,7 +82,7 @@ class WeightDropGRU(Recurrent, keras.layers.GRU):
             seed=seed,
             **kwargs,
         )
-        # Keras's GRU turns this off where it would run cuDNN.
+        # Keras's GRU sets this to False where it would run cuDNN.
         self.supports_jit = True
 
     def _function(self):

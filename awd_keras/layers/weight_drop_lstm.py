@@ -13,13 +13,13 @@ from awd_keras.layers.recurrent import Recurrent
 class WeightDropLSTM(Recurrent, keras.layers.LSTM):
     """LSTM with dropout on the recurrent kernel (DropConnect), and a carried state that trains.
 
-    In training, one mask `M` is drawn over the recurrent kernel `U` (units, 4 * units) in each call, for every gate,
-    and the LSTM runs with `U * M / (1 - weight_drop)` in every time step and in the backward pass. Stored weights never
-    change, and nothing is dropped at inference. `kernel_weight_drop` does the same to the input kernel.
+    In training, each call draws one mask `M` over the recurrent kernel `U` (units, 4 * units) of all gates. Every time
+    step and the backward pass use `U * M / (1 - weight_drop)`. The stored weights never change, and nothing is dropped
+    at inference. `kernel_weight_drop` does the same to the input kernel.
 
-    With `stateful=True`, a call begins with the state that the last call left. No gradient goes from one call to the
-    other. Training and inference have separate states; both may use any batch size up to the one that the layer was
-    built for. `awd_keras.callbacks.ResetStates` zeroes them where an epoch or an evaluation begins. The carried state
+    With `stateful=True`, a call begins with the final state of the previous call. No gradient goes from one call to the
+    other. Training and inference have separate states. Both may use any batch size up to the one that the layer was
+    built for. `awd_keras.callbacks.ResetStates` zeroes them when an epoch or an evaluation begins. The carried state
     belongs to a stream of data, not to the model: it isn't saved.
 
     Source: section 2, "Weight-dropped LSTM".
@@ -28,10 +28,10 @@ class WeightDropLSTM(Recurrent, keras.layers.LSTM):
         units: positive integer, the size of the state.
         weight_drop: float in [0, 1), the fraction of recurrent weights to drop, exact to 2**-17.
         kernel_weight_drop: float in [0, 1), the fraction of input weights to drop.
-        use_cudnn: `"auto"` runs the fastest implementation that computes what was asked for; `False` runs Keras's
-            generic loop; `True` raises where only the generic loop can compute it.
-        seed: integer or None, the seed of all masks. A layer that goes backwards draws from a stream of its own, so
-            that the two directions of `keras.layers.Bidirectional` drop different weights.
+        use_cudnn: `"auto"` runs the fastest implementation that supports the arguments; `False` runs Keras's generic
+            loop; `True` raises if only the generic loop supports them.
+        seed: integer or None, the seed of all masks. A layer with `go_backwards` draws other masks from the same seed,
+            so that the two directions of `keras.layers.Bidirectional` drop different weights.
         **kwargs: all arguments of `keras.layers.LSTM`, with the same meaning; `recurrent_dropout` uses one mask for
             the four gates.
 

@@ -1,4 +1,4 @@
-"""The loss of language models, the cross-entropy that the metrics share, and logits that are never materialized."""
+"""The loss of language models, its cross-entropy, which metrics use too, and logits that are never materialized."""
 
 import contextvars
 from typing import Any
@@ -9,18 +9,18 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.checks import check_integers, check_shape
 
-# The model whose step is running, which asks for logits like these.
+# The model whose training or test step is running, and which may return `DeferredLogits`.
 deferring: contextvars.ContextVar[object] = contextvars.ContextVar("deferring", default=None)
 
 
 class DeferredLogits:
-    """The logits `hidden_states @ transpose(table) + bias`, for a loss and metrics that can do without.
+    """The logits `hidden_states @ transpose(table) + bias`, never materialized, for a loss and metrics that support it.
 
-    They stand for the logits as the output of a model in a training or test step, and have the logits' shape. The
-    cross-entropy is computed from them a few tokens at a time.
+    An object of this class is the output of a model in a training or test step, instead of its logits, and has their
+    shape. The cross-entropy is computed from it a few tokens at a time.
 
     Args:
-        hidden_states: floats of shape (..., inputs), of the dtype that the logits are to have.
+        hidden_states: floats of shape (..., inputs), in the dtype of the logits.
         table: variable of shape (vocabulary, inputs).
         bias: variable of shape (vocabulary,).
     """
@@ -50,7 +50,7 @@ class DeferredLogits:
             sample_weight: weights of a shape that broadcasts to that of the targets, or None.
 
         Returns:
-            The sum of the losses times their weights, which can be differentiated; and the losses (...,), which can't.
+            The sum of the losses times their weights, which has a gradient; and the losses (...,), which have none.
         """
         losses_shape = ops.shape(targets)
         ids = ops.reshape(ops.cast(targets, "int32"), (-1,))
@@ -67,11 +67,11 @@ class DeferredLogits:
         return backend.linear_cross_entropy(ids, weights, rows, self.table, self.bias, chunk)
 
     def keep(self, losses):
-        """Keeps the losses of these targets for the metrics, computed with the weights before the step."""
+        """Keeps the losses for the metrics: those would compute them again, with the weights after the step."""
         self._kept_losses = losses
 
     def losses(self, targets):
-        """The cross-entropy of each token, which can't be differentiated: what has been kept, or else computed."""
+        """The cross-entropy of each token, without a gradient: the kept losses if there are any, or computed now."""
         return self.cross_entropy(targets)[1] if self._kept_losses is None else self._kept_losses
 
     # JAX flattens and rebuilds this object between the loss and the metrics.
@@ -103,7 +103,8 @@ def cross_entropy(targets, logits, dtype="float32"):
     if isinstance(logits, DeferredLogits):
         return ops.cast(logits.losses(targets), dtype)
     logits = ops.cast(logits, dtype)
-    # A row a token: of three axes, PyTorch wants the vocabulary's in the middle, 2.5 times slower.
+    # As a matrix of one row for each token. With three axes, PyTorch needs the vocabulary's axis in the middle, and is
+    # 2.5 times slower.
     rows = ops.reshape(logits, (-1, logits.shape[-1]))
     ids = ops.reshape(ops.cast(targets, "int32"), (-1,))
     return ops.reshape(backend.cross_entropy(ids, rows), ops.shape(logits)[:-1])
@@ -159,7 +160,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        # Without Keras's `__call__`, which makes floats of the targets: the metrics know them as they come.
+        # Without Keras's `__call__`, which casts the targets to floats: `kept_losses` finds losses by the same tensor.
         y_true = ops.convert_to_tensor(y_true)
         deferred = isinstance(y_pred, DeferredLogits)
         y_pred = y_pred if deferred else ops.convert_to_tensor(y_pred)
@@ -175,10 +176,10 @@ class TokenCrossEntropy(keras.losses.Loss):
         return cross_entropy(y_true, y_pred, self.dtype)
 
     def _of_deferred(self, y_true, y_pred, sample_weight):
-        """The reduced loss. Its gradients are computed along with it, so the weights of tokens are applied first."""
+        """The reduced loss. Its gradients are computed in the same pass, so tokens are weighted before the sum."""
         total, losses = y_pred.cross_entropy(y_true, sample_weight)
         y_pred.keep(losses)
-        # What Keras's reduction makes of the sum, which it can't be asked for: the mean of ones, for a mean.
+        # The factor by which Keras's reduction differs from the sum: it is found by reducing ones in both ways.
         ones = ops.ones_like(losses, dtype=self.dtype)
         share = backend.reduce_weighted_values(ones, None, None, self.reduction, self.dtype)
         if self.reduction == "mean_with_sample_weight" and sample_weight is not None:

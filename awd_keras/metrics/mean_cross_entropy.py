@@ -1,4 +1,4 @@
-"""The mean cross-entropy of language models, and what is computed from it."""
+"""The mean cross-entropy of language models, and the metrics that are computed from it."""
 
 import math
 from typing import Any
@@ -13,11 +13,11 @@ from awd_keras.losses.token_cross_entropy import check_targets, cross_entropy
 
 @keras.saving.register_keras_serializable(package="awd_keras")
 class MeanCrossEntropy(keras.metrics.Mean):
-    """The mean cross-entropy of integer targets under logits, in nats, every token counting the same.
+    """The mean cross-entropy of integer targets under logits, in nats. Every token has the same weight.
 
-    Keras's `SparseCategoricalCrossentropy` metric takes the mean over time first, so that with windows of different
-    lengths a token in a short window counts for more. Penalties (AR, TAR, weight regularizers), which Keras's `loss`
-    and `val_loss` contain, are left out.
+    Keras's `SparseCategoricalCrossentropy` metric first takes the mean over time, so with windows of different lengths
+    a token in a short window has more weight. Keras's `loss` and `val_loss` include penalties (AR, TAR, weight
+    regularizers); this metric doesn't.
 
     Source: section 5.
 
@@ -44,7 +44,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
 
         Args:
             y_true: integer ids of shape (batch, time).
-            y_pred: logits of shape (batch, time, vocabulary); a mask that they carry leaves tokens out.
+            y_pred: logits of shape (batch, time, vocabulary). If they carry a mask, masked tokens are left out.
             sample_weight: weights of shape (batch, time), or None.
 
         Raises:
@@ -68,8 +68,8 @@ class MeanCrossEntropy(keras.metrics.Mean):
 class Perplexity(MeanCrossEntropy):
     """`exp` of the mean cross-entropy, in nats a token, of integer targets under the logits.
 
-    Every token counts the same, whatever the length of its window. Penalties (AR, TAR, weight regularizers), which
-    Keras's `loss` and `val_loss` contain, are left out.
+    Every token has the same weight, whatever the length of its window. Keras's `loss` and `val_loss` include penalties
+    (AR, TAR, weight regularizers); this metric doesn't.
 
     Source: section 5.
 

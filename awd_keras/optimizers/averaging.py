@@ -1,4 +1,4 @@
-"""The averages of an optimizer's iterates, and their exchange with the iterates themselves."""
+"""The averages of an optimizer's iterates, and their exchange with the current iterate in the model."""
 
 import functools
 import warnings
@@ -10,7 +10,7 @@ from keras import ops
 from awd_keras import backend
 from awd_keras.backend.keras_private import OneStep, has_value, steps_made
 
-# Too short a mantissa to hold a mean of many iterates.
+# Their mantissa is too short for a mean of many iterates.
 _HALF = ("float16", "bfloat16")
 
 # In a file, this comes before the number of a variable; a number alone is one of the optimizer's own variables.
@@ -18,16 +18,16 @@ _ITERATE = "iterate_"
 
 
 class Averaging(OneStep):
-    """An optimizer that holds the averages of its iterates beside the model's variables, and exchanges them.
+    """An optimizer that holds the averages of its iterates in variables of its own, and can put them in the model.
 
-    A subclass calls `_add_averages` in its `build`, counts in `_num_skipped` the steps
-    that it leaves out, and calls `_update_averages` after each step.
+    A subclass calls `_add_averages` in its `build`, and `_update_averages` after each step. It counts the steps that it
+    leaves out in `_num_skipped`.
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._averages: list[keras.Variable] = []
-        # Arrays, only while the averages are in the model. Swapping the two would save this copy, but a
+        # A copy of the iterate while the averages are in the model. Swapping the two would save this copy, but a
         # callback that restores weights, as EarlyStopping does, would then overwrite the average.
         self._iterates: list[Any] = []
 
@@ -38,7 +38,7 @@ class Averaging(OneStep):
         # 0, or 1 + the iteration at which the averages were put in the model.
         self._averages_put_in_at = self.add_variable((), dtype="int", name="averages_put_in_at")
         for variable in variables:
-            # Laid out in memory as the variable is, so that a pass over both is one in order.
+            # With the variable's layout in memory, so that a pass over both reads memory in order.
             zeros = functools.partial(_zeros, variable)
             if keras.backend.standardize_dtype(variable.dtype) in _HALF:
                 average = self.add_variable(variable.shape, zeros, dtype="float32", name=f"{variable.name}_average")
@@ -47,9 +47,8 @@ class Averaging(OneStep):
             self._averages.append(average)
 
     def _update_averages(self, stepped):
-        # After a whole step, so that constraints have been applied and variables without a gradient
-        # count too. A share of 0 rather than a branch: this runs inside of compiled functions,
-        # and no value need go to the host to choose.
+        # After a whole step, so that constraints have been applied, and variables without a gradient are averaged too.
+        # A share of 0 instead of a branch: compiled functions have none, and a GPU would have to wait for the value.
         averages = ops.logical_and(ops.greater(self._num_averaged, 0), ops.equal(self._averages_put_in_at, 0))
         averages = ops.logical_and(averages, stepped)
         if self.gradient_accumulation_steps:
@@ -63,9 +62,9 @@ class Averaging(OneStep):
     def start_averaging(self) -> None:
         """Starts averaging from the current iterate, whatever the measures are.
 
-        Called before any step, this makes the paper's fine-tuning phase (section 5), which ends at
-        the first measure for which `update_trigger` returns True. It does nothing if averaging is
-        on already: to restart from a trained model, compile it with a new optimizer.
+        Called before the first step, this begins the paper's fine-tuning phase (section 5), which
+        ends at the first measure for which `update_trigger` returns True. It does nothing if
+        averaging has begun already: to restart from a trained model, compile it with a new optimizer.
         """
         self._check_built("start_averaging")
         if self.averaging:
@@ -81,19 +80,19 @@ class Averaging(OneStep):
 
     @property
     def averages_in_model(self) -> bool:
-        """Whether the model's variables hold the averages now, rather than the raw iterate."""
+        """Whether the model's variables now hold the averages instead of the raw iterate."""
         return self.built and int(ops.convert_to_numpy(self._averages_put_in_at)) > 0
 
     @property
     def skipped_steps(self) -> int:
-        """The number of steps that weren't made, as their gradients weren't all finite."""
+        """The number of steps that were left out because a gradient wasn't finite."""
         return int(ops.convert_to_numpy(self._num_skipped)) if self.built else 0
 
     def use_averages(self) -> None:
-        """Puts the averages in the model, and the raw iterate aside.
+        """Puts the averages in the model, and keeps the raw iterate.
 
-        Does nothing while averaging hasn't started, or if they are there already. Training must go
-        on from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
+        Does nothing before averaging has started, or if they are in the model already. Training must
+        continue from the raw iterate: call `use_iterates` before it, as `SwapAveragedWeights` does.
         """
         if not self.averaging or self.averages_in_model:
             return
@@ -105,19 +104,19 @@ class Averaging(OneStep):
     def use_iterates(self) -> None:
         """Puts the raw iterate back in the model. Does nothing if it is there already.
 
-        Weights that were set in the model meanwhile are lost: training goes on as if uninterrupted.
+        Weights that were set in the model meanwhile are lost: training continues from the iterate.
         """
         if not self.averages_in_model:
             return
         self._warn_if_averages_were_trained()
         if self._iterates:
             for variable, iterate in zip(self._model_variables, self._iterates, strict=True):
-                variable.assign(iterate)  # the buffer belongs to the variable only from here on
+                variable.assign(iterate)  # not a copy, as nothing else uses this buffer from here on
         else:
             warnings.warn(
-                "The raw iterate is lost: the optimizer's variables were set to those of one whose averages were in "
-                "its model, and the iterate isn't among them. Training goes on from the averages. A `.keras` or "
-                "`.weights.h5` file has the iterate; a `.h5` file doesn't.",
+                "The raw iterate is lost: the optimizer's variables were copied from an optimizer whose averages were "
+                "in its model, and the iterate isn't among its variables. Training continues from the averages. A "
+                "`.keras` or `.weights.h5` file has the iterate; a `.h5` file doesn't.",
                 stacklevel=2,
             )
         self._iterates = []
@@ -126,24 +125,24 @@ class Averaging(OneStep):
     def finalize_variable_values(self, var_list):
         """Called by Keras at the end of `fit`."""
         super().finalize_variable_values(var_list)
-        # On JAX, Keras has taken the values out of the variables if it's a step that raised.
+        # On JAX, the variables have no values if a step has raised.
         if has_value(self._averages_put_in_at) and self.averages_in_model:
             self._warn_if_averages_were_trained()
 
     def save_own_variables(self, store):
-        """Called by Keras: writes the raw iterate too, where the model has the averages."""
+        """Called by Keras. Also writes the raw iterate if the averages are in the model."""
         super().save_own_variables(store)
         for i, iterate in enumerate(self._iterates):
             store[f"{_ITERATE}{i}"] = ops.convert_to_numpy(iterate)
 
     def load_own_variables(self, store):
-        """Called by Keras: reads what `save_own_variables` wrote."""
+        """Called by Keras. Reads what `save_own_variables` wrote."""
         iterates = [f"{_ITERATE}{i}" for i, _ in enumerate(self._averages)]
-        names = store.keys()  # Keras's view of an HDF5 group can't be walked itself
+        names = store.keys()  # Keras's view of an HDF5 group can't be iterated over
         variables = {name: store[name] for name in names if name not in iterates}
         super().load_own_variables(variables)
         if len(variables) != len(self.variables):
-            return  # and Keras has warned of it.
+            return  # Keras has warned already.
         self._iterates = []
         if self.averages_in_model:
             self._iterates = [ops.convert_to_tensor(store[name]) for name in iterates]
@@ -160,9 +159,9 @@ class Averaging(OneStep):
         put_in_at = ops.convert_to_numpy(self._averages_put_in_at)
         if int(ops.convert_to_numpy(steps_made(self))) + 1 != int(put_in_at):
             warnings.warn(
-                "The model was trained while it held averaged weights, so that this training "
-                "didn't go on from the raw iterate and isn't averaged. Train with the callback "
-                "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before.",
+                "The model was trained while it held averaged weights, so this training didn't "
+                "continue from the raw iterate and isn't averaged. Train with the callback "
+                "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before training.",
                 stacklevel=3,
             )
 
@@ -172,5 +171,5 @@ def _zeros(variable, shape, dtype):
 
 
 def _copy(source, target):
-    # On JAX, an assignment alone would make both share one buffer, which can be donated only once.
+    # A copy: on JAX, both variables would otherwise share one buffer, which can be donated only once.
     target.assign(ops.copy(source))

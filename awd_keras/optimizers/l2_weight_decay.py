@@ -17,9 +17,9 @@ class L2WeightDecay(Wrapping):
 
         g = clipped gradient + weight_decay * w
 
-    This is the gradient of an L2 penalty, `weight_decay / 2 * ||w||^2`, which is neither clipped nor part of the loss.
-    Keras's own `weight_decay` is decoupled: it shrinks the weights beside the step. For plain SGD both are the same,
-    for Adam they differ. The paper's program decays in the gradient.
+    This adds the gradient of an L2 penalty, `weight_decay / 2 * ||w||^2`, which is neither clipped nor part of the
+    loss. Keras's own `weight_decay` is decoupled: it shrinks the weights separately from the step. For plain SGD both
+    are the same, for Adam they differ. The paper's program adds the decay to the gradient.
 
     `exclude_from_weight_decay` leaves variables out; call it before the optimizer is built. With
     `gradient_accumulation_steps`, the decay is added once in each update.
@@ -28,8 +28,8 @@ class L2WeightDecay(Wrapping):
     section 2.
 
     Args:
-        optimizer: a Keras optimizer without a weight decay of its own. It is part of this one from then on, and can't
-            be used by itself.
+        optimizer: a Keras optimizer without its own weight decay. It becomes a part of this one, and can't be used
+            separately any more.
         weight_decay: float of at least 0.
         name: string; by default `"l2_weight_decay"`, and so on.
 
@@ -66,13 +66,13 @@ class L2WeightDecay(Wrapping):
         self.inner_optimizer.build(variables)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Makes one step of the inner optimizer, with the decay in the gradients.
+        """Makes one step of the inner optimizer, with the decay added to the gradients.
 
         Args:
             grads: list of gradients.
             trainable_variables: list of their variables; by default those of `build`.
         """
-        # Summed over the devices before the inner optimizer clips them.
+        # Summed over the devices now, before the inner optimizer clips them.
         grads = devices.add_gradients(as_arrays(grads, trainable_variables or self._model_variables))
         super().apply(grads, trainable_variables)
 

@@ -14,7 +14,7 @@ from awd_keras.optimizers.wrapping import Wrapping
 # Of ULMFiT, section 3.2: a layer's rate is that of the layer above, divided by this.
 _ULMFIT = 2.6
 
-# What follows a layer's path in a variable's: the layers within a `Bidirectional`, a recurrent layer's cell.
+# The part of a variable's path after its layer's path: the layers within a `Bidirectional`, a recurrent layer's cell.
 _INNER = re.compile(r"(/(forward|backward)_[^/]+)?(/[^/]*_cell(_\d+)?)?$")
 
 
@@ -24,27 +24,26 @@ class LayerwiseLearningRate(Wrapping):
 
         w = w_old + m * (w_new - w_old)
 
-    `w_new` is what the inner optimizer would make of a variable, weight decay included. `m` is the multiplier of the
+    `w_new` is the variable after the step of the inner optimizer, weight decay included. `m` is the multiplier of the
     first pattern that is found in the variable's path. For SGD, with or without momentum, Adam and most others, this
-    equals a learning rate of `m * learning_rate` for the variable. What the inner optimizer does to all gradients
-    together, such as clipping by `global_clipnorm`, covers all layers. Constraints and averages, those of `NTASGD` too,
-    are of the weights that come out.
+    equals a learning rate of `m * learning_rate` for the variable. Operations on all gradients together, such as
+    clipping by `global_clipnorm`, include all layers. Constraints and averages, also those of `NTASGD`, are applied to
+    the resulting `w`.
 
     Each multiplier is a variable. It can be changed in training, for example by `freeze`, and nothing is compiled
-    again. With a multiplier of 0, a layer keeps its weights to the last bit. Its gradient is still computed: to save
-    that, set `trainable = False`, after which Keras compiles again.
+    again. With a multiplier of 0, the weights of a layer don't change in a single bit. Its gradient is still computed:
+    to avoid that, set `trainable = False`, after which Keras compiles again.
 
-    With `"ulmfit"`, the last layer has the multiplier 1, and each other layer that of the one after it divided by 2.6.
-    A layer is what has weights, in the model's order. All that is in a layer named `head` counts as one, and so do the
+    With `"ulmfit"`, the last layer has the multiplier 1, and each other layer that of the next layer divided by 2.6.
+    Only layers with weights count, in the model's order. All layers within one named `head` count as one, and so do the
     two directions of a `Bidirectional`.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, "Discriminative fine-tuning".
 
     Args:
-        optimizer: a Keras optimizer. It is part of this one from then on, and can't be used by itself.
+        optimizer: a Keras optimizer. It becomes a part of this one, and can't be used separately any more.
         multipliers: dictionary from regular expressions to numbers of at least 0, or `"ulmfit"`. Each expression is
-            searched for in a variable's `path`; the first that is found counts. A variable without one has the
-            multiplier 1.
+            searched for in a variable's `path`; the first that is found counts. If none is found, the multiplier is 1.
         name: string; by default `"layerwise_learning_rate"`, and so on.
 
     Raises:
@@ -84,7 +83,7 @@ class LayerwiseLearningRate(Wrapping):
             )
         super().__init__(optimizer, name)
         self._given: Any = multipliers if isinstance(multipliers, str) else dict(multipliers)
-        # The multiplier of each variable of the model; by name, its first value and its variable.
+        # A list with the multiplier of each variable of the model; and by name, its first value and its variable.
         self._of_variables: list[Any] = []
         self._names: dict[str, tuple[float, Any]] = {}
 
@@ -123,7 +122,7 @@ class LayerwiseLearningRate(Wrapping):
         return {name: variable for name, (_, variable) in self._names.items()}
 
     def freeze(self, name: str) -> None:
-        """Sets a multiplier to 0, so that its weights stay as they are.
+        """Sets a multiplier to 0, so that its weights don't change.
 
         Args:
             name: its key in `multipliers`.

@@ -30,22 +30,22 @@ class NTASGD(Averaging):
 
     The trigger: with `logs` the validation measures so far and `n = non_monotone_interval`,
     averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`, that is,
-    when `v` is worse than the best of all measures but the last n. Then `v` is appended. (The text
-    of the paper says "the last n" here, a misprint, as its authors have said.) At that point, T,
-    the average is `w` itself; from then on it is the plain mean of `w[T], ..., w[k]`, updated in
-    each step. The learning rate stays as it is.
+    when `v` is worse than the best of all measures except the last n. Then `v` is appended. (The
+    paper says "the last n" here; its authors have said that this is a misprint.) At that step, T,
+    the average is `w` itself. From then on it is the plain mean of `w[T], ..., w[k]`, updated in
+    each step. The learning rate doesn't change.
 
-    The optimizer holds the averages beside the model's variables, the raw iterate, and exchanges them on request.
-    `awd_keras.callbacks.awd_lstm` (or, one by one, `NonMonotonicTrigger` and `SwapAveragedWeights`) does all this in
-    `fit`; without these callbacks, it is SGD and no more. Measures, counters and averages are variables of the
-    optimizer, so that a saved model goes on where it stopped.
+    The model's variables are the raw iterate. The optimizer holds the averages in variables of its own, and puts them
+    in the model on request. In `fit`, the callbacks of `awd_keras.callbacks.awd_lstm` (or `NonMonotonicTrigger` and
+    `SwapAveragedWeights` separately) do this; without them, the optimizer is plain SGD. Measures, counters and averages
+    are variables of the optimizer, so that a saved model continues where it stopped.
 
     A step whose gradients have no finite norm changes neither weights nor averages: `skipped_steps` counts it.
 
-    A gradient may be of another float dtype than its variable, as autocast gives such: it is clipped, then cast.
+    A gradient may have another float dtype than its variable, as under autocast: it is clipped, then cast.
 
-    Measures are compared in float32; NaN counts as infinity. Averages have their variable's
-    dtype, those of float16 and bfloat16 variables are float32.
+    Measures are compared in float32; NaN counts as infinity. Averages have the dtype of their
+    variable, but those of float16 and bfloat16 variables are float32.
 
     Source: section 3, algorithm 1; section 5 for the numbers.
 
@@ -59,7 +59,7 @@ class NTASGD(Averaging):
         global_clipnorm: float or None, clips the norm of all gradients taken together.
         loss_scale_factor: float or None, as for every Keras optimizer.
         gradient_accumulation_steps: integer of at least 2, or None. As for every Keras optimizer;
-            the average then takes one iterate in an update, not in a step.
+            the average then takes one iterate for each update, not for each step.
         name: string; by default `"ntasgd"`, `"ntasgd_1"` and so on.
 
     Raises:
@@ -98,7 +98,7 @@ class NTASGD(Averaging):
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ):
-        # What isn't a number may be a schedule, which Keras checks.
+        # If it isn't a number, it may be a schedule, which Keras checks.
         if isinstance(learning_rate, numbers.Real):
             check_not_negative("learning_rate", learning_rate)
             learning_rate = float(learning_rate)
@@ -128,8 +128,8 @@ class NTASGD(Averaging):
             return
         super().build(variables)
         infinity = keras.initializers.Constant(math.inf)
-        # All that the rule needs to know of `logs`: the last n, the oldest first, and the best before them.
-        # Starting at infinity makes it wait for more than n measures.
+        # The trigger needs only the last n of `logs`, the oldest first, and the best before them. They are infinity at
+        # first, so that averaging can't start before there are more than n measures.
         self._last_measures = self.add_variable(
             (self.non_monotone_interval,), infinity, dtype="float32", name="last_measures"
         )
@@ -137,7 +137,7 @@ class NTASGD(Averaging):
         self._add_averages(variables)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Makes one step, then takes the new iterate into the average if averaging has started.
+        """Makes one step, and adds the new iterate to the average if averaging has started.
 
         Args:
             grads: list of gradients.
@@ -149,7 +149,7 @@ class NTASGD(Averaging):
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
         self._check_built("apply")
-        # Before anything is clipped.
+        # Summed over the devices now, before they are clipped.
         grads = devices.add_gradients(as_arrays(grads, trainable_variables or self._model_variables))
         skipped = ops.copy(self._num_skipped)
         super().apply(grads, trainable_variables)
@@ -169,15 +169,15 @@ class NTASGD(Averaging):
         self._num_skipped.assign_add(ops.cast(ops.logical_not(finite), self._num_skipped.dtype))
 
     def update_trigger(self, measure: float) -> bool:
-        """Takes a validation measure, lower being better, and starts averaging if it's time to.
+        """Takes a validation measure, and starts averaging if it meets the criterion.
 
         Args:
-            measure: number.
+            measure: number; lower is better.
 
         Returns:
-            Whether the measure is worse than the best of all before it but the last n. The first
-            such one starts averaging. If averaging was on from the beginning, by
-            `start_averaging`, it is where the paper's fine-tuning phase ends.
+            Whether the measure is worse than the best of all earlier ones except the last n. The
+            first such measure starts averaging. After `start_averaging`, it ends the paper's
+            fine-tuning phase.
         """
         self._check_built("update_trigger")
         if isinstance(measure, bool) or not isinstance(measure, numbers.Real):
@@ -186,7 +186,7 @@ class NTASGD(Averaging):
             measure = np.float32(math.inf if math.isnan(measure) else measure)
         last = ops.convert_to_numpy(self._last_measures)
         best = ops.convert_to_numpy(self._best_older_measure)
-        # The best stands for all before the last n.
+        # The best one stands for all measures before the last n.
         worse = is_worse([best, *last, measure], self.non_monotone_interval)
         self._best_older_measure.assign(min(float(best), float(last[0])))
         self._last_measures.assign(np.append(last[1:], measure))
@@ -202,9 +202,9 @@ class NTASGD(Averaging):
 
 
 def _by_dtype(steps, scale):
-    """The steps whose gradient has its variable's dtype, and then the others, scaled and cast.
+    """The steps whose gradient has its variable's dtype, and then the others, whose gradients are scaled and then cast.
 
-    In this order, as the gradient of a narrow variable may be too large for its dtype before it is clipped.
+    They are scaled first because an unclipped gradient may be too large for a narrow dtype.
     """
     dtype = keras.backend.standardize_dtype
     alike = [step for step in steps if dtype(step[0].dtype) == dtype(step[1].dtype)]
@@ -219,14 +219,14 @@ def _by_dtype(steps, scale):
 
 
 def is_worse(measures: Sequence[float], interval: int) -> bool:
-    """Whether the last measure is worse than the best of all before it but the last n.
+    """Whether the last measure is worse than the best of all before it, except the n before it.
 
         len(logs) > n and v > min(logs[:-n])
 
     Source: section 3, algorithm 1.
 
     Args:
-        measures: `logs` and then v; lower is better. They are compared in float32, and NaN counts as infinity.
+        measures: `logs`, followed by v; lower is better. They are compared in float32, and NaN counts as infinity.
         interval: n, a positive integer.
     """
     with np.errstate(over="ignore"):

@@ -20,8 +20,8 @@ class SlantedTriangular(keras.optimizers.schedules.LearningRateSchedule):
         p = 1 - (step - cut) / (total_steps - cut)     from there on, and 0 after the last step
         learning_rate = max_learning_rate * (1 + p * (ratio - 1)) / ratio
 
-    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, equation 3. This equals it
-    if `total_steps * cut_fraction` is a whole number; if not, the paper's falls a little below the smallest rate.
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, equation 3. Both are equal if
+    `total_steps * cut_fraction` is a whole number; if not, the paper's rate falls slightly below the smallest rate.
 
     Args:
         max_learning_rate: float of at least 0, the rate at the cut.

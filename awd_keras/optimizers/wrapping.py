@@ -35,7 +35,7 @@ class Wrapping(Surrounding):
 
     @property
     def learning_rate(self) -> Any:
-        """That of the inner optimizer; it can be set."""
+        """The learning rate of the inner optimizer, which can be set here."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -44,11 +44,11 @@ class Wrapping(Surrounding):
 
     @property
     def iterations(self) -> Any:
-        """Those of the inner optimizer."""
+        """The iterations of the inner optimizer."""
         return self.inner_optimizer.iterations
 
     def scale_loss(self, loss: Any) -> Any:
-        """As the inner optimizer scales it, by `loss_scale_factor`."""
+        """Scales the loss by the inner optimizer's `loss_scale_factor`."""
         return self.inner_optimizer.scale_loss(loss)
 
     def finalize_variable_values(self, var_list):
@@ -63,10 +63,10 @@ class Wrapping(Surrounding):
 
 
 def as_arrays(gradients, variables):
-    """Gradients as arrays, also those of embeddings, which are lists of rows on TensorFlow.
+    """Converts gradients to arrays. On TensorFlow, those of embeddings are lists of rows.
 
-    A word that occurs twice has two rows in such a list, and Keras would take the norm of the list.
+    A word that occurs twice has two rows in such a list, and Keras would compute the norm of the list.
     """
-    if len(gradients) != len(variables):  # which Keras refuses
+    if len(gradients) != len(variables):  # Keras will refuse them
         return gradients
     return [g if g is None else ops.reshape(g, v.shape) for g, v in zip(gradients, variables, strict=True)]

@@ -13,9 +13,9 @@ from awd_keras.checks import check_not_negative
 class ActivationRegularizer(keras.regularizers.Regularizer):
     """Activation regularization: `alpha * mean(h ** 2)`, for a layer's `activity_regularizer`.
 
-    The mean is over all elements, in float32. Keras divides what an activity regularizer gives by the batch size; this
-    one takes the sum over the batch, so that the penalty in the loss is the one above whatever the batch size is. As
-    Keras applies an activity regularizer to every output of a layer, the final states of `return_state=True` count too.
+    The mean is over all elements, in float32. Keras divides the result of an activity regularizer by the batch size. So
+    this one returns the sum over the batch, and the penalty in the loss is the one above for any batch size. Keras
+    applies an activity regularizer to every output of a layer, also to the final states of `return_state=True`.
 
     Source: section 4.6, "AR and TAR"; the paper sets it on the last layer's dropped output.
 
@@ -60,8 +60,8 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
 class TemporalActivationRegularizer(keras.regularizers.Regularizer):
     """Temporal activation regularization: `beta * mean((h[t+1] - h[t]) ** 2)`, for `activity_regularizer`.
 
-    The mean is over all elements, in float32, and nothing for a single time step. As with `ActivationRegularizer`, the
-    penalty in the loss is the one above whatever the batch size is.
+    The mean is over all elements, in float32, and 0 for a single time step. As with `ActivationRegularizer`, the
+    penalty in the loss is the one above for any batch size.
 
     Source: section 4.6, "AR and TAR"; the paper sets it on the last layer's raw output.
 
@@ -69,8 +69,8 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
         beta: float, not negative.
 
     Call arguments:
-        x: floats of shape (batch, time, features). A tensor without a time axis, such as the final states of
-            `return_state=True`, costs nothing.
+        x: floats of shape (batch, time, features). The penalty of a tensor without a time axis, such as the final
+            states of `return_state=True`, is 0.
 
     Raises:
         ValueError: if `beta` is negative or not a number.
@@ -96,7 +96,7 @@ class TemporalActivationRegularizer(keras.regularizers.Regularizer):
             return ops.zeros((), dtype="float32")
         x = ops.cast(x, "float32")
         jumps = ops.square(x[:, 1:] - x[:, :-1])
-        # The sum over the batch, because Keras divides by the batch size. A single time step has no jumps.
+        # The sum over the batch, because Keras divides by the batch size. A single time step has no differences.
         jumps_per_sequence = ops.cast(math.prod(ops.shape(jumps)[1:]), "float32")
         return self.beta * ops.sum(jumps) / ops.maximum(jumps_per_sequence, 1.0)
 
