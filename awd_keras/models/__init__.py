@@ -1,4 +1,4 @@
-"""The AWD-LSTM language model, its step at inference, and presets."""
+"""The AWD-LSTM language model and its presets, a text classifier, and functions that convert models and weights."""
 
 from awd_keras.models.adapt_vocabulary import adapt_vocabulary
 from awd_keras.models.awd_lstm import AWDLSTM

@@ -11,10 +11,11 @@ from awd_keras.models.awd_lstm import AWDLSTM
 def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLSTM:
     """Makes a model for another vocabulary out of a trained one.
 
-    Words that both vocabularies have keep their rows of the embedding and their biases. A new word begins with the mean
-    over all old words. The LSTMs' weights are copied, and `model` isn't changed.
+    Words of both vocabularies keep their rows of the embedding and their biases. A new word begins with the mean over
+    all old words. The LSTMs' weights are copied, and `model` isn't changed.
 
-    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2: a model is trained further on a target task's text.
+    Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.2, where a model is trained further on the text of
+    another task.
 
     Args:
         model: a built `AWDLSTM` with tied weights and `softmax="full"`.

@@ -16,7 +16,7 @@ from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegu
 
 
 def _seeds(seed):
-    """Seeds for all parts of a model, far apart: on PyTorch, Keras's generators of neighbouring seeds share draws."""
+    """Seeds for all parts of a model, far apart, as on PyTorch Keras's generators with close seeds draw the same."""
     rng = np.random.default_rng(seed)
     while True:
         yield None if seed is None else int(rng.integers(2**31))
@@ -26,14 +26,14 @@ def _seeds(seed):
 class AWDLSTM(TokenModel):
     """AWD-LSTM: token ids (batch, time) to logits (batch, time, vocabulary_size) of the next tokens.
 
-    `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`, the last LSTM of
-    the embedding's size, then the embedding in reverse. AR is set on the last dropped output, TAR on the last raw one.
-    The LSTMs carry their state from window to window; the model is built for the batch size of the data that it first
-    meets, the largest that it then takes. With `stateful=False`, every row of every call begins at a zero state. Called
-    with `return_hidden_states=True`, the model gives two outputs: the logits and what they are made of, the last
-    layer's output (batch, time, embedding_dim), dropped in training.
+    It consists of `EmbeddingDropout`, `LockedDropout`, then `num_layers` times `WeightDropLSTM` and `LockedDropout`,
+    and the embedding in reverse. The last LSTM has the embedding's size. AR acts on the last dropped output, TAR on the
+    last raw output. The LSTMs carry their state from window to window. The model is built for the batch size of the
+    first data, and then takes no larger batches. With `stateful=False`, every row of every call begins at a zero state.
+    Called with `return_hidden_states=True`, the model has two outputs: the logits, and the last layer's output (batch,
+    time, embedding_dim) from which they are made, with dropout in training.
 
-    Source: sections 2 to 5. There is one bias vector a layer, as in Keras, where PyTorch has two.
+    Source: sections 2 to 5. Each layer has one bias vector, as in Keras, where PyTorch has two.
 
     Args:
         vocabulary_size: positive integer.
@@ -49,25 +49,25 @@ class AWDLSTM(TokenModel):
         alpha: float, the weight of AR.
         beta: float, the weight of TAR.
         seed: integer or None, the seed of weights and masks.
-        stateful: boolean, whether the state is carried: True for windows of one text, False for rows that are texts of
-            their own.
-        cell: `"lstm"` for `WeightDropLSTM`, or what takes its place: `"gru"`, `"qrnn"` (a window of 2 in the first
-            layer, and `weight_drop` on all its weights), `"mogrifier"`, or a variant of
-            `awd_keras.layers.AblatedLSTM`.
-        chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` take the cross-entropy of some tokens at a
-            time and never hold all logits, which is exact too. None: where the vocabulary has more than 32,768 words,
-            if loss and metrics want no more than the cross-entropy, as the default ones do.
-        tie_weights: boolean, whether the logits are made with the embedding's table; False gives them one of their own.
-        softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`. Ids must then be in the order of
-            falling frequency; after the first twelfth of the words, embeddings have a fourth of the size, and after the
-            first quarter a sixteenth.
-        embeddings: floats of shape (vocabulary_size, embedding_dim), the table that the embedding begins with, such as
-            `awd_keras.data.read_vectors` reads; None for random values. Files of weights have it, the config doesn't.
+        stateful: boolean, whether the state is carried: True for windows of one text, False if each row of a batch is
+            a text of its own.
+        cell: `"lstm"` for `WeightDropLSTM`, or another layer: `"gru"`, `"qrnn"` (with a window of 2 in the first layer,
+            and `weight_drop` on all its weights), `"mogrifier"`, or a variant of `awd_keras.layers.AblatedLSTM`.
+        chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` compute the exact cross-entropy of a few
+            tokens at a time, so that not all logits are in memory. None does so for more than 32,768 words, if loss and
+            metrics need only the cross-entropy, as the default ones do.
+        tie_weights: boolean, whether the logits are made with the embedding's table. If False, they have their own.
+        softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`. Ids must then be sorted by falling
+            frequency of the words. After the first twelfth of the words, embeddings have a fourth of the size, and
+            after the first quarter a sixteenth.
+        embeddings: floats of shape (vocabulary_size, embedding_dim), the initial table of the embedding, such as
+            `awd_keras.data.read_vectors` returns; None for random values. It is saved with the weights, not in the
+            config.
         **kwargs: `name`, `dtype`.
 
     Raises:
         ValueError: if a size isn't a positive integer, a rate isn't in [0, 1), there is no such cell or softmax, or
-            `embeddings` isn't such a table; when called, if the inputs aren't integers of two axes; when training or
+            `embeddings` isn't such a table; when called, if the inputs aren't integers with two axes; when training or
             scoring, if a token id is outside the vocabulary.
 
     Example:
@@ -126,7 +126,7 @@ class AWDLSTM(TokenModel):
         if chunked_cross_entropy is not None:
             check_boolean("chunked_cross_entropy", chunked_cross_entropy)
         check_boolean("stateful", stateful)
-        # Without autocasting, which would round ids that come as floats before `call` could refuse them.
+        # Without autocasting, which would round ids that come as floats before `call` can refuse them.
         super().__init__(autocast=False, **kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.vocabulary_size = vocabulary_size
@@ -152,15 +152,15 @@ class AWDLSTM(TokenModel):
             vocabulary_size, embedding_dim, embedding_dropout, softmax, tie_weights, seeds, self.dtype_policy
         )
         if embeddings is not None:
-            with keras.name_scope(self.name):  # or a variable's path would be another one than in other models
+            with keras.name_scope(self.name):  # otherwise the variable's path would differ from that in other models
                 self.embedding.build()
             self.embedding.embeddings.assign(embeddings)
-        # Under a second name, Keras would write the embedding to files by the first of the two.
+        # None if it is the embedding: with two names, Keras would save it under the first of them.
         self.own_decoder = None if decoder is self.embedding else decoder
         self.input_locked_dropout = LockedDropout(
             input_dropout, seed=next(seeds), dtype=self.dtype_policy, name="input_dropout"
         )
-        # Whatever their cell: files know the list by this name.
+        # The name of the list in files, whatever the cell.
         self.lstms = []
         self.locked_dropouts = []
         for index in range(num_layers):
@@ -224,7 +224,7 @@ class AWDLSTM(TokenModel):
             dropout.build(shape)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """The call itself: under `keras.RematScope`, each layer is rematerialized by itself, not the whole model."""
+        """The call, unchanged: under `keras.RematScope`, each layer is rematerialized, not the model as a whole."""
         return layer_call
 
     def call(self, inputs, training=False, return_hidden_states=False):
@@ -239,20 +239,20 @@ class AWDLSTM(TokenModel):
         return [logits, x] if return_hidden_states else logits
 
     def decoder(self) -> keras.layers.Layer:
-        """The layer that, called in reverse, gives the logits: the embedding, if it does for both."""
+        """The layer that, called in reverse, gives the logits. With tied weights, it is the embedding."""
         return self.embedding if self.own_decoder is None else self.own_decoder
 
     @property
     def prefers_deferred_logits(self) -> bool:
-        """An adaptive softmax is fast where all of it isn't asked for."""
+        """True for an adaptive softmax, which is fast only if not all logits are needed."""
         return self.softmax == "adaptive" or super().prefers_deferred_logits
 
     def length_multiple(self, bptt: int = 70) -> int:
-        """What to give `BPTTDataset` as `length_multiple` for this model, compiled as it is.
+        """The `length_multiple` of `BPTTDataset` that suits this model.
 
-        1, windows of any length, as the paper has it, where a length costs nothing. Where each is compiled for, on JAX
-        and by XLA, the number that leaves at most five: 7 for 70. A model that isn't compiled is taken for one by
-        `compile()`.
+        It is 1, for windows of any length as in the paper, if another length costs nothing. If each length is compiled,
+        as on JAX and with XLA, it is the number that leaves at most five lengths: 7 for 70. Before `compile`, the
+        answer is that for the defaults of `compile()`.
 
         Args:
             bptt: positive integer, the usual window length in tokens.
@@ -265,9 +265,9 @@ class AWDLSTM(TokenModel):
         return few_lengths_multiple(bptt) if backend.compiles_each_length(jit_compile) else 1
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.export`, for inference: what is exported carries its state from call to call.
+        """As `keras.Model.export`, for inference. The exported model carries its state from call to call.
 
-        Formats that can't are for `awd_keras.models.inference_step`, whose state goes in and out.
+        For formats that can't store a state, use `awd_keras.models.inference_step`, which has it as input and output.
         """
         with backend.exporting(self.variables):
             return super().export(*args, **kwargs)

@@ -10,7 +10,7 @@ import numpy as np
 from awd_keras.backend.torch_file import read_torch_file
 from awd_keras.models.awd_lstm import AWDLSTM
 
-# Of safetensors files. NumPy has no BF16, the upper half of a float32.
+# The dtypes of safetensors files. NumPy has no BF16: it is read as integers, the upper halves of float32 numbers.
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -28,14 +28,15 @@ _DTYPES = {
 def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
     """Loads the weights of a model that the paper's original program or fastai trained.
 
-    The file holds a PyTorch state dictionary. Some of it has another form here:
+    The file holds a PyTorch state dictionary. Some weights are converted:
 
-    - Each LSTM has two biases there, which are added up.
-    - A recurrent weight can be there twice. The one with `_raw` in its name counts, as nothing was dropped of it.
-    - Where there is no decoder, as in files of fastai's `save_encoder`, or no bias of it, the logits' bias is zero.
-    - A QRNN's gate `f` is `1 - f` here, so its columns are negated.
+    - Each LSTM in the file has two biases, which are added.
+    - A recurrent weight may be in the file twice. The one with `_raw` in its name is used, as the other has dropout.
+    - If the file has no decoder, as those of fastai's `save_encoder`, or no bias of it, the logits' bias is zero.
+    - A QRNN's gate `f` in the file is `1 - f` here, so its columns are negated.
 
-    The file has no vocabulary: see `awd_keras.data.Vocabulary.from_pickled_list`. Dropout stays the model's own.
+    The file has no vocabulary: see `awd_keras.data.Vocabulary.from_pickled_list`. The rates of dropout are those of
+    `model`.
 
     Source: the state dictionaries of https://github.com/salesforce/awd-lstm-lm and of fastai's `AWD_LSTM`.
 
@@ -45,7 +46,7 @@ def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
             `.safetensors`, which needs no PyTorch.
 
     Returns:
-        List of the keys that the model has no use for, such as those of a classifier's head.
+        List of the keys that the model doesn't use, such as those of a classifier's head.
 
     Raises:
         ImportError: if the file needs PyTorch, which isn't installed.
@@ -54,7 +55,7 @@ def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
 
     Example:
 
-    A file as fastai's `save_encoder` has it, here of ones, written as safetensors without that library:
+    A file like that of fastai's `save_encoder`, here with ones, written in the format safetensors:
 
     >>> import json, pathlib, tempfile
     >>> import numpy as np
@@ -140,7 +141,7 @@ class _Weights:
 
     def __init__(self, content):
         self._content = content
-        # Of two keys with one name, the one that ends with `_raw` comes last and stays.
+        # Of two keys with one name, the last one stays. Sorting puts the one that ends with `_raw` last.
         self._keys = {_name(key): key for key in sorted(content, key=lambda key: str(key).endswith("_raw"))}
         self._used = {"encoder_dp.emb.weight", "encoder_with_dropout.embed.weight"}  # copies of encoder.weight
 
@@ -174,7 +175,7 @@ class _Weights:
 
 
 def _name(key):
-    """The name that a key has without the prefixes and suffixes that differ between programs."""
+    """A key without the prefixes and suffixes that differ between programs."""
     return re.sub(r"^\d+\.|\bmodule\.|\blayers\.0\.(?=linear)|_raw$", "", str(key))
 
 

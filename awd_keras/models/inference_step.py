@@ -7,16 +7,16 @@ from awd_keras.models.awd_lstm import AWDLSTM
 
 
 def inference_step(model: AWDLSTM) -> keras.Model:
-    """One step of a model at inference: a token and the state before it, to logits and the state after it.
+    """One step of a model at inference, from a token and the state before it to logits and the state after it.
 
-    A functional model with the weights of `model`, that carries nothing from call to call. Its
-    inputs are `[tokens, h_0, c_0, h_1, c_1, ...]`, an h and a c for each LSTM, of these names; its outputs are
-    `[logits, h_0, c_0, h_1, c_1, ...]`, to be handed on to the next call. Of other cells, an h for each GRU, and for
-    the first QRNN an x too. The state of a text that begins is zeros.
+    It is a functional model with the weights of `model` and without a carried state. Its inputs are
+    `[tokens, h_0, c_0, h_1, c_1, ...]`, with these names: an h and a c for each LSTM, only an h for each GRU, and for
+    the first QRNN also an x. Its outputs are `[logits, h_0, c_0, h_1, c_1, ...]`, of which the state is passed to the
+    next call. At the beginning of a text, the state is zeros.
 
     It is made to be exported: `inference_step(model).export(path, format)` writes it for programs without Keras, also
-    in formats that `model.export` can't write, as they have no place for carried state. It takes one token a call, as a
-    loop over time is what exporters stumble on. docs/guides/export.md has the formats of each backend.
+    in formats that `model.export` can't write, as they can't store a state. It takes one token in a call, as many
+    exporters can't export a loop over time. docs/guides/export.md lists the formats of each backend.
 
     Args:
         model: a built `AWDLSTM`.
@@ -58,19 +58,19 @@ def inference_step(model: AWDLSTM) -> keras.Model:
         inputs += state
         states += new_state
     step = keras.Model(inputs, [model.decoder()(x, reverse=True), *states], name="inference_step")
-    # Keras exports to ONNX only what has been called.
+    # Called once, as Keras can't export a model to ONNX that has never been called.
     step([np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in inputs])
     return step
 
 
 def _stateless(lstm):
-    """A layer with the weights of `lstm`, which takes its state and gives it back."""
+    """A layer with the weights of `lstm`, whose state is an input and an output."""
     config = lstm.get_config()
-    # One time step, written out: no loop.
+    # With one time step, an unrolled layer has no loop.
     written_out = {"unroll": True, "use_cudnn": False}
     changes = {"stateful": False, "return_state": True, "activity_regularizer": None}
     changes |= {name: value for name, value in written_out.items() if name in config}
     layer = type(lstm).from_config({**config, **changes})
-    del layer.cell  # Or Keras would go on to track it.
+    del layer.cell  # Otherwise Keras would still track the old cell.
     layer.cell = lstm.cell
     return layer

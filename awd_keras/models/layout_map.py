@@ -8,13 +8,13 @@ from awd_keras.backend import devices
 def layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
     """Makes the layout with which `keras.distribution.ModelParallel` splits an `AWDLSTM`'s vocabulary over devices.
 
-    The embedding's table, the decoder's bias, and the optimizer's copies of them lie along the mesh's axis `"model"`:
-    on each device, a part of the words. So do the logits, of which no device ever has all. The LSTMs' weights are whole
-    on every device, and the rows of a batch are split along the mesh's first axis.
+    The embedding's table, the decoder's bias, the optimizer's copies of them, and the logits are split along the mesh's
+    axis `"model"`: each device has those of a part of the words. Every device has all weights of the LSTMs. The rows of
+    a batch are split along the mesh's first axis.
 
     Args:
         mesh: a `keras.distribution.DeviceMesh` whose first axis is for the batch, and one of the others is named
-            `"model"`. The size of this one must divide that of the vocabulary: fill it up with words that don't occur.
+            `"model"`, whose size must divide that of the vocabulary: add words that don't occur if it doesn't.
 
     Returns:
         A `keras.distribution.LayoutMap`.
@@ -45,7 +45,7 @@ def layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.Layout
             f"axis_names={tuple(mesh.axis_names)}"
         )
     layouts = keras.distribution.LayoutMap(mesh)
-    # The logits follow: XLA splits a product as its operands are.
+    # This splits the logits too, as XLA splits a product like its operands.
     layouts[".*embedding/embeddings"] = ("model", None)
     layouts[".*embedding/bias"] = ("model",)
     return layouts

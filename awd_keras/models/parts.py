@@ -1,4 +1,4 @@
-"""What an AWD-LSTM can be made of in place of LSTMs and of one table for the words that come and go."""
+"""The parts of an AWD-LSTM that depend on its arguments: recurrent layers, and layers for the words and the logits."""
 
 import functools
 import math
@@ -24,15 +24,15 @@ SOFTMAXES = ("full", "adaptive")
 
 
 def recurrent_layer(cell, index, units, weight_drop, seeds, **arguments):
-    """The layer of a place in the stack.
+    """Makes one of the recurrent layers.
 
     Args:
         cell: one of `CELLS`.
-        index: of the layer, from 0.
-        units: its size.
-        weight_drop: the rate at which recurrent weights are dropped; a QRNN has none, and drops of all it has.
+        index: the number of the layer, from 0.
+        units: the size of the layer.
+        weight_drop: the rate at which recurrent weights are dropped. A QRNN has none, and drops weights of its kernel.
         seeds: iterator over seeds.
-        **arguments: of every layer.
+        **arguments: arguments that all kinds of layer have.
     """
     bound = 1 / math.sqrt(units)
     kernel, recurrent, bias = (
@@ -60,12 +60,12 @@ def recurrent_layer(cell, index, units, weight_drop, seeds, **arguments):
 
 
 def own_table(embeddings, words, size, one_size):
-    """The table that somebody gives for the embedding, as a NumPy array.
+    """The embeddings that the user has given, as a NumPy array, checked.
 
     Args:
-        embeddings: what they give.
+        embeddings: the array that the user has given.
         words: the number of words.
-        size: that of an embedding, or None for any.
+        size: the size of an embedding, or None for any.
         one_size: whether the embeddings of all words have the same size.
 
     Raises:
@@ -86,7 +86,7 @@ def own_table(embeddings, words, size, one_size):
 
 
 def word_layers(words, size, rate, softmax, tie_weights, seeds, dtype):
-    """The layer that embeds words, and the one that, called in reverse, gives logits; one and the same if tied."""
+    """The layer that embeds words, and the one that, called in reverse, gives logits. If tied, they are the same."""
     arguments = {
         "embeddings_initializer": keras.initializers.RandomUniform(-0.1, 0.1, seed=next(seeds)),
         "seed": next(seeds),
@@ -97,7 +97,7 @@ def word_layers(words, size, rate, softmax, tie_weights, seeds, dtype):
     if softmax == "full":
         embedding = EmbeddingDropout(words, size, tie_weights=tie_weights, **arguments)
         return embedding, embedding
-    # A head of the frequent words, and a tail or two, as far as their smaller embeddings have a size.
+    # A cluster of the frequent words, and two others; only one other if the last one's embeddings would have no size.
     cutoffs = [max(1, words // 12), max(2, words // 4)][: 2 if size >= 16 else 1]
     if tie_weights:
         embedding = AdaptiveSoftmax(words, size, cutoffs, **arguments)
@@ -108,7 +108,7 @@ def word_layers(words, size, rate, softmax, tie_weights, seeds, dtype):
 
 
 def deferred_logits(hidden_states, decoder):
-    """The logits of a model in its own steps, which are computed where their cross-entropy is asked for."""
+    """The deferred logits of a model in its own steps, for either kind of softmax."""
     if isinstance(decoder, AdaptiveSoftmax):
         return AdaptiveLogits(hidden_states, decoder)
     tied = decoder.tie_weights
@@ -117,11 +117,11 @@ def deferred_logits(hidden_states, decoder):
 
 
 class AdaptiveLogits(DeferredLogits):
-    """The log-probabilities of an `AdaptiveSoftmax`, which computes a cluster for the tokens alone that are of it.
+    """The log-probabilities of an `AdaptiveSoftmax`, which computes a cluster only for the tokens of that cluster.
 
     Args:
         hidden_states: floats of shape (..., inputs).
-        softmax: the layer, whose variables are read where the cross-entropy is computed.
+        softmax: the layer, whose variables are read when the cross-entropy is computed.
     """
 
     def __init__(self, hidden_states, softmax):

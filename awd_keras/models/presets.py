@@ -9,15 +9,15 @@ class Preset:
 
     Args:
         model: keyword arguments of `AWDLSTM`.
-        optimizer: keyword arguments of `NTASGD`; or, with the `name` of another optimizer that `awd_keras.runs.train`
-            knows, of that.
+        optimizer: keyword arguments of `NTASGD`, or of another optimizer that `awd_keras.runs.train` knows, whose
+            `name` is then one of them.
         batch_size: streams of the training text read side by side.
         epochs: passes over the training text.
         bptt: base length of a window, in tokens.
         valid_batch_size: streams of the validation text.
         test_batch_size: streams of the test text.
         learning_rate_drops: epochs after which the learning rate is divided by 10.
-        unit: what a text is cut in, as `awd_keras.data.Corpus.from_directory` has it.
+        unit: what a text is cut into, as in `awd_keras.data.Corpus.from_directory`.
 
     Example:
 
@@ -54,14 +54,14 @@ _PUBLISHED_OPTIMIZER = {
     "global_clipnorm": 0.25,
 }
 
-# Adam, as the original program has it for characters.
+# Adam, with the original program's settings for characters.
 _ADAM = {"name": "adam", "learning_rate": 0.002, "weight_decay": 1.2e-6, "global_clipnorm": 0.25}
-# What isn't used there.
+# The original program uses none of these for characters.
 _NO_PENALTIES = {"embedding_dropout": 0.0, "alpha": 0.0, "beta": 0.0}
 
-# Section 5 of the paper; "ptb-character" and "enwik8" are of the original program, as its README has them. Ours are
-# "ptb-small", 3.9 million weights that one core trains in some ten hours, and "tiny" and "tiny-character", for a laptop
-# and a few minutes.
+# "ptb" and "wikitext-2" are from section 5 of the paper, "ptb-character" and "enwik8" from the README of the original
+# program. The others are this library's: "ptb-small", with 3.9 million weights, trains on one core in about ten hours,
+# "tiny" and "tiny-character" on a laptop in a few minutes.
 PRESETS = {
     "ptb": Preset(
         model={**_PUBLISHED_MODEL, "input_dropout": 0.4, "hidden_dropout": 0.25},
@@ -105,7 +105,7 @@ PRESETS = {
             "alpha": 1.0,
             "beta": 0.5,
         },
-        # Averaging begins early, so that twenty epochs have the gain of it.
+        # Averaging begins early, so that twenty epochs are enough to gain from it.
         optimizer={**_PUBLISHED_OPTIMIZER, "learning_rate": 15.0, "non_monotone_interval": 1},
         batch_size=10,
         bptt=35,

@@ -12,7 +12,7 @@ from awd_keras.checks import check_boolean, check_integers, check_positive_integ
 from awd_keras.layers import ConcatPooling
 from awd_keras.models.awd_lstm import AWDLSTM
 
-# Tokens in a window where no gradient is needed.
+# The number of tokens in a window that is read without gradients.
 _WINDOW = 70
 
 
@@ -20,17 +20,17 @@ _WINDOW = 70
 class TextClassifier(keras.Model):
     """Text classifier on a language model's layers: token ids (batch, time) to logits (batch, classes).
 
-    Each text is read from a zero state, and `ConcatPooling` makes one vector of it. For each of `hidden_units` follow
-    batch normalization, dropout and a dense layer with ReLU; then these once more, without ReLU, for the logits. All
-    that comes after the pooling is the layer `head`.
+    Each text is read from a zero state, and `ConcatPooling` makes one vector of it. Then come, for each of
+    `hidden_units`, batch normalization, dropout and a dense layer with ReLU, and once more without ReLU for the logits.
+    The layers after the pooling are together the layer `head`.
 
     Texts are padded with -1, before or after, or masked by Keras; padding changes nothing. In a text of more than
-    `max_gradient_tokens`, gradients go through the last ones alone. What comes before is read in windows of 70 tokens
-    and pooled, so that memory doesn't grow with a text's length. As whole windows are cut off, up to 69 tokens more
-    than needed have no gradient.
+    `max_gradient_tokens`, gradients go only through the last ones. The tokens before are read in windows of 70 and
+    pooled, so that memory doesn't grow with a text's length. As these are whole windows, up to 69 more tokens have no
+    gradient.
 
-    The layers are copies, with the language model's dropout and, as far as they are built, weights; AR and TAR are left
-    out. The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
+    The layers are copies of the language model's, with its dropout and, if it is built, its weights, but without AR and
+    TAR. The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3.
 
@@ -39,14 +39,14 @@ class TextClassifier(keras.Model):
         num_classes: integer of at least 2.
         dropout: float in [0, 1), the rate before each dense layer of the head.
         hidden_units: sequence of positive integers, the sizes of the head's layers before the last.
-        max_gradient_tokens: positive integer or None for all, the most tokens of a text that gradients go through.
+        max_gradient_tokens: positive integer, the most tokens of a text that gradients go through; None for all.
         backwards: boolean, whether texts are read from their end, for a language model of backward text.
         **kwargs: `name`, and `dtype`, which is that of the language model by default.
 
     Call arguments: `inputs`, integers (batch, time); `mask`, booleans of that shape, or None; `training`, a boolean.
 
     Raises:
-        ValueError: if an argument isn't as above; when called, if the inputs aren't integers of two axes; in `fit`,
+        ValueError: if an argument isn't as above; when called, if the inputs aren't integers with two axes; in `fit`,
             `evaluate` and `predict`, if an id of an array is outside the vocabulary and isn't -1.
 
     Example:
@@ -88,7 +88,7 @@ class TextClassifier(keras.Model):
         if max_gradient_tokens is not None:
             check_positive_integer("max_gradient_tokens", max_gradient_tokens)
         check_boolean("backwards", backwards)
-        # Not cast to floats by Keras, so that ids that come as floats are refused.
+        # Without autocasting, which would round ids that come as floats before `call` can refuse them.
         super().__init__(autocast=False, **{"dtype": language_model.dtype_policy, **kwargs})
         self.input_spec = keras.layers.InputSpec(ndim=2)
         self.supports_masking = True
@@ -100,7 +100,7 @@ class TextClassifier(keras.Model):
         self.vocabulary_size = language_model.vocabulary_size
         self._language_model = keras.saving.serialize_keras_object(language_model)  # Keras would track an object.
 
-        # Without its bias, which is added to a language model's logits.
+        # Without the bias, which only a language model's logits need.
         self.embedding = self._copy(language_model.embedding, use_bias=False, tie_weights=True)
         self.input_locked_dropout = self._copy(language_model.input_locked_dropout)
         self.lstms = [
@@ -113,7 +113,7 @@ class TextClassifier(keras.Model):
         self.pooling = ConcatPooling(dtype=self.dtype_policy, name="pooling")
         layers: list[keras.Layer] = []
         for units in [*self.hidden_units, num_classes]:
-            # PyTorch's momentum: a few hundred texts are too few steps for Keras's.
+            # PyTorch's momentum: for Keras's of 0.99, a few hundred texts make too few steps.
             layers.append(keras.layers.BatchNormalization(momentum=0.9, dtype=self.dtype_policy))
             layers.append(keras.layers.Dropout(dropout, dtype=self.dtype_policy))
             layers.append(keras.layers.Dense(units, activation="relu", dtype=self.dtype_policy))
@@ -122,8 +122,8 @@ class TextClassifier(keras.Model):
         self.build((None, None))
         sources = [language_model.embedding, *language_model.lstms]
         for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
-            if source.built:  # in a model that isn't, an embedding that begins with a table
-                # Not strict, as the embedding's own last variable is the bias that is left out.
+            if source.built:  # in a model that isn't built, only an embedding with a given table is
+                # Not strict, as the language model's embedding has one more variable, the bias.
                 for variable, weights in zip(layer.weights, source.weights, strict=False):
                     variable.assign(ops.copy(weights))
 
@@ -137,7 +137,7 @@ class TextClassifier(keras.Model):
             optimizer: as in Keras.
             loss: defaults to `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`.
             metrics: defaults to `["accuracy"]`.
-            **kwargs: what else `keras.Model.compile` takes.
+            **kwargs: the other arguments of `keras.Model.compile`.
         """
         super().compile(
             optimizer=optimizer,
@@ -184,7 +184,7 @@ class TextClassifier(keras.Model):
         return self.head(self.pooling(x, mask=kept, earlier=earlier), training=training)
 
     def _in_front(self, ids, mask):
-        """Ids in the order in which they are read, then padding; and their number (batch, 1)."""
+        """The ids in the order in which they are read, with all padding at the end; and their number (batch, 1)."""
         kept = ops.greater_equal(ids, 0)
         if mask is not None:
             kept = ops.logical_and(kept, mask)
@@ -209,7 +209,7 @@ class TextClassifier(keras.Model):
     def _read_beginning(self, ids, lengths, most, training):
         """Reads each text up to its last `most` tokens, without gradients.
 
-        These beginnings end together, in the last window. A shorter one starts in a later window, at a zero state.
+        The beginnings of all texts end in the same window. A shorter one starts in a later window, at a zero state.
 
         Returns:
             The states, the summary for `ConcatPooling`, and the position (batch, 1) of the next token.
@@ -232,7 +232,7 @@ class TextClassifier(keras.Model):
         if isinstance(windows, int):
             for number in range(windows):
                 states, earlier = read(number, states, earlier)
-        else:  # in a graph of any length
+        else:  # in a graph for texts of any length
             _, states, earlier = ops.while_loop(
                 lambda number, *_: ops.less(number, windows),
                 lambda number, *before: (number + 1, *read(number, *before)),
@@ -267,7 +267,7 @@ class TextClassifier(keras.Model):
         return super().predict(x, *args, **kwargs)
 
     def _check_ids(self, x):
-        if isinstance(x, np.ndarray) and x.size:  # As in `TokenModel`: compiled code can't raise.
+        if isinstance(x, np.ndarray) and x.size:  # Checked here, as compiled code can't raise.
             check_integers("x", x)
             for value in (x.min(), x.max()):
                 if not -1 <= value < self.vocabulary_size:

@@ -1,4 +1,4 @@
-"""The base class of models of ids: building, losses and metrics, whatever the layers."""
+"""The base class of language models: how they are built and compiled, and how their input is checked."""
 
 import contextlib
 from collections.abc import Iterable
@@ -16,24 +16,23 @@ from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.optimizers import NTASGD
 
-# From here on it's the default that logits are deferred. Those of the paper's windows, of 80 rows and 70 tokens, then
+# For more words, logits are deferred by default. At this size, the logits of the paper's windows (80 rows of 70 tokens)
 # take 700 MiB.
 LARGE_VOCABULARY = 2**15
 
 
 class TokenModel(SymbolicallyBuilt):
-    """A `keras.Model` of ids and targets that are ids of its vocabulary.
+    """A `keras.Model` whose inputs and targets are ids of its vocabulary.
 
     Ids outside of the vocabulary are refused. `evaluate` and `predict` begin at a zero state.
 
-    It is built for the first batch, on several devices for what the first of them has. On TensorFlow, Keras builds a
-    model within the compiled step, where the size of a batch isn't known as soon as two batches differ, the last one
-    for example.
+    It is built for the first batch; on several devices, for the rows of the first device. This happens before the first
+    step: on TensorFlow, Keras would build it within the compiled step, which doesn't know batch sizes if they differ.
 
-    In its own `fit` and `evaluate`, where these don't want more than the cross-entropy, and where somebody else who
-    doesn't says so by `deferring_logits`, `defers_logits()` says whether it may give `DeferredLogits` for its logits.
+    `defers_logits()` is True while the model may return `DeferredLogits` instead of its logits: in `fit` and `evaluate`
+    if loss and metrics need only the cross-entropy, and within the context `deferring_logits()`.
 
-    A class of these has the attributes `vocabulary_size`, and `chunked_cross_entropy`, a boolean or None.
+    A subclass has the attributes `vocabulary_size`, and `chunked_cross_entropy`, a boolean or None.
     """
 
     vocabulary_size: int
@@ -55,8 +54,8 @@ class TokenModel(SymbolicallyBuilt):
             loss: defaults to `TokenCrossEntropy()`.
             loss_weights: as in Keras.
             metrics: defaults to `[Perplexity()]`.
-            jit_compile: defaults to what suits windows of many lengths: XLA on JAX, not on TensorFlow.
-            **kwargs: what else `keras.Model.compile` takes.
+            jit_compile: defaults to what suits windows of many lengths: XLA on JAX, but not on TensorFlow.
+            **kwargs: the other arguments of `keras.Model.compile`.
         """
         loss = TokenCrossEntropy() if loss is None else loss
         metrics = [Perplexity()] if metrics is None else metrics
@@ -72,7 +71,7 @@ class TokenModel(SymbolicallyBuilt):
         )
 
     def _wants_no_more_than_cross_entropy(self, loss, metrics, weighted_metrics):
-        """Whether logits that give only their cross-entropy will do."""
+        """Whether loss and metrics can use `DeferredLogits`, which give only their cross-entropy."""
         asking = [
             one
             for one in keras.tree.flatten([metrics, weighted_metrics])
@@ -80,25 +79,25 @@ class TokenModel(SymbolicallyBuilt):
         ]
         if not isinstance(loss, TokenCrossEntropy) or loss.reduction in (None, "none"):
             asking.append(loss)
-        if type(self).compute_loss is not keras.Model.compute_loss:  # whose targets may not be those of the metrics
+        if type(self).compute_loss is not keras.Model.compute_loss:  # its targets may differ from those of the metrics
             asking.append("compute_loss")
         if asking and self.chunked_cross_entropy:
             raise ValueError(
-                "Argument `chunked_cross_entropy` must not be True where `compile` is given another loss than a "
-                "reduced `TokenCrossEntropy`, other metrics than this library's or a `compute_loss` of its own. "
+                "Argument `chunked_cross_entropy` must not be True for a model with another loss than a reduced "
+                "`TokenCrossEntropy`, with metrics of another library or with its own `compute_loss`. "
                 f"Received: {asking[0]!r}"
             )
         return not asking
 
     def get_compile_config(self):
-        """What a saved model keeps of `compile`; a default of one backend isn't kept for another."""
+        """The arguments of `compile` that are saved. A default isn't, as it differs between backends."""
         config = super().get_compile_config()
         if config and self._default_jit_compile:
             config["jit_compile"] = None
         return config
 
     def compile_from_config(self, config):
-        """Compiles a loaded model; called by Keras, which wants this of a model with a `compile` of its own."""
+        """Called by Keras to compile a loaded model, as the model has its own `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -107,7 +106,7 @@ class TokenModel(SymbolicallyBuilt):
         self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
         self._check_ids(x, y)
-        # Where `fit` splits the rows, a batch may have fewer than there are in all.
+        # If `fit` splits rows off for validation, a batch may be smaller than the data.
         x = self._build_for(x, batch_size, check=not kwargs.get("validation_split"))
         return super().fit(x, y, batch_size, *args, **kwargs)
 
@@ -119,7 +118,7 @@ class TokenModel(SymbolicallyBuilt):
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`, from a zero state; `predict_on_batch` goes on from the last one."""
+        """As `keras.Model.predict`, from a zero state. (`predict_on_batch` continues from the last state.)"""
         begin_text(self)
         self._check_ids(x)
         x = self._build_for(x, batch_size)
@@ -151,7 +150,7 @@ class TokenModel(SymbolicallyBuilt):
     @contextlib.contextmanager
     def deferring_logits(self):
         """A context in which the model may return `DeferredLogits` instead of its logits."""
-        # Not an attribute of the model: TensorFlow's replicas are threads, each in the middle of its own step.
+        # Not an attribute of the model, as TensorFlow's replicas are threads, each of which runs its own step.
         before = deferring.set(self)
         try:
             yield
@@ -167,7 +166,7 @@ class TokenModel(SymbolicallyBuilt):
         return self.vocabulary_size > LARGE_VOCABULARY
 
     def _check_ids(self, x, y=None):
-        # Checked here, as compiled code can't raise: JAX would look up NaN, XLA another word.
+        # Checked here, as compiled code can't raise: for such an id, JAX looks up NaN, and XLA another word.
         for name, values in (("x", x), ("y", y)):
             ids = getattr(values, "tokens", values)
             if not isinstance(ids, np.ndarray) or ids.size == 0:
@@ -181,7 +180,7 @@ class TokenModel(SymbolicallyBuilt):
                     )
 
     def _build_for(self, x, batch_size, check=True):
-        """Builds the model for the data's first batch, if it isn't yet, and returns the data."""
+        """Builds the model for the data's first batch, unless it is built, and returns the data."""
         if has_strategy(self):
             return x
         if getattr(x, "shape", ()):
@@ -194,12 +193,12 @@ class TokenModel(SymbolicallyBuilt):
             shape = getattr(ids, "shape", ())
         if self.built and check:
             self._check_batch_size(shape[0])
-        elif not self.built and len(shape) == 2:  # Keras refuses others when the model is called.
+        elif not self.built and len(shape) == 2:  # other shapes are refused when the model is called
             self.build((shape[0], None))
         return x
 
     def _check_batch_size(self, rows):
-        # Before the layers do: in TensorFlow's compiled code, no size is known, and the error names none.
+        # Checked here: the layers run in compiled code, where TensorFlow knows no sizes to put in the message.
         most = most_rows(self)
         if most is not None and rows > most:
             raise ValueError(
@@ -209,7 +208,7 @@ class TokenModel(SymbolicallyBuilt):
 
 
 def _first_batch(data):
-    """The first batch, and the data as they were: a generator goes on where it is."""
+    """The first batch, and the data with that batch: it is put back in front of a generator."""
     if isinstance(data, keras.utils.PyDataset):
         return data[0], data
     batches = iter(data)
@@ -218,6 +217,6 @@ def _first_batch(data):
 
 
 def _chained(first, others):
-    # Keras wants a generator, not any iterator.
+    # A generator, as Keras doesn't take any iterator.
     yield first
     yield from others
