@@ -166,8 +166,7 @@ def stream(
     of a row are the text that `generate` returns. The bytes of a character come in one piece.
     With `num_beams`, all words come at the end, as only then beam search knows them.
 
-    Until the iterator is exhausted or left, the model's inference state is in use: don't score or write anything else
-    with the model.
+    Until the iterator is exhausted or left, the model's inference state is in use: don't use the model otherwise.
 
     Args:
         model: as for `generate`, and so are all other arguments.

@@ -18,9 +18,9 @@ _NAME = re.compile(r"checkpoint-(\d+)\.keras")
 class Checkpoints:
     """The last two checkpoints of a run, `checkpoint-EPOCH.keras`, named for the epochs that have ended.
 
-    A checkpoint is a whole compiled model: its weights, all variables of its optimizer (for `NTASGD` the trigger's
-    measures, the averages, and the raw iterate where the model has the averages), and where the draws of the masks have
-    got to. The last but one is kept for the case that the disk damages the last.
+    A checkpoint is a whole compiled model: its weights, all variables of its optimizer, and the state of the masks'
+    seeds. With `NTASGD`, the optimizer's variables are also the trigger's measures, the averages, and the raw iterate
+    if the averages are in the model. The previous checkpoint is kept in case the last one gets damaged.
 
     Args:
         directory: path of the run's directory.
@@ -46,24 +46,25 @@ class Checkpoints:
         self.directory = pathlib.Path(directory)
 
     def paths(self) -> list[pathlib.Path]:
-        """The checkpoints that there are, the last first."""
+        """The paths of the existing checkpoints, the last first."""
         found = (path for path in self.directory.glob("checkpoint-*.keras") if _NAME.fullmatch(path.name))
         return sorted(found, key=_epoch, reverse=True)
 
     def write(self, epoch: int, model: keras.Model) -> None:
-        """Writes the checkpoint after `epoch` epochs; when it is whole, all but the one before are deleted."""
+        """Writes the checkpoint after `epoch` epochs, and then deletes all others except that of the previous epoch."""
         write_whole(self.directory / f"checkpoint-{epoch}.keras", model.save)
         self._delete_all_but(epoch, epoch - 1)
 
     def load(self, model: keras.Model, most: int | None = None) -> int | None:
         """Sets the variables of `model` and its optimizer to those of the last whole checkpoint.
 
-        The standard error stream tells of a damaged one, which is stepped over, and then deleted. Where None is
-        returned, nothing is deleted, and what `model` holds is to be thrown away: a damaged one may be in it in part.
+        A damaged checkpoint is reported on the standard error stream, skipped, and deleted once another one is loaded.
+        If all are damaged, none is deleted, and None is returned. `model` is then unusable, as a part of a damaged
+        checkpoint may be in it.
 
         Args:
             model: an `AWDLSTM` like the saved one, built and compiled.
-            most: the greatest number of epochs that the checkpoint may have.
+            most: the largest number of epochs that the checkpoint may have.
 
         Returns:
             The checkpoint's number of epochs; None if there is no whole one.
@@ -74,29 +75,29 @@ class Checkpoints:
             try:
                 check_saved_model(path)
                 with warnings.catch_warnings():
-                    # Keras only warns where it leaves an optimizer as it is.
+                    # Keras only warns if it doesn't load the optimizer's variables.
                     warnings.filterwarnings("error", "Skipping variable loading")
                     model.load_weights(path)
             except MemoryError:
-                raise  # Not the fault of the file.
-            # Any exception, as in `load_model`.
+                raise  # The file is not to blame.
+            # Any exception, as a damaged file may raise anything.
             except Exception as error:
                 print(f"{path} is damaged, and is left out: {reason(error)}", file=sys.stderr)
             else:
                 epoch = _epoch(path)
-                # What an interrupted `write` has left, too.
+                # This also deletes what an interrupted `write` has left.
                 self._delete_all_but(epoch, epoch - 1)
                 return epoch
         return None
 
     def clear(self) -> None:
-        """Deletes all of them."""
+        """Deletes all checkpoints."""
         self._delete_all_but()
 
     def _delete_all_but(self, *epochs):
         for path in self.paths():
             if _epoch(path) not in epochs:
-                path.unlink(missing_ok=True)  # Another one of several processes may have deleted it.
+                path.unlink(missing_ok=True)  # Another process of the same training may have deleted it.
 
 
 def _epoch(path):

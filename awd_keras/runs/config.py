@@ -1,4 +1,4 @@
-"""The settings of a run, checked when they are read, as somebody may have edited the file."""
+"""The settings of a run. They are checked when they are read, as the user may have edited the file."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ _NUMBERS = ("epoch", *_PERPLEXITIES, "averaging", "tokens_per_second")
 
 
 def _check_preset(name, value):
-    # A list, as what JSON holds may have no hash.
+    # Looked up in a list, as a value from JSON may have no hash.
     if value not in list(PRESETS):
         raise ValueError(f"Argument `{name}` must be one of {', '.join(map(repr, PRESETS))}. Received: {value!r}")
 
@@ -44,7 +44,7 @@ def _check_text(name, value):
 
 
 def _check_start(**kinds):
-    """The check of what a run says of the one that it begins with: each entry's kinds by its name."""
+    """Makes the check of a setting about an earlier run: a dictionary with these entries, each of the given type."""
 
     def check(name, value):
         if value is None:
@@ -79,7 +79,7 @@ _CHECKS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The settings of a run in `config.json`. Runs of earlier versions may lack those that have a default.
+    """The settings of a run in `config.json`. In runs of earlier versions, settings with a default may be missing.
 
     Args:
         preset: a name in `awd_keras.models.PRESETS`.
@@ -89,8 +89,8 @@ class RunConfig:
         epochs, batch_size, bptt, variable, backwards, length_multiple, seed, skip_nonfinite, devices: as `train` has
             them.
         text: where the corpus is from, a `Corpus.source`.
-        started_from: what `train` says of the run whose model it begins with.
-        finetuned_from: what `finetune` says of the run that this one goes on from.
+        started_from: the dictionary that `train` writes about the run whose model this run began with.
+        finetuned_from: the dictionary that `finetune` writes about the run that this run fine-tunes.
 
     Raises:
         ValueError: if a setting isn't what it must be.
@@ -129,7 +129,7 @@ class RunConfig:
     @classmethod
     def setting(cls, config: dict, name: str, where) -> Any:
         """One of the settings in `config`, checked as by `of`."""
-        # Those that have a default are attributes of the class.
+        # Settings with a default are attributes of the class.
         value = config[name] if name in config else getattr(cls, name, _MISSING)
         if value is _MISSING:
             raise ValueError(f"{where} has no {name!r}.")
@@ -141,10 +141,10 @@ class RunConfig:
 
 
 def count_devices(devices: int | str, batch_size: int) -> int:
-    """The number of devices that `devices` are, a positive integer or `"all"`.
+    """The number of devices that `devices` (a positive integer or `"all"`) stands for.
 
     Raises:
-        ValueError: if it is something else, there are fewer, or they can't have as many rows of a batch each.
+        ValueError: if it is something else, there are fewer devices, or the rows of a batch can't be split evenly.
     """
     if devices != "all":
         check_positive_integer("devices", devices)
@@ -157,7 +157,7 @@ def count_devices(devices: int | str, batch_size: int) -> int:
 
 
 def check_metrics(lines: list[dict], where) -> None:
-    """Raises a `ValueError` unless each line has the figures of an epoch; a perplexity that overflowed is None."""
+    """Raises a `ValueError` unless each line has an epoch's numbers. A perplexity that overflowed may be None."""
     for number, line in enumerate(lines, start=1):
         for name in _NUMBERS:
             kinds = int | float | None if name in _PERPLEXITIES else int | float
@@ -169,15 +169,15 @@ def parse_object(text: bytes, where) -> dict:
     """The JSON object in `text`.
 
     Args:
-        text: what was read, in UTF-8.
-        where: what it was read from, for the message.
+        text: bytes in UTF-8.
+        where: the file, or the part of one, that the text was read from; the message begins with it.
 
     Raises:
-        ValueError: if `text` is not JSON, or JSON of something else.
+        ValueError: if `text` is not JSON, or isn't an object.
     """
     try:
         value = json.loads(text)
-    # Not all are JSON errors: a number of 5000 digits raises another one, and so do 100,000 brackets.
+    # Not only JSON errors: a number of 5000 digits raises another ValueError, and 100,000 brackets a RecursionError.
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -186,9 +186,9 @@ def parse_object(text: bytes, where) -> dict:
 
 
 def format_object(value: dict, indent: int | None = None) -> str:
-    """The JSON of `value`, of which `parse_object` makes the same again, save what isn't finite."""
+    """The JSON of `value`. `parse_object` gives the same value again, but None for a number that isn't finite."""
 
-    # NaN and the infinities of a diverged run are no JSON: null stands for them. Nor are NumPy's numbers.
+    # JSON has no NaN or infinity, which a diverged run has: null is written instead. NumPy's numbers are converted.
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(entry) for key, entry in value.items()}
@@ -201,5 +201,5 @@ def format_object(value: dict, indent: int | None = None) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What `error` says, in one line of at most 300 characters; the name of its class if it says nothing."""
+    """The message of `error` in one line of at most 300 characters, or the name of its class if that is empty."""
     return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__

@@ -27,36 +27,37 @@ def finetune(
 ) -> dict:
     """Trains the best model of a finished run further, averaging from the first step: the paper's fine-tuning.
 
-    A new run with the old one's settings and a new `NTASGD` whose `start_averaging()` is called at once, so that the
-    average is the mean of the model it starts with and all iterates. It ends at the first epoch whose validation
-    perplexity is worse than the best of all its own epochs but the last n, `non_monotone_interval`; the start isn't
-    one of them. Its `model.keras` is the best of the epochs and the start, and is scored like that of every run.
+    The new run has the old one's settings and a new `NTASGD` whose `start_averaging()` is called at once. So the
+    average is the mean of the initial model and all iterates. The run ends at the first epoch whose validation
+    perplexity is worse than the best of its earlier epochs except the last n, `non_monotone_interval`. The initial
+    model doesn't count as an epoch there, but its `model.keras` is the best of the epochs and the initial model, and is
+    scored as in every run.
 
-    The new run has a copy of the model before its first step, needs the old run no more from then on, and goes on by
-    `awd_keras.runs.resume` as if uninterrupted. Another backend than that of the old run will do; windows keep the old
-    run's `length_multiple`, and with PyTorch's 1 JAX compiles each length, some 70 on Penn Treebank. See section 5 of
-    Merity, Keskar, Socher (2017), arXiv 1708.02182.
+    The new run copies the model before its first step, and doesn't need the old run afterwards. `awd_keras.runs.resume`
+    continues it as if uninterrupted. The backend may be another one than the old run's. Windows keep the old run's
+    `length_multiple`; if that is 1, as on PyTorch, JAX compiles each length, about 70 on Penn Treebank. See section 5
+    of Merity, Keskar, Socher (2017), arXiv 1708.02182.
 
     Args:
         run: the directory of a finished run.
-        output: the directory of the new one, made where it doesn't exist.
+        output: the directory of the new run, made if it doesn't exist.
         epochs: the most epochs. Defaults to the preset's.
-        corpus: the text that the run is trained on. Defaults to where `train` had it from, if that was
-            `Corpus.from_directory` or `Corpus.python_docs`.
+        corpus: the text of the run. By default it is read again as for `train`, if that was by `Corpus.from_directory`
+            or `Corpus.python_docs`.
         devices: number of devices, or `"all"`. Defaults to the run's.
         overwrite: whether a run that is already in `output` is replaced.
         verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
 
     Returns:
-        What `result.json` holds: that of `train`, where `epochs` is the number of those that were trained and
-        `triggered_epoch` is 0; `finetuned_from`, a dictionary of `run` as it was given here, `model_digest`, the
-        SHA-256 of its `model.keras`, and `valid_perplexity`, its result; and `stopped_epoch`, the epoch that was
-        worse, or `None` where the epochs ran out before.
+        The content of `result.json`, as for `train`; `epochs` is the number of trained epochs, and `triggered_epoch` is
+        0. In addition, `finetuned_from` is a dictionary with `run` (the argument), `model_digest` (the SHA-256 of its
+        `model.keras`) and `valid_perplexity` (its result). `stopped_epoch` is the epoch that was worse, or `None` if
+        the epoch limit came first.
 
     Raises:
         FileNotFoundError: if there is no run in `run`, or its text or model is gone.
-        ValueError: if it isn't finished, can't be read, is trained by another optimizer or on another text, `epochs`
-            isn't a positive integer, or `output` holds a run already or is `run`.
+        ValueError: if the run isn't finished, can't be read, or was trained by another optimizer or on another text; if
+            `epochs` isn't a positive integer; or if `output` already holds a run or is `run`.
         OSError: if the new run can't be written, for example on a full disk.
         FloatingPointError: if the training diverges; the last checkpoint is from before.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
@@ -79,13 +80,13 @@ def finetune(
     settings = old.settings
     if not is_ntasgd(settings.optimizer):
         raise ValueError(
-            f"The run in {old.directory} is trained by {optimizer_name(settings.optimizer)}, and what is fine-tuned is "
-            "a run of `NTASGD`."
+            f"Argument `run` must be a run of the optimizer NTASGD to be fine-tuned. Received: {old.directory}, which "
+            f"was trained by {optimizer_name(settings.optimizer)}"
         )
     epochs = PRESETS[settings.preset].epochs if epochs is None else epochs
     check_positive_integer("epochs", epochs)
     devices = count_devices(settings.devices if devices is None else devices, settings.batch_size)
-    # Errors are found before an old run is deleted.
+    # Checked here, before an old run is deleted.
     Run.check(output, overwrite, begins_from=old, name="output")
     corpus = corpus_of(old, corpus)
     config = {

@@ -26,15 +26,15 @@ from awd_keras.runs.starting import optimizer_of, restored
 def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     """Trains the model of a run from its last checkpoint on, scores the best one, and writes `result.json`.
 
-    Everything else is in the run's `config.json`: a run goes on as it would have, whoever calls this and when.
+    All settings are in the run's `config.json`, so an interrupted run continues as if uninterrupted.
 
     Args:
         run: the `Run`, new or interrupted.
-        corpus: the text that it is trained on.
-        verbose: Keras's.
+        corpus: the text that the run is trained on.
+        verbose: as in Keras.
 
     Returns:
-        What `result.json` holds.
+        The content of `result.json`.
 
     Raises:
         ValueError: if a setting isn't what it must be, or the run has lost its checkpoints, or the metrics of their
@@ -53,7 +53,7 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
             lines, skipped_steps = devices.run_on(settings.devices, _train, run.directory, corpus, verbose, stop)
             return _score(run, settings, corpus, lines, skipped_steps)
     except FileNotFoundError:
-        raise  # Training on would not bring back what is lost.
+        raise  # Resuming would not bring the lost file back.
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
@@ -65,19 +65,19 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
 
 
 def versions() -> dict:
-    """The versions of what a run depends on."""
+    """The versions of the packages that a run depends on."""
     framework = keras.backend.backend()
     return {
         "awd_keras": __version__,
         "keras": keras.version(),
-        # Read from the module: TensorFlow has several distributions of one module.
+        # Read from the module, as several distributions contain the module `tensorflow`.
         framework: getattr(sys.modules.get(framework), "__version__", "unknown"),
         "python": platform.python_version(),
     }
 
 
 def _train(directory, corpus, verbose, stop):
-    """Trains; the metrics of all epochs, and the number of skipped steps. Each of several processes calls this."""
+    """Trains, in each of several processes. Returns the metrics of all epochs and the number of skipped steps."""
     run = Run.open(directory)
     number, count = devices.process()
     if count == 1:
@@ -110,7 +110,7 @@ def _fit(run, corpus, verbose, stop):
             weights = sum(math.prod(variable.shape) for variable in network.trainable_variables)
             device = f"{keras.backend.backend()} on {backend.device_name()}"
             print(f"{device}, {weights:,} parameters, {_about(corpus, train_set)}", flush=True)
-        # All processes have the same, so one writes.
+        # All processes have the same metrics, so only one writes them.
         recorders = [recorder] if number == 0 else []
         paper = callbacks.awd_lstm(own_rows, stop_training=bool(start))
         paper += _rate_by_epoch(optimizer_of(run, settings), settings.learning_rate_drops)
@@ -127,25 +127,25 @@ def _fit(run, corpus, verbose, stop):
 
 
 def _rate_by_epoch(optimizer, drops):
-    """The callback that divides the learning rate by 10 after each of these epochs, where there are any."""
+    """A list with the callback that divides the learning rate by 10 after each of these epochs, empty without any."""
     rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-    # A function of the epoch alone, so that a run that is resumed has the same.
+    # The rate depends only on the epoch, so that it is the same in a resumed run.
     divided = keras.callbacks.LearningRateScheduler(lambda epoch: rate / 10.0 ** bisect.bisect(drops, epoch))
     return [divided] if drops else []
 
 
 def _validation_set(model, tokens, rows, bptt):
-    """The windows that `fit` validates on: of one length, where a second one would be compiled for."""
+    """The windows for validation in `fit`. They have one length if each length is compiled."""
     if backend.compiles_each_length(model.jit_compile):
         return _FilledWindows(tokens, rows, bptt)
     return BPTTDataset(tokens, rows, bptt, variable=False)
 
 
 class _FilledWindows(BPTTDataset):
-    """Windows of one length, with the weight of each target: 0 for what fills up the last one.
+    """Windows of one length, with a weight for each target. The last window is padded, with the weight 0.
 
-    The length is the one of `bptt` and less, to the half of it, that leaves the least to fill up: in the mean over a
-    window, `val_loss`, it counts as well. The perplexity doesn't know of it.
+    Of the lengths from `bptt / 2` to `bptt`, it is the one that needs the least padding: `val_loss`, a mean over
+    windows, includes the padding. The perplexity doesn't.
     """
 
     def __init__(self, tokens, batch_size, bptt):
@@ -161,7 +161,7 @@ class _FilledWindows(BPTTDataset):
 
 
 def _about(corpus, dataset):
-    """The size of a corpus, and remarks if it hardly consists of words, or its rows are shorter than a window."""
+    """The size of a corpus, with remarks if most of its words occur once, or its rows are shorter than a window."""
     words, once = len(corpus.vocabulary), corpus.words_seen_once
     named, unknown = corpus.vocabulary.cut_by.plural, corpus.unknown_tokens["train"]
     text = f"{words:,} {named}, {len(corpus.train):,} tokens to train on, {unknown:,} of them {UNK}"
@@ -173,10 +173,9 @@ def _about(corpus, dataset):
         )
     if 2 * once > words:
         text += (
-            f"\n{once:,} of the {named} are seen once, and of such a one a model learns next to "
-            "nothing. With `min_count=2`, on the command line --min-count 2, they become <unk>. A text that has no "
-            "spaces between its words, in Chinese for example, needs them first, or is read character by character: "
-            "--unit character."
+            f"\n{once:,} of the {named} occur only once, and a model learns next to nothing about them. With "
+            "`min_count=2`, on the command line --min-count 2, they become <unk>. If the text has no spaces between "
+            "its words, as in Chinese, add spaces, or read it character by character: --unit character."
         )
     return text
 
@@ -215,15 +214,15 @@ def _score(run, settings, corpus, lines, skipped_steps):
 def stopped_epoch(lines: list[dict], non_monotone_interval: int) -> int | None:
     """The epoch of a fine-tuned run after which `awd_keras.callbacks.NonMonotonicTrigger` has stopped it, or `None`.
 
-    It is computed from the metrics, as a run can be interrupted after its last checkpoint and before its result.
+    It is computed from the metrics, as a run may have been interrupted between its last checkpoint and its result.
 
     Args:
-        lines: the run's metrics, an epoch each.
-        non_monotone_interval: that of its `NTASGD`.
+        lines: the run's metrics, one dictionary for each epoch.
+        non_monotone_interval: that of the run's `NTASGD`.
     """
     measures: list[float] = []
     for line in lines:
-        # What wasn't finite is None in JSON.
+        # A number that wasn't finite is None in JSON.
         measures.append(math.inf if line["valid_perplexity"] is None else line["valid_perplexity"])
         if is_worse(measures, non_monotone_interval):
             return line["epoch"]

@@ -9,15 +9,14 @@ import keras
 from awd_keras.models import AWDLSTM
 from awd_keras.runs.config import parse_object, reason
 
-# What Keras puts in the file of a model without assets. Weights in another form, assets and pickles aren't read.
+# The files in a `.keras` file of a model without assets. Others aren't read: other forms of weights, assets, pickles.
 _MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
 def load_model(path: str | os.PathLike) -> AWDLSTM:
     """The `AWDLSTM` in a `.keras` file, not compiled.
 
-    Every byte is held against the file's checksums. No other class than `AWDLSTM` is made of what the file says, and
-    no code in it is run.
+    All bytes are checked against the file's checksums. Only an `AWDLSTM` is built, and no code from the file runs.
 
     Args:
         path: the file, as `AWDLSTM.save` wrote it.
@@ -29,24 +28,24 @@ def load_model(path: str | os.PathLike) -> AWDLSTM:
         check_saved_model(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not model.built:
-            raise ValueError("its config.json has no shape to build the model for, so that it has no weights")
-    # Any exception: a damaged file makes zipfile, h5py and Keras raise a dozen classes, some with many lines.
+            raise ValueError("its config.json has no shape to build the model for, so the model has no weights")
+    # Any exception: for damaged files, zipfile, h5py and Keras raise a dozen classes, some with many lines.
     except Exception as error:
         raise ValueError(f"{os.fspath(path)} is not a whole Keras model of this library: {reason(error)}") from error
     return model
 
 
 def check_saved_model(path: str | os.PathLike) -> None:
-    """Holds every byte of a `.keras` file against its checksums, and its class against `AWDLSTM`.
+    """Checks all bytes of a `.keras` file against its checksums, and that its class is `AWDLSTM`.
 
-    Keras does neither: it reads the weights here and there, and from Python 3.12 on zipfile checks no sums then.
+    Keras does neither: it reads the weights in random order, and from Python 3.12 on zipfile then checks no checksums.
 
     Args:
         path: the file.
 
     Raises:
-        ValueError: if the file lacks something, or holds something else. Where it isn't even a zip, whatever zipfile
-            raises.
+        ValueError: if the file is incomplete, damaged, or holds something else. If it isn't a zip file, zipfile raises
+            its own exceptions.
     """
     with zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
@@ -56,7 +55,7 @@ def check_saved_model(path: str | os.PathLike) -> None:
         if damaged:
             raise ValueError(f"{damaged} in it is damaged")
         config = parse_object(archive.read("config.json"), "config.json in it")
-    # Keras looks at `class_name` first for some names of its own, then at `registered_name`.
+    # Keras first looks up `class_name` among some names of its own, then `registered_name`, so both are checked.
     names = [config.get("class_name"), config.get("registered_name")]
     if names != ["AWDLSTM", keras.saving.get_registered_name(AWDLSTM)]:
         raise ValueError(f"config.json in it must be an AWDLSTM's. Received: {names}")

@@ -1,4 +1,4 @@
-"""The optimizer of a run, one of the original program's or any of Keras's, and what `config.json` holds of it."""
+"""The optimizer of a run, one of the original program's or any of Keras's, and its form in `config.json`."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import keras
 from awd_keras.checks import check_choice, check_not_negative, check_positive_integer
 from awd_keras.optimizers import NTASGD, L2WeightDecay
 
-# By name, the learning rate where the preset has one for another kind of optimizer.
+# The learning rate of each optimizer if the preset's learning rate is for another kind of optimizer.
 _RATES = {"ntasgd": 30.0, "sgd": 30.0, "adam": 0.001}
 _OF_NTASGD = "non_monotone_interval"
 
 
 def choose_optimizer(preset: dict, optimizer: str | dict | keras.optimizers.Optimizer | None) -> Any:
-    """The optimizer that `train` is asked for.
+    """Makes the optimizer for the argument of `train`.
 
     Args:
         preset: the preset's settings.
-        optimizer: settings that override them, of which `name` may be left out, or a name alone; or an optimizer.
+        optimizer: a dictionary of settings that override the preset's, a name, an optimizer, or None.
 
     Raises:
         ValueError: if it is none of these, or a setting is unknown or out of its range.
@@ -49,7 +49,7 @@ def choose_optimizer(preset: dict, optimizer: str | dict | keras.optimizers.Opti
             f"{_OF_NTASGD}={given[_OF_NTASGD]!r}"
         )
     settings.pop(_OF_NTASGD, None)
-    # Keras takes any.
+    # Checked here, as Keras takes any value.
     for argument in ("learning_rate", "global_clipnorm"):
         if settings.get(argument) is not None:
             check_not_negative(argument, settings[argument])
@@ -62,10 +62,10 @@ def choose_optimizer(preset: dict, optimizer: str | dict | keras.optimizers.Opti
 
 
 def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict:
-    """What `config.json` holds of an optimizer: the config of an `NTASGD`, and of another one its class too.
+    """The form of an optimizer in `config.json`: the config of an `NTASGD`, or the class and the config of another one.
 
     Raises:
-        ValueError: if the same can't be made of it again.
+        ValueError: if the optimizer can't be made from that again.
     """
     if type(optimizer) is NTASGD:
         return optimizer.get_config()
@@ -76,17 +76,17 @@ def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict:
     # Any exception: Keras wraps errors of arguments in various classes.
     except Exception as error:
         raise ValueError(
-            "Argument `optimizer` must be one that Keras can make again of its config; a class of your own needs "
+            "Argument `optimizer` must be an optimizer that Keras can make again from its config; your own class needs "
             f"`keras.saving.register_keras_serializable`. Received: optimizer={optimizer!r}, and {error}"
         ) from error
     return config
 
 
 def optimizer_from(config: dict) -> Any:
-    """The optimizer of such a config, a new one.
+    """Makes a new optimizer from what `optimizer_config` returned.
 
     Raises:
-        ValueError: if it isn't such a config; Keras raises other classes too.
+        ValueError: if the config isn't one of an optimizer. Keras may raise other exceptions.
     """
     if is_ntasgd(config):
         return NTASGD.from_config(config)
@@ -97,12 +97,12 @@ def optimizer_from(config: dict) -> Any:
 
 
 def is_ntasgd(config: dict) -> bool:
-    """Whether such a config is that of an `NTASGD`."""
+    """Whether what `optimizer_config` returned belongs to an `NTASGD`."""
     return "class_name" not in config
 
 
 def optimizer_name(config: dict) -> str:
-    """The class that makes the steps: within others, as the weight decay, the innermost."""
+    """The name of the optimizer's class. If the optimizer wraps others, as weight decay does, that of the innermost."""
     while isinstance(config.get("config"), dict) and isinstance(config["config"].get("optimizer"), dict):
         config = config["config"]["optimizer"]
     return str(config.get("class_name", "NTASGD"))
@@ -124,7 +124,7 @@ def check_drops(name, value):
 
 
 def check_skipping(skip_nonfinite: bool, config: dict) -> None:
-    """Raises ValueError where steps are to be left out by an optimizer that can't."""
+    """Raises ValueError if `skip_nonfinite` is set for an optimizer that can't leave out steps."""
     if skip_nonfinite and not is_ntasgd(config):
         raise ValueError(
             "Argument `skip_nonfinite` needs the optimizer NTASGD: no other can leave out a step. Received: "

@@ -17,10 +17,10 @@ from awd_keras.callbacks.trigger_and_swap import find_averaging
 from awd_keras.data import BPTTDataset
 from awd_keras.runs.run import Run
 
-# Seconds: a step that takes longer is one that compiles, and the user is told.
+# Seconds. A step that takes longer is being compiled, and the user is told.
 _PATIENCE = 2.0
 _SILENCE = 9.0
-# The keys of the metrics in a line, and in Keras's logs.
+# The keys of bits per character in a line of the metrics, and in Keras's logs.
 _BITS = {"train_bits_per_character": "bits_per_character", "valid_bits_per_character": "val_bits_per_character"}
 
 
@@ -28,19 +28,19 @@ class RunRecorder(keras.callbacks.Callback):
     """Writes the metrics, the best model, the curve and a checkpoint of a run at every epoch's end.
 
     A line of `metrics.jsonl` holds `epoch` (from 1), `train_perplexity`, `valid_perplexity`,
-    of a text of characters or bytes `train_bits_per_character` and `valid_bits_per_character`,
-    `learning_rate`, `averaging` (whether the optimizer averages, from the epoch's end on),
-    `seconds` (the epoch's, validation included) and `tokens_per_second` (the training's alone).
+    for characters or bytes `train_bits_per_character` and `valid_bits_per_character`,
+    `learning_rate`, `averaging` (whether the optimizer averages, at the epoch's end),
+    `seconds` (of the epoch, with validation) and `tokens_per_second` (of training only).
     `model.keras` is replaced when the validation perplexity is the lowest so far. Place it after
-    `awd_keras.callbacks.awd_lstm(dataset)`, which decides what the epoch's end means.
+    `awd_keras.callbacks.awd_lstm(dataset)`, which puts the average in the model at the epoch's end.
 
-    The checkpoint comes last: it alone decides where a run goes on, so that an epoch whose end was interrupted is run
-    again, and written again.
+    The checkpoint is written last, and only it decides where a run continues. So an epoch whose end was interrupted is
+    run and written again.
 
     Args:
         run: the `awd_keras.runs.Run` to write to.
-        dataset: the training `awd_keras.data.BPTTDataset`; gives the tokens of an epoch.
-        lines: the metrics of the epochs that have ended already, where the run is resumed.
+        dataset: the training `awd_keras.data.BPTTDataset`, from which the number of tokens in an epoch is known.
+        lines: the metrics of the epochs that have ended already, if the run is resumed.
         best: the validation perplexity of the `model.keras` that the run starts with, if it starts with one.
 
     Raises:
@@ -52,7 +52,7 @@ class RunRecorder(keras.callbacks.Callback):
         self.run = run
         self.dataset = dataset
         self.lines = list(lines)
-        # What wasn't finite is None in JSON.
+        # A number that wasn't finite is None in JSON.
         perplexities = [best, *(line["valid_perplexity"] for line in self.lines)]
         self.best = min((value for value in perplexities if value is not None), default=math.inf)
         self.draws = importlib.util.find_spec("matplotlib") is not None
@@ -61,7 +61,7 @@ class RunRecorder(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.draws:
             print(
-                'No curve.png: matplotlib is not installed. To have it: pip install "awd-keras[plot]"',
+                'No curve.png: matplotlib is not installed. To install it: pip install "awd-keras[plot]"',
                 file=sys.stderr,
             )
         if not self.run.checkpoints.paths():
@@ -90,7 +90,7 @@ class RunRecorder(keras.callbacks.Callback):
             }
         )
         self.run.write_metrics(self.lines)
-        # The first epoch's model is kept even where it diverged: a run always has a model.
+        # The first epoch's model is written even if it diverged, so that a run always has a model.
         if perplexity < self.best or not self.run.path("model.keras").is_file():
             self.best = perplexity if perplexity < self.best else self.best
             self.run.write_model(self.model)
@@ -100,9 +100,9 @@ class RunRecorder(keras.callbacks.Callback):
 
 
 class CompilationNotice(keras.callbacks.Callback):
-    """Tells when a step waits for the compiler, where windows of each length are compiled.
+    """Prints a line when a step waits for the compiler, if each length of window is compiled.
 
-    To be used in a `with` statement, at whose end it is silent, whatever ended the training.
+    Use it in a `with` statement: it prints nothing after the end of that, even if the training has failed.
 
     Args:
         dataset: the training `awd_keras.data.BPTTDataset`.
@@ -143,7 +143,7 @@ class CompilationNotice(keras.callbacks.Callback):
             return
         self._known.add(what)
         self._over = threading.Event()
-        # The compiler blocks this thread.
+        # In another thread, as the compiler blocks this one.
         threading.Thread(target=self._wait, args=(what, self._over), daemon=True).start()
 
     def _wait(self, what, over):
@@ -163,10 +163,10 @@ class CompilationNotice(keras.callbacks.Callback):
 def draw_curve(lines: list[dict], path) -> None:
     """Draws perplexity by epoch as a PNG file; a dashed line marks the epoch in which averaging began, if one did.
 
-    Of a text of characters or bytes, the axis on the right has the bits per character.
+    For characters or bytes, the axis on the right shows bits per character.
 
     Args:
-        lines: a run's metrics, an epoch each.
+        lines: a run's metrics, one dictionary for each epoch.
         path: the file to write.
     """
     # Imported here: drawing is an extra, and a Figure needs no display.
@@ -185,7 +185,7 @@ def draw_curve(lines: list[dict], path) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity")
     axes.set_yscale("log")
-    # Plain numbers, between the powers of ten too.
+    # Plain numbers, also between the powers of ten.
     axes.yaxis.set_major_formatter(LogFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -24,16 +24,16 @@ class Run:
     | File | What it holds |
     |---|---|
     | `model.keras` | the model of the best epoch so far, by validation perplexity |
-    | `checkpoint-12.keras` | all that training goes on from, after 12 epochs; see `Checkpoints` |
+    | `checkpoint-12.keras` | all that is needed to continue after 12 epochs; see `Checkpoints` |
     | `vocabulary.json` | the words, in the order of their ids |
     | `config.json` | the settings of the run, and the version of this format |
-    | `metrics.jsonl` | one JSON object a line, one line an epoch |
-    | `curve.png` | perplexity by epoch, where matplotlib is installed |
-    | `result.json` | the figures of the finished run |
+    | `metrics.jsonl` | one line for each epoch, a JSON object |
+    | `curve.png` | perplexity by epoch, if matplotlib is installed |
+    | `result.json` | the results of the finished run |
 
-    Every file is written beside its place and then renamed into it: a reader never meets half a
-    file, and a crash leaves the last whole one. `Run.create` starts a run, `Run.open` reads one.
-    From `config.json` on, which is written first, a run can be resumed whatever happens to it.
+    Every file is written under a temporary name and then renamed: a reader never sees half a file,
+    and after a crash the old file is still whole. `Run.create` starts a run, `Run.open` reads one.
+    Once `config.json` exists, which is written first, a run can always be resumed.
 
     Args:
         directory: path of the directory.
@@ -103,25 +103,25 @@ class Run:
         vocabulary: Vocabulary,
         overwrite: bool = False,
     ) -> "Run":
-        """Starts a run in `directory`, which is made where it doesn't exist.
+        """Starts a run in `directory`, which is made if it doesn't exist.
 
         Args:
             directory: path of the directory.
             config: the settings, a dictionary that JSON can hold.
             vocabulary: the `Vocabulary` of the model.
-            overwrite: whether a run that is already there is replaced. Other files stay.
+            overwrite: whether to replace a run that is already there. Other files aren't deleted.
 
         Raises:
             ValueError: if the directory holds a run and `overwrite` is false, or JSON can't hold `config`.
         """
         cls.check(directory, overwrite)
-        try:  # Errors are found before an old run is deleted.
+        try:  # Checked here, before an old run is deleted.
             format_object(config)
         except TypeError as error:
-            raise ValueError(f"Argument `config` must be what JSON can hold. Received: {error}") from None
+            raise ValueError(f"Argument `config` must hold only what JSON can hold. Received: {error}") from None
         run = cls(directory)
         run.directory.mkdir(parents=True, exist_ok=True)
-        # config.json goes first, so that an interruption leaves a directory that isn't a run.
+        # config.json is deleted first, so that an interruption leaves a directory that isn't a run.
         run.path("config.json").unlink(missing_ok=True)
         for name in cls.FILES:
             run.path(name).unlink(missing_ok=True)
@@ -155,14 +155,14 @@ class Run:
 
     @property
     def config(self) -> dict:
-        """The settings, as `create` was given them, and the `"format"`."""
+        """The settings that `create` got, and the `"format"`."""
         return self._read_json("config.json")
 
     def setting(self, name: str) -> Any:
         """One of the settings that `train` writes, checked.
 
         Raises:
-            ValueError: if `config.json` lacks it, or it isn't what it must be.
+            ValueError: if `config.json` lacks it, or its value is wrong.
         """
         return RunConfig.setting(self.config, name, self.path("config.json"))
 
@@ -171,19 +171,19 @@ class Run:
         """All the settings that `train` writes, checked.
 
         Raises:
-            ValueError: if `config.json` lacks one, or it isn't what it must be.
+            ValueError: if `config.json` lacks one, or a value is wrong.
         """
         return RunConfig.of(self.config, self.path("config.json"))
 
     @property
     def result(self) -> dict | None:
-        """The figures of the finished run; `None` before its end."""
+        """The results of the finished run; `None` before its end."""
         return self._read_json("result.json") if self.path("result.json").is_file() else None
 
     def metrics(self) -> list[dict]:
-        """The lines of `metrics.jsonl`, an epoch each.
+        """The lines of `metrics.jsonl`, one for each epoch.
 
-        A last line that is broken off is left out, and the standard error stream tells of it.
+        If the last line is incomplete, it is left out, and reported on the standard error stream.
         """
         path = self.path("metrics.jsonl")
         if not path.is_file():
@@ -209,11 +209,11 @@ class Run:
         return Vocabulary.load(self._existing("vocabulary.json"))
 
     def model(self) -> keras.Model:
-        """The best model so far, not compiled, checked against the vocabulary.
+        """The best model so far, not compiled. Its size is checked against the vocabulary.
 
         Raises:
             FileNotFoundError: if no epoch has ended yet.
-            ValueError: if `model.keras` can't be read, or the vocabulary is of another size.
+            ValueError: if `model.keras` can't be read, or the vocabulary has another size.
         """
         path = self._existing("model.keras")
         words = len(self.vocabulary())
@@ -239,12 +239,12 @@ class Run:
         self.write("model.keras", model.save)
 
     def write_metrics(self, lines: list[dict]) -> None:
-        """Replaces `metrics.jsonl` by these lines, an epoch each."""
+        """Replaces `metrics.jsonl` by these lines, one for each epoch."""
         text = "".join(format_object(line) + "\n" for line in lines)
         self.write("metrics.jsonl", lambda path: _write_text(path, text))
 
     def write_result(self, result: dict) -> dict:
-        """Replaces `result.json`, and returns what it holds: `None` for what isn't finite."""
+        """Replaces `result.json`, and returns its content, with `None` for numbers that aren't finite."""
         self._write_json("result.json", result)
         return self._read_json("result.json")
 

@@ -8,7 +8,7 @@ import keras
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM has stopped a run. Uncaught, it ends the program as Ctrl-C does.
+    """SIGINT or SIGTERM has stopped a run. If not caught, it ends the program as Ctrl-C does.
 
     Args:
         number: the signal's number.
@@ -30,11 +30,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Raises `Interrupted` after SIGINT or SIGTERM: in `fit` when the current step is over, outside of it at once.
+    """Raises `Interrupted` after SIGINT or SIGTERM: during `fit` after the current step, otherwise at once.
 
-    What an epoch's end writes is always written whole. A second signal does what it would have done without this.
-    Signals are watched within a `with` statement, in the main thread alone, as Python has it; those that the program
-    ignores, or handles outside of Python, are left alone.
+    The files of an epoch's end are always written completely. A second signal has its usual effect. Signals are handled
+    within a `with` statement, and only in the main thread, as Python requires. Signals that the program ignores, or
+    handles outside of Python, aren't changed.
 
     Example:
 
@@ -62,7 +62,7 @@ class StopOnSignal(keras.callbacks.Callback):
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                # None is a handler that Python didn't set, and can't restore.
+                # None stands for a handler that wasn't set by Python, which can't restore it.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._note)
         return self
@@ -86,7 +86,7 @@ class StopOnSignal(keras.callbacks.Callback):
         self._in_fit = True
 
     def on_epoch_begin(self, epoch, logs=None):
-        # A signal that came at the end of the last epoch.
+        # For a signal that came at the end of the previous epoch.
         self._stop_if_asked()
 
     def on_train_batch_end(self, batch, logs=None):

@@ -1,4 +1,4 @@
-"""Models that a run starts from: a new one, that of another run, or the run's own last checkpoint."""
+"""The models that a run starts from: a new one, that of another run, or the run's own last checkpoint."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from awd_keras.runs.loading import file_digest
 from awd_keras.runs.optimizer import optimizer_from, optimizer_name
 from awd_keras.runs.run import Run
 
-# Settings that belong to the weights.
+# Settings that decide which weights a model has.
 _SIZES = ("vocabulary_size", "embedding_dim", "hidden_units", "num_layers", "cell", "tie_weights", "softmax")
 
 
 def model_of(old: Run, vocabulary: Vocabulary) -> tuple[AWDLSTM, dict]:
-    """A run's best model, adapted to a vocabulary, and what a new run's setting `started_from` holds.
+    """A run's best model, adapted to a vocabulary, and the setting `started_from` of a new run.
 
     Raises:
         FileNotFoundError: if the run has no model.
@@ -38,10 +38,10 @@ def model_of(old: Run, vocabulary: Vocabulary) -> tuple[AWDLSTM, dict]:
 
 
 def like(start: AWDLSTM, overrides: dict) -> AWDLSTM:
-    """A new model with the settings of `start`, but for those in `overrides`.
+    """A new model with the settings of `start`, except those in `overrides`.
 
     Raises:
-        ValueError: if `overrides` has another setting that belongs to the weights.
+        ValueError: if `overrides` changes a setting that decides which weights a model has.
     """
     config = start.get_config()
     for name in _SIZES:
@@ -64,12 +64,12 @@ def _compiled(run, settings, start=None):
     """The model of a run's settings, compiled, and its optimizer."""
     preset = PRESETS[settings.preset]
     network = _configured(AWDLSTM.from_config, run, "model", settings.model)
-    # Built for the largest batch that the carried state will be used with.
+    # Built for the largest batch of training and validation, as the carried state needs.
     network.build((max(settings.batch_size, preset.valid_batch_size, preset.test_batch_size), None))
     if start:
         _load_start(run, start, network)
     metrics = [Perplexity(), BitsPerCharacter()] if run.vocabulary().cut_by.of_characters else [Perplexity()]
-    # Weighted, as tokens that only fill up a validation's last window must not count.
+    # Weighted metrics, as the padding of the last validation window must not count.
     network.compile(optimizer=optimizer_of(run, settings), metrics=[], weighted_metrics=metrics)
     network.optimizer.build(network.trainable_variables)
     return network, find_averaging(network)
@@ -80,7 +80,7 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
 
     Raises:
         FileNotFoundError: if a model that is needed is gone.
-        ValueError: if a setting isn't what it must be, or the run has lost its checkpoints or metrics.
+        ValueError: if a setting is wrong, or the run has lost its checkpoints or metrics.
     """
     start = settings.finetuned_from
     lines = run.metrics()
@@ -99,7 +99,7 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
                 "options."
             )
     elif epoch or start:
-        run.model()  # Check now, not after hours of training, that the best one is there and whole.
+        run.model()  # Check now, not after hours of training, that the best model is there and not damaged.
     return network, optimizer, lines[: epoch or 0]
 
 
@@ -108,25 +108,25 @@ def _load_start(run, start, network):
 
     Args:
         run: a fine-tuned `Run` that has no checkpoint yet.
-        start: its setting `finetuned_from`.
-        network: its model, built. It isn't compiled yet, or it would load the old optimizer too.
+        start: the run's setting `finetuned_from`.
+        network: the run's model, built. It must not be compiled yet, or it would load the old optimizer too.
 
     Raises:
         FileNotFoundError: if the old run is gone.
-        ValueError: if the old run has another best model now.
+        ValueError: if the best model of the old run has changed.
     """
     own = run.path("model.keras")
-    # A run that was killed before its first checkpoint has the model already, and the old run may be gone.
+    # If the run was killed before its first checkpoint, it has the model already, and the old run may be gone.
     if not own.is_file() or file_digest(own) != start["model_digest"]:
         path = Run.open(start["run"]).path("model.keras")
         if file_digest(path) != start["model_digest"]:
-            raise ValueError(f"The run in {run.directory} starts with another model than {path} is now.")
+            raise ValueError(f"The run in {run.directory} was started from {path}, which has changed since.")
         run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
     network.load_weights(own)
 
 
 def optimizer_of(run: Run, settings: RunConfig) -> Any:
-    """A new optimizer of a run's settings."""
+    """Makes a new optimizer from a run's settings."""
     return _configured(optimizer_from, run, "optimizer", settings.optimizer, optimizer_name(settings.optimizer))
 
 

@@ -37,59 +37,59 @@ def train(
     overwrite: bool = False,
     verbose: int | str = "auto",
 ) -> dict:
-    """Trains an AWD-LSTM on a corpus and keeps everything in a directory.
+    """Trains an AWD-LSTM on a corpus, and writes the model and all results to a directory.
 
     Builds the preset's model and optimizer, fits them with `awd_keras.callbacks.awd_lstm`, keeps
     the model of the best epoch, and scores it on the validation split in 10 rows and on the test
-    split in one. The directory is that of `awd_keras.runs.Run`. The same seed on the same machine
-    gives the same run, also if it is interrupted and `awd_keras.runs.resume` goes on with it. See
-    section 5 of Merity, Keskar, Socher (2017), arXiv 1708.02182.
+    split in one. `awd_keras.runs.Run` lists the files in the directory. The same seed on the same
+    machine gives the same run, also if it is interrupted and `awd_keras.runs.resume` continues it.
+    See section 5 of Merity, Keskar, Socher (2017), arXiv 1708.02182.
 
     Args:
-        output: the run's directory, made where it doesn't exist.
+        output: the run's directory, made if it doesn't exist.
         corpus: an `awd_keras.data.Corpus`. Defaults to `Corpus.python_docs(unit=settings.unit)`.
-        preset: a name in `awd_keras.models.PRESETS`; sets whatever isn't given here. Defaults to `"tiny"`, or that of
-            `start_from`.
-        start_from: the directory of a run whose best model this one begins with, by
-            `awd_keras.models.adapt_vocabulary` for the words of `corpus`; it has that model's sizes, and its rates
-            where `model` doesn't say others. The other run isn't needed after the first moments.
+        preset: a name in `awd_keras.models.PRESETS`, whose settings are used for arguments that aren't given. Defaults
+            to `"tiny"`, or that of `start_from`.
+        start_from: the directory of a run whose best model this run begins with, adapted to the words of `corpus` by
+            `awd_keras.models.adapt_vocabulary`. The model keeps its sizes, and its rates unless `model` overrides them.
+            The other run isn't needed once training has begun.
         model: arguments of `awd_keras.models.AWDLSTM` that override the preset's, or those of `start_from`.
         optimizer: `"ntasgd"`, `"sgd"` or `"adam"`, with the preset's `weight_decay` and `global_clipnorm`; or a
-            dictionary of its arguments that override the preset's, of which `name` is one of these three; or any Keras
-            optimizer, which is used as it is. SGD and Adam add the weight decay to the gradient, as the original
-            program's do; see `awd_keras.optimizers.L2WeightDecay`. The learning rate is the preset's, or, if that is
-            one for another kind, 30 for SGD and 0.001 for Adam. Only NT-ASGD averages.
+            dictionary of arguments that override the preset's, whose `name` is one of these three; or any Keras
+            optimizer, which is used unchanged. SGD and Adam add the weight decay to the gradient, as in the original
+            program; see `awd_keras.optimizers.L2WeightDecay`. The learning rate is the preset's. If the preset is for
+            another kind of optimizer, it is 30 for SGD and 0.001 for Adam. Only NT-ASGD averages.
         learning_rate_drops: epochs after which the learning rate is divided by 10, in ascending order.
         epochs: number of epochs.
         batch_size: number of rows that the training tokens are cut into.
-        bptt: the mean window, in tokens.
-        variable: whether windows vary in length, as `awd_keras.data.BPTTDataset` has it.
-        backwards: whether all three splits are read from their ends, by a model that tells which word comes before.
-        length_multiple: as `awd_keras.data.BPTTDataset` has it. Defaults to what `AWDLSTM.length_multiple` says: 1, for
-            windows of any length, or on JAX, which compiles each, what leaves at most five.
+        bptt: the mean length of a window, in tokens.
+        variable: whether windows vary in length, as in `awd_keras.data.BPTTDataset`.
+        backwards: whether all three splits are read from the end, so that the model predicts the previous word.
+        length_multiple: as in `awd_keras.data.BPTTDataset`. Defaults to the result of `AWDLSTM.length_multiple`: 1, for
+            windows of any length; or on JAX, which compiles each length, the number that leaves at most five lengths.
         seed: seed of the weights, the masks and the windows.
         skip_nonfinite: whether a step whose loss or gradients aren't finite is left out, instead of ending the run;
             see `awd_keras.callbacks.CatchNonFinite`.
         devices: number of devices that the rows of each batch are split between, or `"all"`.
-        overwrite: whether a run that is already in `output` is replaced.
-        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+        overwrite: whether to replace a run that is already in `output`.
+        verbose: as in Keras: 0 prints nothing, 1 a progress bar, 2 a line for each epoch.
 
     Returns:
-        What `result.json` holds: `backend`, `preset`, `optimizer` (its class), `epochs`, `valid_perplexity`,
-        `test_perplexity`, `triggered_epoch` (`None` where averaging never began),
-        `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (the median
-        epoch's) and `versions`; of a text of characters or bytes also `valid_bits_per_character` and
-        `test_bits_per_character`. With `start_from` also `started_from`, a dictionary of `run`, as it was given here,
-        `model_digest`, the SHA-256 of its `model.keras`, and `known_words`, how many of the corpus it knew.
+        The content of `result.json`: `backend`, `preset`, `optimizer` (its class), `epochs`, `valid_perplexity`,
+        `test_perplexity`, `triggered_epoch` (`None` if averaging never began),
+        `skipped_steps`, `unknown_tokens` (how many tokens of each split are `<unk>`), `tokens_per_second` (of the
+        median epoch) and `versions`; for characters or bytes also `valid_bits_per_character` and
+        `test_bits_per_character`. With `start_from`, `started_from` is a dictionary with `run` (the argument),
+        `model_digest` (the SHA-256 of its `model.keras`) and `known_words` (how many of the corpus's words it has).
 
     Raises:
         ValueError: if the preset is unknown, an argument is out of its range, the optimizer's learning rate is a
-            schedule, a split is too short for one window, there are fewer devices, the directory holds a run already,
-            or the run to start from can't be read or adapted, or `model` would make it another one.
+            schedule, a split is too short for one window, there are fewer devices, the directory already holds a run,
+            the run to start from can't be read or adapted, or `model` changes its sizes.
         FileNotFoundError: if there is no run to start from.
         OSError: if the run can't be written, for example on a full disk.
-        ChildProcessError: if a process is killed that trains on one of several devices.
-        FloatingPointError: if the training diverges; the last checkpoint is from before.
+        ChildProcessError: if a process that trains on one of several devices is killed.
+        FloatingPointError: if the training diverges. The last checkpoint is older than that.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
     Example:
@@ -118,7 +118,7 @@ def train(
     check_boolean("skip_nonfinite", skip_nonfinite)
     check_seed(seed)
     devices = count_devices(devices, batch_size)
-    # Errors are found before an old run is deleted.
+    # Checked here, before an old run is deleted.
     Run.check(output, overwrite, begins_from=old, name="output")
     corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
     for name, tokens, rows in (
@@ -135,7 +135,7 @@ def train(
             "Argument `model` must not hold 'embeddings', which config.json can't keep: build the model and call "
             f"its `fit`. Received: {sorted(model or {})}"
         )
-    # With fixed names: Keras numbers the models and optimizers of a process, so config.json would differ.
+    # With a fixed name: Keras numbers the models of a process, so that config.json would differ.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     if old is None:
         start = started_from = None
@@ -145,7 +145,7 @@ def train(
         network = like(start, overrides)
     if length_multiple is None:
         length_multiple = network.length_multiple(bptt) if variable else 1
-    BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # which checks them together
+    BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # only to check the arguments
     chosen = choose_optimizer(settings.optimizer, optimizer)
     config = RunConfig(
         preset=preset,
@@ -188,28 +188,28 @@ def resume(
 ) -> dict:
     """Continues a run of `train` or `finetune` after its last finished epoch, as if it had not been interrupted.
 
-    Losses, perplexities, the trigger, weights, averages, masks and window lengths are those of the run without the
-    interruption: on the same backend of the same machine to the last bit, on another backend with masks of its own.
-    All settings are the run's. Of a run that is finished, the result is returned.
+    On the same backend of the same machine, losses, perplexities, the trigger, weights, averages, masks and window
+    lengths are the same to the last bit as without the interruption. Another backend draws other masks. All settings
+    are those of the run. If the run is finished, its result is returned.
 
     Args:
         output: the run's directory.
-        corpus: the text that it is trained on. Defaults to where `train` had it from, if that was
-            `Corpus.from_directory` or `Corpus.python_docs`.
-        epochs: number of epochs in all, if it is to be another one than before.
-        skip_nonfinite: True to leave steps out from now on that aren't finite, as `train` has it.
-        devices: number of devices, or `"all"`, if it is to be another one than before. Masks are others then.
-        verbose: Keras's: 0 for silence, 1 for a progress bar, 2 for a line an epoch.
+        corpus: the text of the run. By default it is read again as for `train`, if that was by `Corpus.from_directory`
+            or `Corpus.python_docs`.
+        epochs: a new total number of epochs, or None for the run's.
+        skip_nonfinite: True to leave out steps that aren't finite from now on, as in `train`.
+        devices: a new number of devices, or `"all"`, with which other masks are drawn; or None for the run's.
+        verbose: as in Keras: 0 prints nothing, 1 a progress bar, 2 a line for each epoch.
 
     Returns:
-        What `result.json` holds; see `train`.
+        The content of `result.json`; see `train`.
 
     Raises:
         FileNotFoundError: if there is no run, or its text or best model is gone.
-        ValueError: if the run can't be read or has lost its checkpoints or metrics, the text is another one, `epochs`
-            is less than what has been trained already, there are fewer devices, or `skip_nonfinite` isn't a boolean.
+        ValueError: if the run can't be read or has lost its checkpoints or metrics, the text has changed, `epochs` is
+            less than the epochs already trained, there are fewer devices, or `skip_nonfinite` isn't a boolean.
         OSError: if the run can't be written, for example on a full disk.
-        FloatingPointError: if the training diverges; the last checkpoint is from before.
+        FloatingPointError: if the training diverges. The last checkpoint is older than that.
         Interrupted: after SIGINT or SIGTERM, when the current step is over.
 
     Example:
@@ -227,8 +227,10 @@ def resume(
         check_positive_integer("epochs", epochs)
         done = len(run.metrics())
         if epochs < done:
-            raise ValueError(f"Argument `epochs` must be at least {done}, which have been trained. Received: {epochs=}")
-        # First, so that a result of fewer epochs is never met beside the new settings.
+            raise ValueError(
+                f"Argument `epochs` must be at least {done}, as many as have been trained. Received: {epochs=}"
+            )
+        # Deleted first, so that the new settings are never beside a result of fewer epochs.
         run.path("result.json").unlink(missing_ok=True)
         config = {**config, "epochs": epochs}
         run.write_config(config)
@@ -246,19 +248,19 @@ def resume(
 
 
 def corpus_of(run: Run, corpus: Corpus | None = None) -> Corpus:
-    """Returns the corpus that a run is trained on: read again, or the given one once it is checked to be the same.
+    """Returns the corpus that a run is trained on: the given one if it is the same, or else read again.
 
     Args:
         run: the `Run`.
-        corpus: `Corpus`, or None to read it from where the run had it from.
+        corpus: `Corpus`, or None to read the run's text again.
 
     Raises:
-        ValueError: if it is another text, or can't be read again, as Python code has made it.
-        FileNotFoundError: if its files are gone.
+        ValueError: if the text is another one, or can't be read again because Python code has made the corpus.
+        FileNotFoundError: if the text's files are gone.
     """
     corpus = _read_again(run) if corpus is None else corpus
     if corpus.digest != run.config.get("text_digest"):
-        raise ValueError(f"The run in {run.directory} is trained on another text than this one.")
+        raise ValueError(f"The run in {run.directory} was trained on another text than this one.")
     return corpus
 
 
@@ -266,8 +268,8 @@ def _read_again(run):
     source = run.setting("text")
     if source is None:
         raise ValueError(
-            f"The run in {run.directory} is trained on a corpus that Python code has made: pass it as the argument "
-            "`corpus`, or on the command line --data."
+            f"The run in {run.directory} was trained on a corpus that Python code has made: pass it as the argument "
+            "`corpus`, or on the command line by --data."
         )
     unit = source.get("unit", "word")
     if source["directory"] is None:

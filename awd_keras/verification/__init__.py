@@ -1,4 +1,4 @@
-"""Whether the regularization is really on: the checks behind `awd-keras verify`."""
+"""Checks that the regularization really acts, as `awd-keras verify` prints them."""
 
 from awd_keras.verification.check import Check
 from awd_keras.verification.masks import dropout_checks, weight_drop_checks
@@ -8,14 +8,14 @@ __all__ = ["Check", "verify"]
 
 
 def verify() -> list[Check]:
-    """Shows that the regularization works with the Keras and the backend in use.
+    """Checks that the regularization works with the Keras and the backend in use.
 
-    Weight drop that drops nothing, a state that is never carried and averages that are never used
-    raise no error: a model trains, only worse. Small models are built, trained and evaluated with
-    the public API, and what they did is measured: weight drop in the output and in the gradient,
-    at inference and after an evaluation, the masks of locked and embedding dropout (sections 2 and
-    4 of Merity, Keskar, Socher 2017, arXiv 1708.02182), the carried state, averaging (section 3),
-    and the implementation that ran the LSTMs.
+    If weight drop drops nothing, a state is never carried or averages are never used, no error is
+    raised: the model is only worse. So small models are built, trained and evaluated with the public
+    API, and their behaviour is measured: weight drop in the output and in the gradient, at inference
+    and after an evaluation, the masks of locked and embedding dropout (sections 2 and 4 of Merity,
+    Keskar, Socher 2017, arXiv 1708.02182), the carried state, averaging (section 3), and the
+    implementation that ran the LSTMs.
 
     Returns:
         A list of `Check`: name, passed, figure, detail.

@@ -1,4 +1,4 @@
-"""What a check gives, and the model and the text that checks use."""
+"""The result of a check, and the model and the text that checks use."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ class Check(NamedTuple):
 
     Attributes:
         name: what was checked.
-        passed: whether it holds here.
-        figure: what was measured.
-        detail: what the figure is, and what it should be.
+        passed: whether the check has passed.
+        figure: the measured value.
+        detail: what the value means, and what it should be.
     """
 
     name: str
@@ -29,7 +29,7 @@ BATCH_SIZE = 6
 
 
 def small_model(**overrides) -> AWDLSTM:
-    """An `AWDLSTM` of two layers that drops nothing but what `overrides` says."""
+    """An `AWDLSTM` of two layers without dropout, except for the rates in `overrides`."""
     settings = {
         "embedding_dim": 16,
         "hidden_units": 24,

@@ -14,7 +14,7 @@ _WEIGHT_DROP = 0.5
 
 
 def weight_drop_checks() -> list[Check]:
-    """Weight drop: in the output, in the gradient, off and on, and which LSTM ran."""
+    """Checks of weight drop: in the output, in the gradient, off and on, and which LSTM ran."""
     return [
         _changes_output(),
         _off_at_inference(),
@@ -54,7 +54,7 @@ def _off_at_inference():
 
 
 class _Probe(keras.layers.Layer):
-    """Remembers what passes through it, as a compiled training step tells nothing else."""
+    """Stores its inputs in a variable, as a compiled training step has no other way to return them."""
 
     def build(self, input_shape):
         self.seen = self.add_weight(shape=input_shape, initializer="zeros", trainable=False)
@@ -65,9 +65,9 @@ class _Probe(keras.layers.Layer):
 
 
 def _gradient_matches():
-    # One step from h = row i of the identity: its pre-activations are the bias plus row i of the
-    # masked kernel. All weights are alike, so a gate takes two values, dropped and kept, and a
-    # unit's output 16, which tell the four masks that it was made with.
+    # One step from h = row i of the identity matrix, so its pre-activations are the bias plus row i of the masked
+    # kernel. As all weights are equal, a gate has two possible values, dropped and kept. So a unit's output has 16,
+    # each of which belongs to one combination of the four gates' masks.
     units, weight, bias, cell = 32, 0.5, 0.3, 0.5
     layer = WeightDropLSTM(units, weight_drop=_WEIGHT_DROP, seed=1)
     probe = _Probe()
@@ -89,13 +89,13 @@ def _gradient_matches():
     values = _sigmoid(o) * np.tanh(new_cell)
     seen = ops.convert_to_numpy(probe.seen)
     nearest = np.argmin(np.abs(seen[..., None] - values), axis=-1)
-    # (unit before, unit, gate) to Keras's order of the kernel's columns: gate, then unit.
+    # From (previous unit, unit, gate) to Keras's order of the kernel's columns: gate, then unit.
     dropped = ~kept[nearest].transpose(0, 2, 1).reshape(units, 4 * units)
     no_gradient = layer.get_weights()[1] == kernel
     mismatches = int(np.sum(dropped != no_gradient))
     share = float(np.mean(no_gradient))
     return Check(
-        "the gradient is masked as the forward pass is",
+        "the gradient has the mask of the forward pass",
         mismatches == 0 and abs(share - _WEIGHT_DROP) < 0.05,
         f"{mismatches} of {kernel.size} differ, {share:.3f} dropped",
         f"entries of the kernel that only one of them drops; must be 0, at a rate of {_WEIGHT_DROP}",
@@ -116,7 +116,7 @@ def _evaluate(model):
 
 def _after_evaluation():
     model = small_model(weight_drop=_WEIGHT_DROP, alpha=0.0, beta=0.0)
-    # So large a rate that no gradient but 0 leaves a weight where it was.
+    # A learning rate so large that only a gradient of 0 leaves a weight unchanged.
     model.compile(optimizer=keras.optimizers.SGD(1e4))
     stored = model.get_weights()
     x, y = windows()[0]
@@ -147,8 +147,8 @@ def _after_evaluation():
             "weight drop is on, off, and on again: train, evaluate, train",
             all(abs(share - _WEIGHT_DROP) < 0.1 for share in (*first, *second)) and gap < 1e-5,
             f"{shares}, {gap:.1e}",
-            f"weights without gradient, layer by layer, before and after; must be near {_WEIGHT_DROP}; "
-            "then the evaluated loss's difference from a model that drops nothing; must be below 1e-5",
+            f"share of weights without gradient, by layer, before and after; must be near {_WEIGHT_DROP}; "
+            "then the evaluated loss's difference from a model without dropout; must be below 1e-5",
         ),
         Check(
             "the stored weights never change in a forward pass",
@@ -169,7 +169,7 @@ _RATE = 0.4
 
 
 def dropout_checks() -> list[Check]:
-    """The masks: constant over time, and of whole words."""
+    """Checks of the masks: constant over time, and of whole words."""
     return [_constant_over_time(), _whole_words()]
 
 
@@ -191,7 +191,7 @@ def _whole_words():
     layer = EmbeddingDropout(words, 4, rate=_RATE, embeddings_initializer="ones", seed=1)
     ids = np.tile(np.arange(words), 3).reshape(3, words)
     y = ops.convert_to_numpy(layer(ids, training=True))
-    # A word's three places in the batch, four features each, are dropped or kept together.
+    # A word occurs three times in the batch, with four features each: all of them are dropped or kept together.
     values = y.transpose(1, 0, 2).reshape(words, -1)
     torn = int(np.sum(np.any(values != values[:, :1], axis=1)))
     share = float(np.mean(values[:, 0] == 0))

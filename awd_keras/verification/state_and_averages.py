@@ -10,7 +10,7 @@ from awd_keras.verification.check import Check, difference, small_model, windows
 
 
 def carried_state_checks() -> list[Check]:
-    """The state: carried, not leaked, zeroed."""
+    """Checks of the state: it is carried, validation doesn't change it, and it is zeroed."""
     return [
         _carried(training=False),
         _carried(training=True),
@@ -24,7 +24,7 @@ def _carried(training):
     whole = _logits(model, [x], training)
     halves = _logits(model, np.split(x, 2, axis=1), training)
     change = difference([whole], [halves])
-    # The second half from zero: what a state that isn't carried would give.
+    # The second half read from a zero state: the outputs if the state weren't carried.
     without = difference([whole[:, x.shape[1] // 2 :]], [_logits(model, [x[:, 4:]], training)])
     return Check(
         f"state is carried in {'training' if training else 'inference'}",
@@ -41,7 +41,7 @@ def _logits(model, pieces, training):
 
 
 class _Watch(keras.callbacks.Callback):
-    """Notes the training state at the edges of epochs and of validation."""
+    """Records the training state at the beginning and end of epochs and of validation."""
 
     def __init__(self):
         super().__init__()
@@ -94,7 +94,7 @@ def _in_fit():
 
 
 def averaging_checks() -> list[Check]:
-    """Averaging: off until the trigger, on from it, and what fit leaves in the model."""
+    """Checks of averaging: it begins at the trigger, and `fit` leaves the averages in the model."""
     return [_trigger(), _averages()]
 
 
@@ -102,7 +102,7 @@ def _trigger():
     optimizer = NTASGD(non_monotone_interval=2)
     optimizer.build([keras.Variable(np.zeros(1, "float32"))])
     began = []
-    # Two measures after the best one don't start it; the third one that is no better does.
+    # With n = 2, two worse measures after the best one don't start averaging, but the third does.
     for measure in (3.0, 4.0, 5.0, 6.0, 7.0):
         optimizer.update_trigger(measure)
         began.append(optimizer.averaging)
@@ -116,7 +116,7 @@ def _trigger():
 
 
 class _Iterates(keras.callbacks.Callback):
-    """Keeps every iterate, and starts averaging after the third step."""
+    """Stores every iterate, and starts averaging after the third step."""
 
     def __init__(self):
         super().__init__()

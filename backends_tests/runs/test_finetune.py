@@ -283,7 +283,7 @@ def test_the_start_is_another_one_now(folder, tmp_path, no_fit):
         finetune(tmp_path, tmp_path / "new")
     (tmp_path / "new" / "model.keras").unlink()
     shutil.copy(folder / "whole" / "model.keras", tmp_path / "run")
-    with pytest.raises(ValueError, match=r"starts with another model than .*run/model\.keras is now"):
+    with pytest.raises(ValueError, match=r"was started from .*run/model\.keras, which has changed since"):
         runs.resume(tmp_path / "new", make_text())
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(FileNotFoundError, match=f"There is no run in {tmp_path}/run"):

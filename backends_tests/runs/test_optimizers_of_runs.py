@@ -116,7 +116,7 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
         ({"optimizer": {"name": "adam", "global_clipnorm": "big"}}, "`global_clipnorm` must .* Received: .*'big'"),
         ({"optimizer": {"name": "adam", "weight_decay": -1.0}}, "`weight_decay` must .* Received: .*-1.0"),
         ({"optimizer": {"name": "adam", "unheard_of": 1}}, "unheard_of"),
-        ({"optimizer": Unregistered(0.1)}, "`optimizer` must be one that Keras can make again .*Unregistered"),
+        ({"optimizer": Unregistered(0.1)}, "`optimizer` must be an optimizer that Keras can make again .*Unregistered"),
         ({"optimizer": keras.optimizers.SGD(SCHEDULE)}, "`optimizer` must have a learning rate that is a number"),
         ({"learning_rate_drops": [2, 2]}, r"`learning_rate_drops` must be a list of epochs.* Received: \[2, 2\]"),
         ({"learning_rate_drops": [3, 2]}, "ascending order"),
@@ -139,7 +139,9 @@ def test_what_is_for_ntasgd_alone(folder, tmp_path):
     with pytest.raises(ValueError, match="`skip_nonfinite` needs the optimizer NTASGD"):
         runs.resume(directory, make_corpus(), skip_nonfinite=True)
     assert runs.Run.open(directory).setting("skip_nonfinite") is False
-    with pytest.raises(ValueError, match="whole is trained by Adam, and what is fine-tuned is a run of `NTASGD`"):
+    with pytest.raises(
+        ValueError, match="`run` must be a run of the optimizer NTASGD .* Received: .*whole, which was trained by Adam"
+    ):
         runs.finetune(folder / "whole", tmp_path / "finer", corpus=make_corpus())
 
 

@@ -57,7 +57,7 @@ def test_numpys_numbers_are_numbers(run):
 
 def test_settings_that_are_no_json_leave_the_old_run(run):
     before = {path.name: path.read_bytes() for path in run.directory.iterdir()}
-    with pytest.raises(ValueError, match="Argument `config` must be .* set is not JSON serializable"):
+    with pytest.raises(ValueError, match="Argument `config` must hold .* set is not JSON serializable"):
         Run.create(run.directory, {"model": {1, 2}}, VOCABULARY, overwrite=True)
     assert {path.name: path.read_bytes() for path in run.directory.iterdir()} == before
 

@@ -197,7 +197,7 @@ def test_a_text_most_of_whose_words_are_seen_once(tmp_path, monkeypatch, capsys,
         runs.train(tmp_path / "run", corpus, **{**SETTINGS, "verbose": 2})
     printed = capsys.readouterr().out
     assert " 9 words, 81 tokens to train on, 1 of them <unk>\n" in printed
-    assert (f"\n{once} of the words are seen once" in printed) == remark
+    assert (f"\n{once} of the words occur only once" in printed) == remark
     assert ("--min-count 2" in printed) == remark
 
 

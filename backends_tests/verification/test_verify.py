@@ -26,7 +26,7 @@ def test_weight_drop_that_drops_nothing_is_found(monkeypatch):
     monkeypatch.setattr("awd_keras.layers.recurrent._dropped", lambda tensor, rate, seed: tensor)
     assert failed(masks.weight_drop_checks()) == {
         "weight drop changes the training output",
-        "the gradient is masked as the forward pass is",
+        "the gradient has the mask of the forward pass",
         "weight drop is on, off, and on again: train, evaluate, train",
     }
 
@@ -48,7 +48,7 @@ def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
 
     monkeypatch.setattr(recurrent, "_dropped", straight_through)
     found = failed([masks._gradient_matches()])
-    assert found == {"the gradient is masked as the forward pass is"}
+    assert found == {"the gradient has the mask of the forward pass"}
 
 
 @pytest.mark.once
