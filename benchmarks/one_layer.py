@@ -1,4 +1,4 @@
-"""A recurrent layer alone, on inputs that are drawn at random."""
+"""A recurrent layer, on inputs that are drawn at random and normalized."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def forward(shape, cell, steps=1):
 
 
 def training(shape, cell, steps=1):
-    """As `forward`, and the gradients of the weights, and a step of SGD."""
+    """As `forward`, and the gradients of weights and inputs, and a step of SGD."""
     model, inputs = _model_and_inputs(shape, cell)
     targets = np.zeros_like(inputs)
 
@@ -41,7 +41,9 @@ def training(shape, cell, steps=1):
 
 def _model_and_inputs(shape, cell):
     size = (shape.batch_size, shape.bptt, shape.hidden_units)
-    model = keras.Sequential([keras.Input(batch_shape=size), _layer(shape, cell)])
+    # What is normalized has weights, so that the inputs' gradients are asked for, as inside a model.
+    normalization = keras.layers.LayerNormalization()
+    model = keras.Sequential([keras.Input(batch_shape=size), normalization, _layer(shape, cell)])
     # For `predict` too, which JAX wouldn't compile.
     model.compile(keras.optimizers.SGD(0.001), loss="mse")
     return model, np.random.default_rng(0).normal(size=size).astype("float32")
