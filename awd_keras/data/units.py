@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol
 from awd_keras.checks import check_choice
 
 EOS = "<eos>"
+"""The word that stands for the end of a line."""
+
 # The byte-order mark, with which Windows' Notepad, for example, begins a file. It doesn't belong to the text.
 BYTE_ORDER_MARK = "\ufeff"
 

@@ -15,6 +15,8 @@ from awd_keras.data.units import EOS, Unit, unit_named
 from awd_keras.output import write_whole
 
 UNK = "<unk>"
+"""The word that stands for all words that the vocabulary lacks."""
+
 # Advice for an error about an unknown word.
 WITH_UNK = f"A model that is trained with `min_count=2`, on the command line --min-count 2, has {UNK!r}."
 

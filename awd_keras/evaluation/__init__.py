@@ -1,4 +1,4 @@
-"""Scores of a trained model."""
+"""How well a trained model predicts a text: perplexity, the cost of each word, scores of sentences."""
 
 from awd_keras.evaluation.cache import cache_perplexity, tune_cache
 from awd_keras.evaluation.dynamic import dynamic_perplexity, gradient_rms, tune_dynamic

@@ -1,4 +1,4 @@
-"""Text from a trained model."""
+"""Writes text with a trained model."""
 
 from awd_keras.generation.generate import generate, stream
 from awd_keras.generation.next_words import next_words

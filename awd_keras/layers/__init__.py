@@ -1,4 +1,4 @@
-"""The layers of AWD-LSTM."""
+"""The layers of AWD-LSTM: an LSTM with weight drop, locked dropout, embedding dropout, and other cells."""
 
 from awd_keras.layers.ablated_lstm import AblatedLSTM
 from awd_keras.layers.adaptive_softmax import AdaptiveSoftmax

@@ -166,3 +166,4 @@ PRESETS = {
         unit="character",
     ),
 }
+"""The presets by name: "ptb", "ptb-small", "wikitext-2", "tiny", "ptb-character", "enwik8", "tiny-character"."""

@@ -1,4 +1,4 @@
-"""Optimizers."""
+"""The paper's optimizer NT-ASGD, and wrappers that change the steps of any Keras optimizer."""
 
 from awd_keras.optimizers import schedules
 from awd_keras.optimizers.l2_weight_decay import L2WeightDecay

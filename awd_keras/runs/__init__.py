@@ -1,4 +1,4 @@
-"""Training runs: their directory, and the training of one."""
+"""Training runs: one call trains a model in a directory, with checkpoints to resume from."""
 
 from awd_keras.runs.checkpoints import Checkpoints
 from awd_keras.runs.finetune import finetune
