@@ -21,7 +21,7 @@ EXPECTED = {
     # test_ablation.py runs what it does.
     "ablation": (["--help"], ["Table 4", "--finetune-epochs"]),
     # test_ablated_cells.py, too.
-    "ablated_cells": (["--help"], ["-srnn-hidden", "goes on where it was"]),
+    "ablated_cells": (["--help"], ["-srnn-hidden", "the same command continues"]),
     "functional_model": (["1"], ["test accuracy", "says the same"]),
     # test_text_classification.py runs it on a few words.
     "text_classification": (["--help"], ["pip install --no-deps pyspellchecker"]),

@@ -1,7 +1,7 @@
-"""An LSTM layer against the one whose gates see the input alone, and which an associative scan computes.
+"""Compares an LSTM layer with one whose gates depend only on the input, so that an associative scan computes it.
 
-That is `AblatedLSTM(units, "-srnn-hidden")`: the LSTM has a product of matrices in each time step, which waits for the
-step before it; the scan has none. Both begin with one product for the inputs of all steps.
+That is `AblatedLSTM(units, "-srnn-hidden")`. The LSTM has a matrix product in each time step, which waits for the
+previous step; the scan has none. Both begin with one product for the inputs of all steps.
 """
 
 import dataclasses

@@ -1,8 +1,7 @@
-"""A continuous cache over a test set, ours against the published loop over tokens as one would write it in PyTorch.
+"""Compares our continuous cache over a test set with the published loop over tokens, written in PyTorch.
 
-Both are given the model's hidden states and its probabilities, drawn at random here, and mix the cache in: the model's
-own work isn't in these times, and is measured beside them. The loop is timed on a slice of the tokens, and its time for
-all of them is extrapolated.
+Both get the model's hidden states and probabilities, which are random here, and mix in the cache. The time of the model
+isn't included, and is measured separately. The loop is timed on a slice of the tokens, and extrapolated to all of them.
 """
 
 import statistics
@@ -21,7 +20,7 @@ COLUMNS = (
     "model, s (extrapolated)",
     "with the model, times as fast",
 )
-# Windows of the slice that the loop is timed on, and of the model.
+# The number of windows on which the loop and the model are timed.
 SLICE = 4
 
 

@@ -5,7 +5,7 @@ import statistics
 from measure import Subject, interleaved, parser, ratio, report
 from shapes import SHAPES
 
-# What each is compared with.
+# The cell that each cell is compared with.
 AGAINST = {"gru": "keras gru", "mogrifier": "lstm", "qrnn": "lstm"}
 COLUMNS = ("backend", "cell", "ms", "against", "its ms", "times as fast")
 

@@ -1,4 +1,4 @@
-"""What compiling costs a whole run: programs and seconds, of a first run and of a second one of the same sizes.
+"""How much of a run goes to compiling: programs and seconds, in a first run and in a second one of the same sizes.
 
 The demo is `awd-keras train` without options, 20 epochs of 73 steps; the short text has 300 lines, 4 steps an epoch.
 """
@@ -58,10 +58,10 @@ def main():
 
 
 def in_new_process(backend, text, epochs, folder):
-    """The figures of a run that finds what an earlier one in the folder has left."""
+    """The measurements of a run in a new process, which uses the caches of earlier ones in the folder."""
     command = [sys.executable, __file__, "--run", str(pathlib.Path(folder, "run")), "--text", text]
     command += [] if epochs is None else ["--epochs", str(epochs)]
-    # Its own caches, and none that this machine's user has set.
+    # With caches in the folder, not in the directories that the user has set.
     own = {"KERAS_BACKEND": backend, "XDG_CACHE_HOME": folder, "TF_CPP_MIN_LOG_LEVEL": "3"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     answer = subprocess.run(command, env={**others, **own}, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -69,7 +69,7 @@ def in_new_process(backend, text, epochs, folder):
 
 
 def measure(directory, text, epochs):
-    """The figures of a run in this process."""
+    """The measurements of a run in this process."""
     from awd_keras import runs
     from awd_keras.data import Corpus
 
@@ -93,9 +93,9 @@ def measure(directory, text, epochs):
 
 
 def count_programs():
-    """Two lists that fill up: the steps that are compiled, and the seconds that JAX's compiler takes for anything.
+    """Two lists that grow during training: the compiled steps, and the seconds of each of JAX's compilations.
 
-    Python runs a step once for each program that is made of it; PyTorch makes none.
+    Python runs a step once for each program that is compiled. PyTorch compiles none.
     """
     import keras
 
@@ -120,7 +120,7 @@ def count_programs():
 
 
 def noting(calls, function):
-    """The function, each of whose calls is noted."""
+    """The function, with each call recorded in `calls`."""
 
     def note(*args, **kwargs):
         calls.append(function.__name__)
@@ -130,7 +130,7 @@ def noting(calls, function):
 
 
 def write(folder):
-    """A text of 300 lines, and two of 40, of the words that every Python carries."""
+    """Writes a text of 300 lines and two of 40 lines, from the documentation that every Python carries."""
     from pydoc_data.topics import topics
 
     lines = [line for topic in sorted(topics) for line in topics[topic].splitlines() if line.strip()]

@@ -1,6 +1,6 @@
-"""Texts of growing sizes with their ids in files: how fast they are read, and how much memory they take.
+"""How fast texts of growing sizes are read with their ids in files, and how much memory they need.
 
-Memory is the process's own, without the pages of files; that of training is what it takes more than with a short text.
+Memory is the process's own, without the pages of files. That of training is the difference from a short text.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COLUMNS = (
     "memory to read, MB",
     "memory to train, MB",
 )
-# The words of WikiText-103, as frequent as Zipf's law has it.
+# The number of words of WikiText-103. They are drawn by Zipf's law.
 WORDS = 267_735
 
 
@@ -38,7 +38,7 @@ def main():
     options = options.parse_args()
     rows = []
     for megabytes in options.megabytes:
-        # A process for each, as memory that has been asked for isn't always given back.
+        # A process for each size, as a process doesn't always return memory to the system.
         spawn = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
             rows.append(executor.submit(measure, megabytes, options.steps).result())
@@ -46,7 +46,7 @@ def main():
 
 
 def measure(megabytes, steps):
-    """The row of a size."""
+    """The row of the table for a size."""
     from awd_keras.data import BPTTDataset, Corpus
     from awd_keras.models import AWDLSTM
 
@@ -62,7 +62,7 @@ def measure(megabytes, steps):
         again = time.perf_counter() - begin
         model = AWDLSTM(len(corpus.vocabulary), embedding_dim=4, hidden_units=4, num_layers=1)
         model.compile()
-        # The model's own memory is none of the text's: a few windows of a short one take it too.
+        # A few windows of a short text, to subtract the memory of the model.
         with PeakMemory() as short:
             model.fit(BPTTDataset(corpus.valid, batch_size=20, variable=False), verbose=0)
         with PeakMemory() as training:
@@ -81,7 +81,7 @@ def measure(megabytes, steps):
 
 
 def write(folder, megabytes):
-    """A text of random words for training, two short ones for validation and test."""
+    """Writes a training text of random words, and two short ones for validation and test."""
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, WORDS + 1)
     cumulative = np.cumsum(shares / shares.sum())
@@ -99,7 +99,7 @@ def write(folder, megabytes):
 
 
 class PeakMemory:
-    """The most memory that the process has of its own, pages of files aside, and what it had before, in MB."""
+    """The process's peak memory and its memory before, without pages of files, in MB."""
 
     def __enter__(self):
         self.before = self.most = anonymous()
@@ -118,7 +118,7 @@ class PeakMemory:
 
 
 def anonymous():
-    """The process's anonymous memory, in MB; of Linux's /proc."""
+    """The process's anonymous memory in MB, from Linux's /proc."""
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024 / 1e6

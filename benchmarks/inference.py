@@ -1,4 +1,4 @@
-"""Evaluation at batch 10 and the generation of a single stream, ours against a PyTorch reference."""
+"""Compares our evaluation at batch 10 and our generation of a single stream with a PyTorch reference."""
 
 import statistics
 
@@ -7,7 +7,7 @@ from shapes import SHAPES
 
 COLUMNS = ("shape", "backend", "work", "ours, tokens/s", "reference, tokens/s", "ours, times as fast")
 BATCH_SIZE = 10
-# The fixed cost of an evaluation is shared by as many; Penn Treebank's validation set has 105.
+# The windows of an evaluation, which share its fixed cost. Penn Treebank's validation set has 105.
 WINDOWS = 16
 WORDS = 60
 

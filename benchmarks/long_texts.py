@@ -45,7 +45,7 @@ def main():
 
 def row(backend, shape, tokens, most, rounds):
     subject = Subject(f"{most} of {tokens}", backend, "ours", "classification", shape, tokens=tokens, most=most)
-    for _ in range(rounds):  # after a first step
+    for _ in range(rounds):  # `Subject` has made a first step
         subject.run()
     subject.close()
     return {

@@ -1,4 +1,4 @@
-"""Fair timing: each subject in its own process, a sample of each in turn, medians, ratios within one run."""
+"""Fair timing: each subject has its own process, samples are taken in turn, and ratios are within one round."""
 
 import argparse
 import dataclasses
@@ -15,20 +15,20 @@ import time
 
 from shapes import SHAPES
 
-# A thread pool goes on spinning for a moment after its work.
+# Seconds between samples, as a thread pool goes on spinning for a moment after its work.
 PAUSE = 0.3
 BACKENDS = ("torch", "jax", "tensorflow")
 MEBIBYTE = 2**20
 
 
 class Subject:
-    """A process that has built `module.function(shape, **arguments)` on a backend, and runs it when told to."""
+    """A process that has built `module.function(shape, **arguments)` on a backend, and runs it on request."""
 
     def __init__(self, name, backend, module, function, shape, **arguments):
         self.name = name
         order = {"module": module, "function": function, "shape": dataclasses.asdict(shape), **arguments}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend}
-        # stdin and stdout carry orders and answers; what a library says goes to stderr.
+        # stdin and stdout are for requests and answers. What libraries print goes to stderr.
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(pathlib.Path(__file__).with_name("worker.py")), json.dumps(order)],
             stdin=subprocess.PIPE,
@@ -46,7 +46,7 @@ class Subject:
         return self.facts["seconds"]
 
     def memory(self):
-        """What the process has held: before its first sample, at most so far, and the difference."""
+        """The memory of the process: before its first sample, its peak so far, and the difference."""
         idle, peak = (self.facts[key] / MEBIBYTE for key in ("idle", "peak"))
         return {"idle, MiB": idle, "peak, MiB": peak, "peak over idle, MiB": peak - idle}
 
@@ -57,7 +57,7 @@ class Subject:
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} has ended with status {self._process.wait()}; what it said is above.")
+            raise RuntimeError(f"{self.name} has ended with status {self._process.wait()}; its output is above.")
         return json.loads(line)
 
 
@@ -74,7 +74,7 @@ def interleaved(subjects, rounds):
 
 
 def ratio(samples, faster, slower):
-    """How many times as fast one is as another: the median over rounds, each round's two having met one machine."""
+    """How many times as fast one subject is as another: the median over rounds, as the machine's speed changes."""
     return statistics.median(b / a for a, b in zip(samples[faster], samples[slower], strict=True))
 
 
@@ -92,13 +92,13 @@ def parser(description, rounds):
 
 
 def compare_steps(description, columns, compare):
-    """The main of a benchmark of whole steps: the table of what `compare` finds for each shape on each backend.
+    """The main function of a benchmark of whole steps. Prints the rows of `compare` for each shape and backend.
 
     Args:
-        description: what `--help` says.
-        columns: those of the table.
-        compare: function of a shape's name, a backend, the options and a dictionary, to which it adds its samples; it
-            returns the rows.
+        description: the text of `--help`.
+        columns: the columns of the table.
+        compare: function of a shape's name, a backend, the options and a dictionary. It adds its samples to the
+            dictionary, and returns the rows.
     """
     options = parser(description, rounds=9)
     options.add_argument("--shape", nargs="+", choices=SHAPES, default=["ptb"], metavar="NAME", help=", ".join(SHAPES))
@@ -112,7 +112,7 @@ def compare_steps(description, columns, compare):
 
 
 def report(options, columns, rows, **more):
-    """Prints a table, and writes it with all else that is known to the file of `--json`."""
+    """Prints a table, and writes it with all other information to the file of `--json`."""
     print()
     print_table(columns, ([row[column] for column in columns] for row in rows))
     if options.json:
@@ -120,7 +120,7 @@ def report(options, columns, rows, **more):
 
 
 def print_table(columns, rows):
-    """Prints rows of cells in Markdown; a row may have fewer than there are columns."""
+    """Prints rows of cells in Markdown. A row may have fewer cells than there are columns."""
     print(f"| {' | '.join(columns)} |")
     print(f"|{'|'.join('---' for _ in columns)}|")
     for row in rows:
@@ -128,14 +128,14 @@ def print_table(columns, rows):
 
 
 def write_json(path, figures):
-    """Writes figures and what they depend on, whole: `awd_keras.output` would import Keras, and so a framework."""
+    """Writes figures and the machine to a file, whole or not at all; `awd_keras.output` would need Keras."""
     beside = path.with_name(f".writing-{path.name}")
     beside.write_text(json.dumps({**figures, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
 def machine():
-    """What the figures depend on."""
+    """The machine and the versions, on which the figures depend."""
     versions = {}
     for name in ("keras", "numpy", "torch", "jax", "jaxlib", "tensorflow-cpu", "tensorflow"):
         try:
@@ -153,7 +153,7 @@ def machine():
 
 
 def processor():
-    """The processor's name; Python's own says no more than its kind on Linux."""
+    """The processor's name. On Linux, Python's own function returns only its architecture."""
     about = pathlib.Path("/proc/cpuinfo")
     lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -14,7 +14,7 @@ def main():
     rows = []
     for name in options.shape:
         reference = row(name, "torch", "reference_torch", options)
-        # What a framework holds when it does nothing is none of the step's.
+        # Without the memory that a framework needs when it does nothing.
         rows.append({**reference, "subject": "PyTorch reference", "times the reference's": 1.0})
         for backend in options.backend:
             ours = row(name, backend, "ours", options)
@@ -24,7 +24,7 @@ def main():
 
 
 def row(name, backend, module, options):
-    # Averaging, as it then holds all that it ever will.
+    # With averaging, which needs the most memory.
     subject = Subject(
         f"{module} on {backend}", backend, module, "training", SHAPES[name], steps=options.steps, averaging=True
     )

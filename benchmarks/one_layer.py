@@ -1,4 +1,4 @@
-"""A recurrent layer, on inputs that are drawn at random and normalized."""
+"""A single recurrent layer, on random and normalized inputs."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ def forward(shape, cell, steps=1):
     """The outputs of a window, at inference.
 
     Args:
-        shape: a `Shape`: its hidden units, which are the inputs' features too, its batch and its window.
+        shape: a `Shape`, of which the hidden units (also the inputs' features), the batch and the window are used.
         cell: a variant of `awd_keras.layers.AblatedLSTM`, `"gru"`, `"qrnn"`, `"mogrifier"` or `"keras gru"`.
         steps: the windows that a sample computes.
 
@@ -27,7 +27,7 @@ def forward(shape, cell, steps=1):
 
 
 def training(shape, cell, steps=1):
-    """As `forward`, and the gradients of weights and inputs, and a step of SGD."""
+    """Like `forward`, with the gradients of weights and inputs and a step of SGD."""
     model, inputs = _model_and_inputs(shape, cell)
     targets = np.zeros_like(inputs)
 
@@ -41,10 +41,10 @@ def training(shape, cell, steps=1):
 
 def _model_and_inputs(shape, cell):
     size = (shape.batch_size, shape.bptt, shape.hidden_units)
-    # What is normalized has weights, so that the inputs' gradients are asked for, as inside a model.
+    # The normalization has weights, so that the gradients of the layer's inputs are needed, as inside a model.
     normalization = keras.layers.LayerNormalization()
     model = keras.Sequential([keras.Input(batch_shape=size), normalization, _layer(shape, cell)])
-    # For `predict` too, which JAX wouldn't compile.
+    # Compiled for `predict` too: otherwise JAX would not compile it.
     model.compile(keras.optimizers.SGD(0.001), loss="mse")
     return model, np.random.default_rng(0).normal(size=size).astype("float32")
 

@@ -1,4 +1,4 @@
-"""awd_keras, as its users run it."""
+"""Work of awd_keras, as users run it."""
 
 import keras
 import numpy as np
@@ -10,26 +10,26 @@ from awd_keras.evaluation.cache import cache_loss
 from awd_keras.evaluation.perplexity import Window
 from awd_keras.generation import generate
 
-# Rows that sentences are read in.
+# The number of sentences that are read together.
 TEXTS = 32
 
 
 def training(shape, steps, averaging=False):
-    """Steps of `fit` with all that the recipe has.
+    """Steps of `fit` with the whole recipe.
 
     Args:
         shape: a `Shape`.
-        steps: the steps that a sample makes.
+        steps: the number of steps in a sample.
         averaging: whether NT-ASGD averages.
 
     Returns:
-        A function that makes them.
+        A function that computes a sample.
     """
     tokens = np.random.default_rng(0).integers(shape.vocabulary_size, size=shape.tokens * steps + 1)
     dataset = data.BPTTDataset(tokens, shape.batch_size, shape.bptt, variable=False)
     model = models.AWDLSTM(**shape.model, seed=0)
     model.compile(optimizers.NTASGD(learning_rate=1.0))
-    # All of `callbacks.awd_lstm` but the trigger, which asks for the validation that isn't timed here.
+    # The callbacks of `callbacks.awd_lstm` without the trigger, which needs validation; that isn't timed here.
     parts = [callbacks.ResetStates(), callbacks.ScaleLearningRate(dataset), callbacks.SwapAveragedWeights()]
 
     def run():
@@ -46,11 +46,11 @@ def classification(shape, tokens, most):
 
     Args:
         shape: a `Shape`, whose batch size is the number of texts.
-        tokens: of a text.
+        tokens: the number of tokens in a text.
         most: the classifier's `max_gradient_tokens`.
 
     Returns:
-        A function that makes it.
+        A function that makes the step.
     """
     rng = np.random.default_rng(0)
     ids = rng.integers(shape.vocabulary_size, size=(shape.batch_size, tokens))
@@ -65,15 +65,15 @@ def classification(shape, tokens, most):
 
 
 def evaluation(shape, batch_size, windows):
-    """`model.evaluate` on a stream: what `fit` does between epochs.
+    """`model.evaluate` on a stream, as `fit` does between epochs.
 
     Args:
-        shape: a `Shape`, but for its batch size.
-        batch_size: rows of the stream.
-        windows: the windows of each row.
+        shape: a `Shape`, whose batch size isn't used.
+        batch_size: the number of rows of the stream.
+        windows: the number of windows in each row.
 
     Returns:
-        A function that scores it.
+        A function that scores the stream.
     """
     tokens = np.random.default_rng(0).integers(shape.vocabulary_size, size=batch_size * windows * shape.bptt + 1)
     dataset = data.BPTTDataset(tokens, batch_size, shape.bptt, variable=False)
@@ -87,7 +87,7 @@ def evaluation(shape, batch_size, windows):
 
 
 def generation(shape, words):
-    """The writing of `words` words, one stream, a word after the other."""
+    """Writes `words` words, one after the other."""
     vocabulary = data.Vocabulary([*(f"word{index}" for index in range(shape.vocabulary_size - 1)), "<eos>"])
     model = models.AWDLSTM(**shape.model, seed=0)
 
@@ -98,7 +98,7 @@ def generation(shape, words):
 
 
 def texts(shape, count, words, together):
-    """The scores of `count` sentences of `words` words: each for itself, or `together` as one stream."""
+    """Scores `count` sentences of `words` words: each by itself, or `together` as one stream."""
     vocabulary = data.Vocabulary([*(f"word{index}" for index in range(shape.vocabulary_size - 1)), "<eos>"])
     drawn = np.random.default_rng(0).integers(shape.vocabulary_size - 1, size=(count, words))
     sentences = [" ".join(vocabulary.decode(ids)) for ids in drawn]
@@ -107,7 +107,7 @@ def texts(shape, count, words, together):
 
     def run():
         if together:
-            # The words are looked up here too, as they are there.
+            # Includes looking up the words, as `score_texts` does.
             tokens = np.concatenate([vocabulary.encode(sentence.split()) for sentence in sentences])
             perplexity(model, tokens, batch_size=TEXTS)
         else:
@@ -117,12 +117,12 @@ def texts(shape, count, words, together):
 
 
 def cache(shape, tokens, window):
-    """What `cache_perplexity` does beside the model's work, of which the results are drawn at random.
+    """The work of `cache_perplexity` without the model, whose results are random.
 
     Args:
         shape: a `Shape`.
-        tokens: the tokens of the text.
-        window: the words that the cache holds.
+        tokens: the number of tokens in the text.
+        window: the number of words in the cache.
 
     Returns:
         A function that scores the text, and returns the mean cross-entropy.
@@ -133,7 +133,7 @@ def cache(shape, tokens, window):
     parts = [Window(*part) for part in zip(*(np.split(array, edges) for array in (words, log_p, states)), strict=True)]
 
     states_alone = keras.Input((shape.bptt,))
-    holder = keras.Model(states_alone, states_alone)  # of the cache's program, in the place of a language model
+    holder = keras.Model(states_alone, states_alone)  # holds the cache's program, instead of a language model
 
     def run():
         return cache_loss(holder, parts, window, interpolation=0.1, theta=1.0, wait_until_full=True)[0]

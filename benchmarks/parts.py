@@ -1,4 +1,4 @@
-"""Where a training step's time goes: what it costs more, or less, with one part of it left out."""
+"""Where the time of a training step goes: how much less, or more, it takes without one of its parts."""
 
 import dataclasses
 import statistics
@@ -7,7 +7,7 @@ from measure import Subject, compare_steps, interleaved
 from shapes import SHAPES
 
 COLUMNS = ("shape", "backend", "part", "seconds a step", "share of the step")
-# Part -> what leaves it out.
+# Part -> the arguments that leave it out.
 LEFT_OUT = {
     "weight drop": {"weight_drop": 0.0},
     "the other dropout": {
@@ -46,7 +46,7 @@ def parts(name, backend, options, samples):
         return statistics.median(taken[label]) / options.steps
 
     def cost(more, less):
-        # Of each round's two, as they have met one machine.
+        # The differences within each round, as its samples have the same state of the machine.
         return statistics.median(a - b for a, b in zip(taken[more], taken[less], strict=True)) / options.steps
 
     seconds = {

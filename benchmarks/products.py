@@ -1,4 +1,4 @@
-"""The matrix products of a training step and nothing else: what is left when all other work costs nothing."""
+"""Only the matrix products of a training step: its time if all other work cost nothing."""
 
 import keras
 import numpy as np
@@ -6,10 +6,10 @@ from keras import ops
 
 
 def training(shape, steps):
-    """As `ours.training`.
+    """Like `ours.training`.
 
-    Each LSTM has six: of the inputs with the kernel, of each state with the recurrent kernel, and two for the gradient
-    of each. The logits have three.
+    Each LSTM has six products: inputs by kernel, each state by the recurrent kernel, and two gradients of each. The
+    logits have three.
     """
     rows = shape.tokens
     random = np.random.default_rng(0)

@@ -1,7 +1,7 @@
-"""AWD-LSTM in plain PyTorch, as somebody who knows PyTorch would write it today.
+"""AWD-LSTM in plain PyTorch, as an expert would write it today.
 
-`nn.LSTM`'s kernels with a functional weight drop, the paper's regularizers, `torch.optim.SGD` and averaging with
-foreach operations. It shares no code with awd_keras.
+It has `nn.LSTM`'s kernels with a functional weight drop, the paper's regularizers, `torch.optim.SGD`, and averaging
+with foreach operations. It shares no code with awd_keras.
 """
 
 import contextlib
@@ -23,7 +23,8 @@ def locked_dropout(x, rate):
 class Reference(nn.Module):
     """Token ids (time, batch) to logits (time * batch, vocabulary).
 
-    A layer has one bias vector, as in Keras. `biases=2` trains both of PyTorch's, whose sum makes steps twice as long.
+    A layer has one bias vector, as in Keras. `biases=2` trains both of PyTorch's, so that steps of their sum are twice
+    as large.
     """
 
     def __init__(self, shape, biases=1):
@@ -61,7 +62,7 @@ class Reference(nn.Module):
 class Trainer:
     """The paper's training step: the loss with its penalties, clipping, SGD with weight decay, and the average.
 
-    `learning_rate` is that of a window of mean length.
+    `learning_rate` is the rate for a window of mean length.
     """
 
     def __init__(self, model, learning_rate, global_clipnorm=0.25, weight_decay=1.2e-6, non_monotone_interval=5):
@@ -76,7 +77,7 @@ class Trainer:
         self.num_averaged = 0
 
     def update_trigger(self, measure):
-        """Begins to average when validation is worse than the best of all but the last n."""
+        """Begins to average when validation is worse than the best of all measures except the last n."""
         before = self.measures[: -self.non_monotone_interval]
         if self.averages is None and before and measure > min(before):
             self.start_averaging()
@@ -87,7 +88,7 @@ class Trainer:
         self.num_averaged = 1
 
     def step(self, x, y):
-        """One step on a window and the tokens that follow its own, both (time, batch); returns the loss."""
+        """One step on a window and its targets, both (time, batch). Returns the loss."""
         shape = self.model.shape
         self.optimizer.zero_grad()
         logits, raw, dropped = self.model(x)
@@ -104,7 +105,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def averages_in_model(self):
-        """The model with the averages, as far as there are any."""
+        """A context in which the model has the averages, if averaging has begun."""
         iterates = [parameter.data for parameter in self.parameters]
         for parameter, average in zip(self.parameters, self.averages or iterates, strict=True):
             parameter.data = average
@@ -120,7 +121,7 @@ def device():
 
 
 def training(shape, steps, averaging=False):
-    """As `ours.training`."""
+    """Like `ours.training`."""
     torch.manual_seed(0)
     model = Reference(shape).to(device())
     trainer = Trainer(model, learning_rate=1.0)
@@ -136,16 +137,16 @@ def training(shape, steps, averaging=False):
 
 
 def learning_curve(trainer, train, valid, epochs):
-    """The recipe on a real text, validated with the averages as soon as there are any.
+    """Trains by the recipe on a real text. Validates with the averages once averaging has begun.
 
     Args:
         trainer: the `Trainer` of a new model.
         train: the training windows, a `BPTTDataset`.
-        valid: those of the validation text.
-        epochs: the epochs to train for.
+        valid: the validation windows, a `BPTTDataset`.
+        epochs: the number of epochs.
 
     Yields:
-        What `metrics.jsonl` says of an epoch.
+        The values of an epoch that `metrics.jsonl` has.
     """
     model = trainer.model
     for epoch in range(epochs):
@@ -185,13 +186,13 @@ def perplexity(model, dataset):
 
 
 def _windows(dataset):
-    """Each window's tokens and those that follow them, both (time, batch)."""
+    """Yields the tokens and the targets of each window, both (time, batch)."""
     for index in range(len(dataset)):
         yield [torch.as_tensor(part.T, dtype=torch.int64, device=device()) for part in dataset[index]]
 
 
 def evaluation(shape, batch_size, windows):
-    """As `ours.evaluation`."""
+    """Like `ours.evaluation`."""
     torch.manual_seed(0)
     model = Reference(shape).to(device()).eval()
     stream = torch.randint(shape.vocabulary_size, (windows, 2, shape.bptt, batch_size), device=device())
@@ -209,7 +210,7 @@ def evaluation(shape, batch_size, windows):
 
 
 def generation(shape, words):
-    """As `ours.generation`."""
+    """Like `ours.generation`."""
     torch.manual_seed(0)
     model = Reference(shape).to(device()).eval()
 
@@ -228,11 +229,11 @@ def generation(shape, words):
 
 
 def cache(shape, tokens, window):
-    """As `ours.cache`, in the way of the published script: token by token, with a history as wide as the vocabulary.
+    """Like `ours.cache`, but like the published script: token by token, with a history as wide as the vocabulary.
 
-    The history is a matrix of one-hot words, of which the states' likeness makes a distribution by one product (the
-    script has a product element by element and a sum, which takes longer). It is full from the start: the first words
-    of the text, as many as the cache holds, aren't scored, and `tokens` are those after them.
+    The history is a matrix of one-hot words. One product with the similarities of the states gives the distribution.
+    (The script multiplies element by element and sums, which takes longer.) The history is full from the start: the
+    first words of the text, as many as the cache holds, aren't scored, and `tokens` counts the words after them.
     """
     states, words = (torch.from_numpy(array).to(device()) for array in draw(shape, window + tokens))
     words = words.long()

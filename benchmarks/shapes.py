@@ -1,4 +1,4 @@
-"""The sizes that the benchmarks run at."""
+"""The sizes of the benchmarks' models and windows."""
 
 import dataclasses
 import itertools
@@ -6,7 +6,7 @@ import itertools
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A language model and the windows that it trains on; the defaults are the paper's for Penn Treebank."""
+    """The sizes of a language model and of its training windows. The defaults are the paper's for Penn Treebank."""
 
     vocabulary_size: int = 10_000
     embedding_dim: int = 400
@@ -24,7 +24,7 @@ class Shape:
 
     @property
     def tokens(self) -> int:
-        """Tokens a step."""
+        """The number of tokens in a step."""
         return self.batch_size * self.bptt
 
     @property
@@ -35,7 +35,7 @@ class Shape:
 
     @property
     def model(self) -> dict:
-        """The arguments of the model, without those of its data."""
+        """The arguments of the model, without those of the data."""
         arguments = dataclasses.asdict(self)
         del arguments["batch_size"], arguments["bptt"]
         return arguments

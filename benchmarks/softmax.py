@@ -1,4 +1,4 @@
-"""The last part of a training step: from hidden states to the loss, and the gradients of these and of the tables."""
+"""The last part of a training step: from hidden states to the loss, and the gradients of the states and the tables."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from awd_keras.losses.token_cross_entropy import DeferredLogits, cross_entropy
 
 
 def targets(shape):
-    """Words of which the k-th is drawn with a likelihood of about 1 / k, as those of a text are."""
+    """Random words, the k-th with a probability of about 1 / k, as in a text."""
     draws = np.random.default_rng(0).uniform(0, np.log(shape.vocabulary_size), shape.tokens)
     return np.exp(draws).astype("int32") - 1
 
@@ -25,7 +25,7 @@ def cutoffs(shape):
 
 
 def plain(shape):
-    """All logits, then the cross-entropy.
+    """Computes all logits, then the cross-entropy.
 
     Args:
         shape: a `Shape`.
@@ -42,7 +42,7 @@ def plain(shape):
 
 
 def chunked(shape):
-    """As `plain`, of some tokens at a time."""
+    """Like `plain`, for a few tokens at a time."""
     layer = EmbeddingDropout(shape.vocabulary_size, shape.embedding_dim)
 
     def loss(h, y):
@@ -53,7 +53,7 @@ def chunked(shape):
 
 
 def adaptive(shape):
-    """As `plain`, of another model: the adaptive softmax."""
+    """Like `plain`, for another model: the adaptive softmax."""
     layer = AdaptiveSoftmax(shape.vocabulary_size, shape.embedding_dim, cutoffs(shape))
     return _differentiated(layer, layer.loss, shape)
 

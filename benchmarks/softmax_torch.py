@@ -1,4 +1,4 @@
-"""As `softmax.py`, in plain PyTorch."""
+"""Like `softmax.py`, in plain PyTorch."""
 
 import torch
 from softmax import cutoffs, hidden_states, targets
@@ -7,13 +7,13 @@ from torch.nn import functional
 
 
 def plain(shape):
-    """As `softmax.plain`."""
+    """Like `softmax.plain`."""
     layer = nn.Linear(shape.embedding_dim, shape.vocabulary_size)
     return _differentiated(layer, lambda h, y: functional.cross_entropy(layer(h), y), shape)
 
 
 def adaptive(shape):
-    """As `softmax.adaptive`, by `torch.nn.AdaptiveLogSoftmaxWithLoss`."""
+    """Like `softmax.adaptive`, by `torch.nn.AdaptiveLogSoftmaxWithLoss`."""
     layer = nn.AdaptiveLogSoftmaxWithLoss(
         shape.embedding_dim, shape.vocabulary_size, cutoffs(shape), div_value=4.0, head_bias=True
     )

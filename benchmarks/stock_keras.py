@@ -1,4 +1,4 @@
-"""The same stack out of Keras's own layers: no weight drop, embedding dropout, AR, TAR or carried state."""
+"""The same model made of Keras's own layers: no weight drop, embedding dropout, AR, TAR or carried state."""
 
 import keras
 import numpy as np
@@ -7,9 +7,10 @@ from awd_keras.data import BPTTDataset
 
 
 def training(shape, steps):
-    """As `ours.training`."""
+    """Like `ours.training`."""
     tokens = np.random.default_rng(0).integers(shape.vocabulary_size, size=shape.tokens * steps + 1)
-    # Not arrays: on TensorFlow, Keras would wait some seconds at the end of each `fit`, however short (in_order.py).
+    # Not arrays: on TensorFlow, Keras would wait for some seconds at the end of each `fit` (see
+    # `keras_private.InOrder`).
     dataset = BPTTDataset(tokens, shape.batch_size, shape.bptt, variable=False)
     layers = [
         keras.Input((shape.bptt,), dtype="int32"),

@@ -1,4 +1,4 @@
-"""The scores of sentences, each for itself, beside the perplexity of the same words as one stream."""
+"""Compares scoring sentences separately with the perplexity of the same words as one stream."""
 
 import statistics
 

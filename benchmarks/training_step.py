@@ -1,4 +1,4 @@
-"""Whole training steps: ours, stock Keras on the same backend, a PyTorch reference, and the matrix products alone."""
+"""Whole training steps: ours, stock Keras on the same backend, a PyTorch reference, and only the matrix products."""
 
 import statistics
 

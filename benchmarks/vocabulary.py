@@ -1,7 +1,7 @@
 """Time and peak memory of the softmax and its gradients as the vocabulary grows: plain, chunked, adaptive; and PyTorch.
 
-The rest of the model isn't run. Windows have 80 rows of 70 tokens, as for WikiText-2; with larger vocabularies fewer
-rows, so that the logits are as many. PyTorch's own are run beside the backend torch.
+The rest of the model isn't run. Windows have 80 rows of 70 tokens, as for WikiText-2. With larger vocabularies, they
+have fewer rows, so that the number of logits is the same. PyTorch's own softmaxes are run with the backend torch.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""A process that holds one subject of a benchmark and runs it when told to; see `measure.py`."""
+"""A process that holds one subject of a benchmark and runs it on request; see `measure.py`."""
 
 import contextlib
 import importlib
@@ -10,14 +10,14 @@ import time
 
 
 def main():
-    """Builds what argv[1] says; for each line of the standard input, runs it and answers with what it took."""
+    """Builds the subject in argv[1]. For each line of the standard input, runs it and answers with time and memory."""
     answers = sys.stdout
     order = json.loads(sys.argv[1])
 
     def answer(**facts):
         print(json.dumps(facts), file=answers, flush=True)
 
-    # What libraries print isn't an answer.
+    # What libraries print must not be mixed with answers.
     with contextlib.redirect_stdout(sys.stderr):
         from shapes import Shape
 
@@ -35,7 +35,7 @@ def main():
 
 
 def start_framework():
-    """Has the framework set up all that it holds whatever it computes."""
+    """Makes the framework allocate the memory that it needs for any computation."""
     if os.environ["KERAS_BACKEND"] == "torch":
         import torch
 
@@ -47,7 +47,7 @@ def start_framework():
 
 
 def peak_memory():
-    """Bytes: of the device's allocator on a GPU, else of the whole process, at their most so far."""
+    """The peak memory so far in bytes: of the device's allocator on a GPU, else of the whole process."""
     match os.environ["KERAS_BACKEND"]:
         case "torch":
             import torch
@@ -68,7 +68,7 @@ def peak_memory():
 
 
 def device_name():
-    """What the figures are of: the processor, or the GPU's name."""
+    """The device that is measured: the processor, or the GPU's name."""
     match os.environ["KERAS_BACKEND"]:
         case "torch":
             import torch

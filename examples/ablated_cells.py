@@ -1,20 +1,20 @@
-"""What the parts of an LSTM are worth under AWD-LSTM's regularization: its five cells on the same text.
+"""How much each part of an LSTM contributes under AWD-LSTM's regularization: five cells on the same text.
 
     KERAS_BACKEND=torch python examples/ablated_cells.py --data DIR --preset ptb --seeds 0 1 --output runs/cells
 
-trains AWD-LSTM with each cell of `awd_keras.layers.AblatedLSTM`, all else equal: text, windows, epochs, regularization,
-learning rate. They are those of Levy, Lee, FitzGerald and Zettlemoyer (2018), who asked which part of an LSTM does the
-work, without weight drop and averaging:
+trains AWD-LSTM with each cell of `awd_keras.layers.AblatedLSTM`. All else is equal: text, windows, epochs,
+regularization, learning rate. The cells are those of Levy, Lee, FitzGerald and Zettlemoyer (2018), who asked which part
+of an LSTM does the work, but without weight drop and averaging:
 
-    lstm           all of it
-    -srnn          without the simple RNN that the gates are around: what enters the cell is a product of the input
-    -srnn-out      and without the output gate
-    -srnn-hidden   without the simple RNN, and the gates see the input alone: nothing but the cell remembers
+    lstm           the whole LSTM
+    -srnn          without the simple RNN within the gates: the cell's content is a product of the input
+    -srnn-out      the same, without the output gate
+    -srnn-hidden   without the simple RNN, and with gates that depend only on the input: only the cell remembers
     -gates         without the gates: the simple RNN
 
-The output directory gets a table (`ablated_cells.md`, `ablated_cells.json`) and a picture (`ablated_cells.png`),
-written anew after each run of all that is finished by then: every cell with the first seed, then with the next. Killed
-at any moment, the same command goes on where it was. A run is in CELL/seed-N, and keeps the model of its best epoch.
+The output directory gets a table (`ablated_cells.md`, `ablated_cells.json`) and a picture (`ablated_cells.png`) of all
+finished runs, written after each run. Every cell is trained with the first seed, then with the next. If the command is
+killed, the same command continues. A run is in CELL/seed-N, and keeps the model of its best epoch.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def main(arguments=None):
 
 
 def settings_of(options, corpus):
-    """All that decides what a run comes to, but its cell and seed."""
+    """All settings of a run except its cell and its seed."""
     preset = PRESETS[options.preset]
     own = {name: preset.model[name] for name in SIZES}
     own.update({name: preset.optimizer[name] for name in OF_OPTIMIZER})
@@ -90,7 +90,7 @@ def settings_of(options, corpus):
 
 
 def check_settings(output, settings):
-    """Raises a ValueError where `output` has runs with other settings: they don't belong in the same table."""
+    """Raises a ValueError if `output` has runs with other settings, as they don't belong in the same table."""
     if not any(output.glob("*/seed-*/config.json")):
         return
     before = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["settings"]
@@ -103,25 +103,25 @@ def directory_of(output, cell, seed):
 
 
 def label(cell):
-    """As the paper writes them; and no directory should have a name that begins with a dash."""
+    """The cell's name in the paper. No directory should have a name that begins with a dash."""
     return cell if cell == "lstm" else f"lstm{cell}"
 
 
 def train(output, cell, seed, settings, corpus):
-    """Trains a model with a cell, as far as that isn't done yet."""
+    """Trains a model with a cell, or resumes its training."""
     directory = directory_of(output, cell, seed)
     if not resumed(directory, corpus):
         model = {**{name: settings[name] for name in SIZES}, "cell": cell}
         optimizer = {name: settings[name] for name in OF_OPTIMIZER}
         same = {name: settings[name] for name in ("preset", "epochs", "batch_size")}
-        # A cell that can't stand the learning rate gets the same number of epochs as the others, too.
+        # Steps that aren't finite are skipped, so that a cell that diverges at this rate has as many epochs as others.
         runs.train(
             directory, corpus, seed=seed, model=model, optimizer=optimizer, skip_nonfinite=True, verbose=2, **same
         )
 
 
 def collect(output):
-    """The results that there are, of each cell by seed."""
+    """The existing results of each cell, by seed."""
     found, seeds = {}, seeds_of(output)
     for cell in CELLS:
         results = {seed: runs.Run(directory_of(output, cell, seed)).result for seed in seeds}
@@ -130,7 +130,7 @@ def collect(output):
 
 
 def summarize(found, settings):
-    """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
+    """The rows of the table. A value over seeds is `[mean, least, greatest]`, or None without a seed."""
     rows = []
     for cell, results in found.items():
         finite, whole = without_overflow(results), without_overflow(found.get("lstm", {}))
@@ -138,7 +138,7 @@ def summarize(found, settings):
         row["overflowed"] = [seed for seed in results if seed not in finite]
         for split in SPLITS:
             row[split] = spread([result[split] for result in finite.values()])
-        # Of the same seed each, which sets the windows and the embeddings of both.
+        # Pairs of runs with the same seed, which have the same windows and initial embeddings.
         pairs = [(finite[seed], whole[seed]) for seed in finite if seed in whole]
         row["percents"] = [100 * (one["test_perplexity"] / other["test_perplexity"] - 1) for one, other in pairs]
         row["speed"] = spread([one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs])
@@ -153,7 +153,7 @@ def without_overflow(results):
 
 
 def lstm_weights(cell, settings):
-    """How many weights the layers of a cell have."""
+    """The number of weights in the layers of a cell."""
     last, hidden, layers = (settings[name] for name in SIZES)
     sizes = [last, *[hidden] * (layers - 1), last]
     kernel, recurrent_kernel, bias = WIDTHS[cell]
@@ -163,7 +163,7 @@ def lstm_weights(cell, settings):
 
 
 def report(output, settings):
-    """Writes the table and the picture of all that is finished."""
+    """Writes the table and the picture of all finished runs."""
     results = collect(output)
     rows = summarize(results, settings)
     figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
@@ -212,12 +212,12 @@ def table(rows, settings):
 
 
 def draw(rows, settings, path):
-    """Draws the test perplexities: a bar for the mean of a cell's seeds, a stroke for each."""
+    """Draws the test perplexities: a bar for the mean of a cell's seeds, and a line from the least to the greatest."""
     rows = [row for row in rows if row["seeds"] or row["overflowed"]]
     picture = Figure(figsize=(6.5, 2.2 + 0.4 * len(rows)), layout="constrained")
     axes = picture.add_subplot()
     means = [row["test_perplexity"][0] for row in rows if row["seeds"]]
-    # A cell that has learned nothing would leave no room for the others.
+    # Long bars are cut: a cell that has learned nothing would leave no room for the others.
     longest = 2 * min(means, default=1)
     for y, row in enumerate(rows):
         if not row["seeds"]:

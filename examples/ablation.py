@@ -1,16 +1,16 @@
-"""What each part of AWD-LSTM is worth: the paper's Table 4 as one command, on any text and at any size.
+"""How much each part of AWD-LSTM contributes: the paper's Table 4 as one command, for any text and any size.
 
     KERAS_BACKEND=torch python examples/ablation.py --data DIR --preset ptb --seeds 0 1 --output runs/ablation
 
 trains the full model and, for each of its eight parts, the model without that part, all else equal; then fine-tunes
-them. The output directory gets a table (`ablation.md`, `ablation.json`) and a picture (`ablation.png`), written anew
-after each run of all that is finished by then: every variant with the first seed, then with the next. Killed at any
-moment, the same command goes on where it was. A run is in VARIANT/seed-N, its fine-tuning in VARIANT/seed-N-finetuned.
-Without --data and --preset it trains the `tiny` one on Python's documentation: two minutes with `--epochs 2`.
+them. The output directory gets a table (`ablation.md`, `ablation.json`) and a picture (`ablation.png`) of all finished
+runs, written after each run. Every variant is trained with the first seed, then with the next. If the command is
+killed, the same command continues. A run is in VARIANT/seed-N, its fine-tuning in VARIANT/seed-N-finetuned. Without
+--data and --preset, it trains the preset `tiny` on Python's documentation: two minutes with `--epochs 2`.
 
 What the variants leave out:
 
-    fine-tuning        the second training, which averages from its first step; this is the full model before it
+    fine-tuning        the second training, which averages from its first step: this is the full model before that
     nt-asgd            averaging: plain SGD at a constant rate (the paper's goes down), and no fine-tuning
     variable-length    windows of random lengths: each has `bptt` tokens
     embedding-dropout  dropped words
@@ -19,9 +19,9 @@ What the variants leave out:
     weight-drop        dropped recurrent weights
     small-embedding    embeddings smaller than the layers: they get --hidden-units, and so does the last layer
 
-A run keeps the model of its best epoch in validation, and a fine-tuning the model that it starts with, if none is
-better: in validation, fine-tuning never does harm. Averaging begins when validation is worse than in all but the last
---non-monotone-interval epochs, which few epochs may not come to: the table says in which epoch it began.
+A run keeps the model of its best epoch by validation. A fine-tuning keeps its initial model if no epoch is better, so
+fine-tuning never makes validation worse. Averaging begins when validation is worse than the best epoch before the last
+--non-monotone-interval ones. With few epochs it may never begin: the table has the epoch in which it began.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
 from awd_keras.output import write_whole
 
-# Those that NT-ASGD trains.
+# The presets whose optimizer is NT-ASGD.
 AVERAGED = [name for name, preset in PRESETS.items() if "name" not in preset.optimizer]
 # The paper's perplexities on Penn Treebank, validation and test.
 PAPER = {
@@ -99,31 +99,31 @@ def main(arguments=None):
 
 
 def settings_of(options, corpus):
-    """All that decides what a run comes to, but its variant and seed."""
+    """All settings of a run except its variant and its seed."""
     preset = PRESETS[options.preset]
     own = {name: preset.model[name] for name in SIZES}
     own["non_monotone_interval"] = preset.optimizer["non_monotone_interval"]
     own.update(batch_size=preset.batch_size, epochs=preset.epochs, finetune_epochs=options.epochs or preset.epochs)
     own.update({name: getattr(options, name) for name in own if getattr(options, name) is not None})
-    # `runs.train` checks the others before it writes anything; this one would wait for the first fine-tuning.
+    # Checked now, not at the first fine-tuning. `runs.train` checks the others before it writes anything.
     check_not_negative_integer("finetune_epochs", own["finetune_epochs"])
     text = {"train_tokens": len(corpus.train), "words": len(corpus.vocabulary), "text_digest": corpus.digest}
     return {"backend": keras.backend.backend(), "preset": options.preset, **own, **text}
 
 
 def check_settings(output, settings):
-    """Raises a ValueError where `output` has runs with other settings: they don't belong in the same table."""
+    """Raises a ValueError if `output` has runs with other settings, as they don't belong in the same table."""
     if not any(output.glob("*/seed-*/config.json")):
         return
     before = json.loads((output / "ablation.json").read_text(encoding="utf-8"))["settings"]
-    # Fine-tuning may be added to runs that have had none yet.
+    # Runs without fine-tuning may be fine-tuned later.
     before = {**before, "finetune_epochs": before["finetune_epochs"] or settings["finetune_epochs"]}
     if others := differing(before, settings):
         raise ValueError(f"{output} holds an ablation with {others}: choose another --output")
 
 
 def differing(before, settings):
-    """The earlier settings that are others now, in words."""
+    """The earlier values of all settings that have changed, as a text."""
     return ", ".join(f"{name}={before.get(name)!r}" for name in settings if settings[name] != before.get(name))
 
 
@@ -132,7 +132,7 @@ def arguments_of(variant, settings):
     model = {name: settings[name] for name in SIZES}
     optimizer = {"non_monotone_interval": settings["non_monotone_interval"]}
     if variant == "nt-asgd":
-        # The trigger waits for more measures than there are epochs.
+        # Averaging never begins, as the trigger needs more measures than there are epochs.
         optimizer["non_monotone_interval"] = settings["epochs"]
     elif variant == "embedding-dropout":
         model["embedding_dropout"] = 0.0
@@ -149,7 +149,7 @@ def arguments_of(variant, settings):
 
 
 def directories(output, variant, seed, settings):
-    """Where a variant is trained, and where fine-tuned; the second is None if it isn't."""
+    """The directories of a variant's training and of its fine-tuning, which is None if there is none."""
     trained = output / ("full" if variant == "fine-tuning" else variant) / f"seed-{seed}"
     if settings["finetune_epochs"] == 0 or variant in ("fine-tuning", "nt-asgd"):
         return trained, None
@@ -157,7 +157,7 @@ def directories(output, variant, seed, settings):
 
 
 def train(output, variant, seed, settings, corpus):
-    """Trains a variant and fine-tunes it, as far as that isn't done yet."""
+    """Trains and fine-tunes a variant, or resumes what has been begun."""
     trained, finetuned = directories(output, variant, seed, settings)
     if not resumed(trained, corpus):
         runs.train(trained, corpus, seed=seed, verbose=2, **arguments_of(variant, settings))
@@ -166,20 +166,20 @@ def train(output, variant, seed, settings, corpus):
 
 
 def resumed(directory, corpus):
-    """Whether a run has been begun in the directory; it is finished now."""
+    """Finishes the run in the directory. Returns False if there is none."""
     if begun := (directory / "config.json").is_file():
         runs.resume(directory, corpus, verbose=2)
     return begun
 
 
 def seeds_of(output):
-    """The seeds that runs have been begun with, by this command or an earlier one."""
+    """The seeds of all runs that this command or an earlier one has begun."""
     names = {path.name.removeprefix("seed-") for path in output.glob("*/seed-*")}
-    return sorted(int(name) for name in names if name.isdigit())  # Others are of fine-tunings.
+    return sorted(int(name) for name in names if name.isdigit())  # other names are those of fine-tunings
 
 
 def collect(output, settings):
-    """The results that there are, of each variant by seed."""
+    """The existing results of each variant, by seed."""
     found, seeds = {}, seeds_of(output)
     for variant in PAPER:
         found[variant] = {}
@@ -189,23 +189,23 @@ def collect(output, settings):
             if first and last:
                 found[variant][seed] = {**last, "triggered_epoch": first["triggered_epoch"]}
     if settings["finetune_epochs"] == 0:
-        del found["fine-tuning"]  # Nothing to leave out.
+        del found["fine-tuning"]  # there was no fine-tuning to leave out
     return found
 
 
 def summarize(found):
-    """The rows of the table. What is `[mean, least, greatest]` of seeds is None if there is none."""
+    """The rows of the table. A value over seeds is `[mean, least, greatest]`, or None without a seed."""
     rows = []
     for variant, results in found.items():
         both = [seed for seed in results if seed in found["full"]]
         row = {"variant": variant, "seeds": list(results)}
         for split, paper, full in zip(SPLITS, PAPER[variant], PAPER["full"], strict=True):
-            # Of the same seed each, which sets the windows and most of the weights of both.
+            # Pairs of runs with the same seed, which have the same windows and mostly the same initial weights.
             pairs = [(results[seed][split], found["full"][seed][split]) for seed in both]
             row[split] = spread([result[split] for result in results.values()])
             row[f"{split}_change"] = spread([without - with_all for without, with_all in pairs])
             row[f"paper_{split}_change"] = round(paper - full, 1)
-        # What the picture shows is of the last split, the test.
+        # Of the last split, the test, which the picture shows.
         row["percents"] = [100 * (without / with_all - 1) for without, with_all in pairs]
         row["paper_percent"] = 100 * (paper / full - 1)
         row["agrees"] = agreement(row["test_perplexity_change"], len(both)) if variant != "full" else None
@@ -229,7 +229,7 @@ def agreement(change, seeds):
 
 
 def report(output, settings):
-    """Writes the table and the picture of all that is finished."""
+    """Writes the table and the picture of all finished runs."""
     results = collect(output, settings)
     rows = summarize(results)
     figures = json.dumps({"settings": settings, "rows": rows, "results": results}, indent=2) + "\n"
@@ -243,7 +243,7 @@ def report(output, settings):
 
 
 def title(settings, training="{epochs} epochs and at most {finetune_epochs} of fine-tuning"):
-    """What all runs of a table have in common; `training` says how long they are trained, and how."""
+    """The title of a table: the settings of all its runs. `training` describes how they are trained."""
     lines = (
         "{backend}, {preset}: {num_layers} layers, {hidden_units} units, embeddings of {embedding_dim}, "
         f"batch {{batch_size}},\n{training}, {{train_tokens:,}} tokens, {{words:,}} words"
@@ -284,7 +284,7 @@ def figure(spread, form):
 
 
 def draw(rows, settings, path):
-    """Draws the test perplexity's changes in percent, as the paper's perplexities are of another size."""
+    """Draws the changes of the test perplexity in percent, to compare with the paper's, which are of another size."""
     full, *others = rows
     others = [row for row in others if row["percents"]]
     picture = Figure(figsize=(9, 2.4 + 0.45 * len(others)), layout="constrained")

@@ -1,13 +1,13 @@
-"""What AWD-LSTM buys: the same text, the same sizes and the same number of weights, against Keras's own LSTM.
+"""AWD-LSTM against Keras's own LSTM: on the same text, with the same number of weights.
 
     KERAS_BACKEND=jax python examples/against_keras.py --output pictures
 
-Four language models learn the text of Python's language reference, which every Python carries. Three are made of Keras
-alone. All have the same number of weights, to within two percent. Each keeps the weights of its best epoch by
+Four language models learn the text of Python's language reference, which every Python carries. Three are made only of
+Keras's layers. All have the same number of weights, to within two percent. Each keeps the weights of its best epoch by
 validation, and reads the test text once, from its beginning to its end.
 
-The settings below were found by `experiments/search_against_keras.py`: as many random trials for each of the four,
-in two searches, judged by validation alone. docs/results/against_keras.md has its results, over five seeds.
+The settings below were found by `experiments/search_against_keras.py`, in two searches. Each model had the same number
+of random trials, and validation alone decided. docs/results/against_keras.md has the results, over five seeds.
 """
 
 import argparse
@@ -21,16 +21,16 @@ import numpy as np
 
 from awd_keras import callbacks, data, evaluation, models, optimizers
 
-EPOCHS, PATIENCE = 80, 10  # at most, and without improvement
+EPOCHS, PATIENCE = 80, 10  # at most 80 epochs; training stops after 10 without improvement
 
 
 class Sizes(NamedTuple):
     """Sizes of models with about as many weights.
 
     Attributes:
-        keras: for each shape of Keras's, the size of the embedding, of each LSTM, and whether the embedding gives the
-            logits too, or a `Dense` layer does.
-        ours: for each number of AWD-LSTM's layers, the sizes of its embedding and of the layers between.
+        keras: for each shape of the Keras models: the size of the embedding, the size of each LSTM, and whether the
+            logits are made by the embedding or by a `Dense` layer.
+        ours: for each number of AWD-LSTM's layers: the size of its embedding, and of the layers except the last.
     """
 
     keras: dict[str, tuple[int, tuple[int, ...], bool]]
@@ -43,7 +43,7 @@ SIZES = Sizes(
     ours={1: {"embedding_dim": 216}, 2: {"embedding_dim": 128, "hidden_units": 256}},
 )
 
-# What `experiments/search_against_keras.py` chose.
+# The settings that `experiments/search_against_keras.py` has chosen.
 SETTINGS: dict[str, dict] = {
     "keras-adam": {
         "learning_rate": 0.00396,
@@ -98,7 +98,7 @@ NAMES = {
 
 
 def keras_lstm(vocabulary_size, sizes, dropout=0.0, recurrent_dropout=0.0):
-    """The language model of Keras's own layers."""
+    """The language model made of Keras's own layers."""
     size, units, tied = sizes
     words = keras.Input((None,), dtype="int32")
     kind = keras.layers.ReversibleEmbedding if tied else keras.layers.Embedding
@@ -111,7 +111,7 @@ def keras_lstm(vocabulary_size, sizes, dropout=0.0, recurrent_dropout=0.0):
 
 
 def in_rows(tokens, rows):
-    """The text in rows of equal length, and the words that follow."""
+    """The text in rows of equal length, and their targets, the next words."""
     length = (len(tokens) - 1) // rows
     return tokens[: rows * length].reshape(rows, length), tokens[1 : rows * length + 1].reshape(rows, length)
 
@@ -130,7 +130,7 @@ def train_keras(
     patience=PATIENCE,
     more_callbacks=(),
 ):
-    """Trains on windows of the text in random order, as one usually does; the model and its perplexities."""
+    """Trains on windows of the text in random order, as is usual. Returns the model and its perplexities."""
     model = keras_lstm(len(corpus.vocabulary), sizes.keras[shape], dropout, recurrent_dropout)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     own = [keras.callbacks.EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True)]
@@ -164,7 +164,7 @@ def train_awd_lstm(
     more_callbacks=(),
     **model_settings,
 ):
-    """Trains as the paper does; the model and its perplexities."""
+    """Trains as the paper does. Returns the model and its perplexities."""
     model_settings = {**sizes.ours[num_layers], **model_settings}
     model = models.AWDLSTM(len(corpus.vocabulary), num_layers=num_layers, seed=seed, **model_settings)
     model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval, weight_decay=weight_decay))
@@ -184,7 +184,7 @@ def train_awd_lstm(
 
 
 def train(name, corpus, settings, seed=0, **arguments):
-    """Trains one of the four with its settings; the model and its perplexities after each epoch."""
+    """Trains one of the four models with its settings. Returns the model and its perplexities after each epoch."""
     keras.utils.set_random_seed(seed)
     if name == "awd-lstm":
         return train_awd_lstm(corpus, **settings, seed=seed, **arguments)
@@ -196,14 +196,14 @@ def train(name, corpus, settings, seed=0, **arguments):
 
 
 def perplexity(model, tokens):
-    """The perplexity of a text that is read as one, from its beginning to its end."""
+    """The perplexity of a text that is read as one stream, from its beginning to its end."""
     if isinstance(model, models.AWDLSTM):
         return evaluation.perplexity(model, tokens).perplexity
     return float(np.exp(model.evaluate(*in_rows(tokens, 1), verbose=0)))
 
 
 class Progress(keras.callbacks.Callback):
-    """A line that is written over after each epoch."""
+    """Prints a line after each epoch, over the previous one."""
 
     def __init__(self, name):
         super().__init__()
@@ -215,7 +215,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def train_each(corpus, settings, seed, epochs, sizes=SIZES, digits=1):
-    """Trains models one after the other, and prints a table: the name of each, the model and its curves."""
+    """Trains the models one after the other, and prints a table. Yields each model's name, the model and its curves."""
     print(f"{'perplexity':36}{'epoch':>6}{'train':>8}{'valid':>8}{'test':>8}{'seconds':>9}")
     for name, of_model in settings.items():
         began = time.perf_counter()
@@ -231,7 +231,7 @@ def train_each(corpus, settings, seed, epochs, sizes=SIZES, digits=1):
 
 
 def draw(curves, path):
-    """Training and validation of each model, epoch by epoch."""
+    """Draws training and validation perplexity of each model by epoch."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
@@ -242,7 +242,7 @@ def draw(curves, path):
         axes.plot(epochs, curve["valid"], color=color, linewidth=2, label=NAMES[name])
         axes.plot(epochs, curve["train"], color=color, linewidth=1, linestyle=":")
     axes.set_yscale("log")
-    # The first epochs of a high rate are off the picture.
+    # The first epochs with a high learning rate are outside of the picture.
     axes.set_ylim(top=8 * min(min(curve["valid"]) for curve in curves.values()))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())

@@ -8,7 +8,7 @@ An argument gives the number of epochs; the default is 3.
 import os
 import sys
 
-# Before Keras is imported, which takes TensorFlow unless it is told.
+# Set before Keras is imported: its default backend is TensorFlow.
 os.environ["KERAS_BACKEND"] = "jax"
 
 import jax
@@ -21,7 +21,7 @@ from awd_keras.optimizers import NTASGD
 corpus = Corpus.python_docs()
 settings = PRESETS["tiny"]
 
-# It is built for the largest batch that it will see.
+# It is built for the largest batch that it will read.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 train = BPTTDataset(
     corpus.train,
@@ -35,7 +35,7 @@ optimizer.build(model.trainable_variables)
 
 
 def loss_of(trainable, non_trainable, x, y):
-    """The loss with AR and TAR, and what a call changes: states and masks' seeds."""
+    """The loss with AR and TAR, and variables that a call changes: states and seeds."""
     logits, non_trainable, penalties = model.stateless_call(
         trainable, non_trainable, x, training=True, return_losses=True
     )
@@ -45,7 +45,7 @@ def loss_of(trainable, non_trainable, x, y):
     return sum(penalties) - chosen.mean(), non_trainable
 
 
-# A program for each length of window, of which there are five at most.
+# JAX compiles a program for each length of window. There are at most five.
 @jax.jit
 def step(trainable, non_trainable, of_optimizer, x, y):
     (loss, non_trainable), gradients = jax.value_and_grad(loss_of, has_aux=True)(

@@ -8,7 +8,7 @@ An argument gives the number of epochs; the default is 3.
 import os
 import sys
 
-# Before Keras is imported, which takes TensorFlow unless it is told.
+# Set before Keras is imported, as its configuration may name another backend.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import tensorflow as tf
@@ -22,7 +22,7 @@ corpus = Corpus.python_docs()
 settings = PRESETS["tiny"]
 train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt)
 
-# It is built for the largest batch that it will see.
+# It is built for the largest batch that it will read.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.build((settings.batch_size, None))
 optimizer = NTASGD(**settings.optimizer)

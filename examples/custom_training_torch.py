@@ -8,7 +8,7 @@ An argument gives the number of epochs; the default is 3.
 import os
 import sys
 
-# Before Keras is imported, which takes TensorFlow unless it is told.
+# Set before Keras is imported: its default backend is TensorFlow.
 os.environ["KERAS_BACKEND"] = "torch"
 
 import torch
@@ -23,7 +23,7 @@ settings = PRESETS["tiny"]
 train = BPTTDataset(corpus.train, settings.batch_size, bptt=settings.bptt)
 
 # Under the PyTorch backend a Keras model is a torch.nn.Module. It is built for the
-# largest batch that it will see.
+# largest batch that it will read.
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.build((settings.batch_size, None))
 optimizer = NTASGD(**settings.optimizer)

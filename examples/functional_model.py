@@ -1,6 +1,6 @@
-"""The layers in a functional model of one's own: which part of speech is a word of a made language?
+"""The layers in your own functional model, which tags the parts of speech of an artificial language.
 
-Any Keras model can have the layers. Run it with any backend:
+Any Keras model can use the layers. Run it with any backend:
 
     KERAS_BACKEND=torch python examples/functional_model.py
 
@@ -20,8 +20,8 @@ from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegu
 keras.utils.set_random_seed(1)
 rng = np.random.default_rng(1)
 
-# A language in which most words are nouns or verbs, depending on what stands around them: behind an article or an
-# adjective comes a noun, behind a noun a verb. 0 is padding, which the mask of the embedding hides.
+# A language in which most words are nouns or verbs, depending on the words around them: after an article or an
+# adjective comes a noun, after a noun a verb. 0 is padding, which the embedding's mask hides.
 ARTICLE, ADJECTIVE, NOUN, VERB, ADVERB = range(5)
 WORDS = {ARTICLE: (1, 4), ADJECTIVE: (4, 20), NOUN: (20, 220), VERB: (20, 220), ADVERB: (220, 240)}
 LENGTH = 24
@@ -45,14 +45,14 @@ def sentences(count):
 
 train, test = sentences(300), sentences(1000)
 
-# What a word says by itself: the tag that it had most often.
+# For comparison: each word's most frequent tag in the training sentences.
 counts = np.zeros((240, 5))
 np.add.at(counts, train, 1)
 seen = test[0] > 0
 alone = np.mean(counts.argmax(axis=1)[test[0]][seen] == test[1][seen])
 
-# The mask of padding goes through LockedDropout and Bidirectional as through Keras's own layers. Its price: a mask
-# takes Keras's own loop in place of the fused one.
+# The mask of padding passes through LockedDropout and Bidirectional as through Keras's own layers. With a mask, Keras's
+# loop runs instead of the faster, fused one.
 words = keras.Input((LENGTH,), dtype="int32")
 x = keras.layers.Embedding(240, 16, mask_zero=True)(words)
 x = LockedDropout(0.2)(x)

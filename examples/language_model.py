@@ -23,8 +23,8 @@ from awd_keras.optimizers import NTASGD
 # The same seed gives the same weights, masks and windows.
 keras.utils.set_random_seed(1)
 
-# Every CPython carries the language reference, so that there's nothing to download. A corpus of
-# your own is a directory with train.txt, valid.txt and test.txt: Corpus.from_directory("path").
+# Every CPython carries the language reference, so there is nothing to download. Your own corpus is a
+# directory with train.txt, valid.txt and test.txt: Corpus.from_directory("path").
 corpus = Corpus.python_docs()
 print(corpus)
 
@@ -33,9 +33,9 @@ settings = PRESETS["tiny"]
 model = AWDLSTM.from_preset("tiny", len(corpus.vocabulary), seed=1)
 model.compile(optimizer=NTASGD(**settings.optimizer))
 
-# The text is cut in 20 rows, which are read side by side, a window at a time. Windows differ in
-# length, by chance, so that no word is always where backpropagation ends; for validation that
-# would be no use. Where a compiler makes a program for every length, as on JAX, the model asks for few.
+# The text is cut into 20 rows, which are read in parallel, one window at a time. Windows have random
+# lengths, so that no word is always where backpropagation ends; validation doesn't need that. If
+# every length is compiled, as on JAX, length_multiple leaves only a few lengths.
 train = BPTTDataset(
     corpus.train,
     settings.batch_size,
@@ -46,15 +46,15 @@ train = BPTTDataset(
 valid = BPTTDataset(corpus.valid, settings.valid_batch_size, bptt=settings.bptt, variable=False)
 print(f"{len(train)} windows an epoch, the first of {train.window_lengths()[:8].tolist()} words")
 
-# What the paper adds to a plain fit is in the callbacks: the learning rate in proportion to the
-# window, the carried state zeroed where the text begins anew, averaging once validation stops
-# improving, and evaluation at the average.
+# The callbacks add the paper's training to fit: a learning rate proportional to the window, a
+# carried state that is zeroed at the beginning of the text, averaging once validation stops
+# improving, and evaluation of the average.
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 history = model.fit(train, epochs=epochs, validation_data=valid, callbacks=awd_lstm(train))
 model.summary()
 print("LSTM implementation:", model.lstms[0].computed_by)
 
-# The figure that papers report: the text in one row, every word predicted from all before it.
+# The perplexity that papers report: the text in one row, every word predicted from all earlier words.
 score = perplexity(model, corpus.test, batch_size=1, bptt=settings.bptt)
 print(f"test perplexity {score.perplexity:.1f}, {score.tokens} words in {score.seconds:.1f} s")
 assert score.perplexity < len(corpus.vocabulary) / 2, "No better than guessing."

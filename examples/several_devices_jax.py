@@ -36,5 +36,5 @@ history = model.fit(
 )
 measure = history.history["val_perplexity"][-1]
 print(f"{jax.device_count()} devices, valid perplexity {measure:.1f}")
-# In all processes, as reading arrays that lie on several hosts takes all of them.
+# Every process must call this, as all of them take part in reading the arrays.
 model.save(f"model-{host}.keras")

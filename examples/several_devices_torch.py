@@ -1,4 +1,4 @@
-"""Training on all devices of PyTorch; a process for each has some of a batch's rows.
+"""Training on all devices of PyTorch. Each has a process with some of a batch's rows.
 
     KERAS_BACKEND=torch torchrun --nproc-per-node 2 examples/several_devices_torch.py
 
@@ -24,7 +24,7 @@ corpus = data.Corpus.python_docs()
 train = data.BPTTDataset(corpus.train, batch_size=48, variable=False).shard(count, rank)
 valid = data.BPTTDataset(
     corpus.valid, batch_size=48, variable=False
-)  # all of it in each process
+)  # each process validates on the whole split
 model = models.AWDLSTM.from_preset("tiny", len(corpus.vocabulary))
 model.build((48, None))
 model.compile()

@@ -1,13 +1,13 @@
 """From a language model to a classifier: which of nine languages is a word from? 300 words have a label.
 
-    pip install --no-deps pyspellchecker   # 7 MB: its lists of words are read, none of its code
+    pip install --no-deps pyspellchecker   # 7 MB: its lists of words are read, its code isn't used
     KERAS_BACKEND=torch python examples/text_classification.py
 
-Two language models, one for each direction, read 60,000 words letter by letter, without a label. Their layers become
-two classifiers, which are trained on 300 words with labels, and whose probabilities are averaged. The recipe is that of
-ULMFiT (Howard and Ruder 2018, arXiv 1801.06146), whose steps a search may leave out: `experiments/few_labels.py`, which
-chose the settings here. Beside them, with the same 300 words: the same network without the language model, an LSTM of
-Keras's own, and naive Bayes on groups of letters.
+Two language models, one for each direction, read 60,000 words letter by letter, without labels. Their layers become two
+classifiers, which are trained on 300 words with labels, and whose probabilities are averaged. The recipe is ULMFiT's
+(Howard and Ruder 2018, arXiv 1801.06146). The search `experiments/few_labels.py` has chosen the settings, and may have
+left out some of its steps. Three others learn from the same 300 words for comparison: the same network without the
+language model, Keras's own LSTM, and naive Bayes on groups of letters.
 """
 
 import argparse
@@ -39,9 +39,9 @@ LABELLED = 300
 
 
 class Task(NamedTuple):
-    """Texts of some classes: many to read, a few of them with labels, and others for validation and test.
+    """Texts of several classes: many for language models, a few of them with labels, others for validation and test.
 
-    `labelled` are places that labels may be drawn from; `read` are texts for language models, none of them of the test.
+    `labelled` are the places from which labels may be drawn, `read` the texts for language models, without the test's.
     """
 
     classes: list[str]
@@ -54,16 +54,16 @@ class Task(NamedTuple):
     vocabulary: data.Vocabulary
 
     def draw(self, seed):
-        """Places of texts with labels: the same, wherever and whenever they are drawn."""
+        """The places of the texts whose labels are used. They depend only on the seed."""
         return np.random.default_rng(seed).permutation(self.labelled)[:LABELLED]
 
     def words(self, place):
-        """A text's words, or letters, between two ends of a line, as the language models of both directions have it."""
+        """A text's words, or letters, between two line ends, as language models of both directions read it."""
         return self.vocabulary.cut(f"\n{self.texts[place]}\n")
 
 
 def split(classes, texts, labels, unit, more=(), min_count=1, valid=1000, test=3000):
-    """A task whose validation and test are drawn from all texts; `more` are read by language models, too."""
+    """A task whose validation and test are drawn from all texts. Language models also read the texts `more`."""
     order = np.random.default_rng(2026).permutation(len(texts))
     parts = {"test": order[:test], "valid": order[test : test + valid], "labelled": order[test + valid :]}
     read = [*(texts[place] for place in parts["labelled"]), *more]
@@ -81,7 +81,7 @@ def word_lists(directory=None):
     """The languages' words, the most frequent first."""
     package = importlib.util.find_spec("spellchecker")
     if directory is None and package is None:
-        raise SystemExit("text_classification.py: pyspellchecker has the words: pip install --no-deps pyspellchecker")
+        raise SystemExit("text_classification.py needs pyspellchecker's words: pip install --no-deps pyspellchecker")
     directory = directory or Path(package.submodule_search_locations[0], "resources")
     lists = {}
     for code in LANGUAGES:
@@ -91,7 +91,7 @@ def word_lists(directory=None):
 
 
 def languages(lists, most=8000, **sizes):
-    """Words of four letters or more that are frequent in one language alone."""
+    """Words of four letters or more that are frequent in only one language."""
     lists = {code: [word for word in words if len(word) > 3 and word.isalpha()] for code, words in lists.items()}
     lists = {code: words[: most * 3 // 2] for code, words in lists.items()}
     count = Counter(word for words in lists.values() for word in words)
@@ -121,7 +121,7 @@ READING = {
 
 
 def language_model(task, reading, backwards=False):
-    """A language model of the task's texts, a line each."""
+    """Trains a language model on the task's texts, one on each line."""
     keras.utils.set_random_seed(1)
     model = models.AWDLSTM(len(task.vocabulary), **reading["model"], seed=1)
     model.compile(optimizers.NTASGD(reading["learning_rate"], non_monotone_interval=2))
@@ -137,9 +137,9 @@ def language_model(task, reading, backwards=False):
     return model
 
 
-# --- The classifiers, each with its settings; `probabilities` are what they are compared by.
+# --- The classifiers. Each returns a function `probabilities`, by which they are compared.
 
-# What `experiments/few_labels.py` chose.
+# The settings that `experiments/few_labels.py` has chosen.
 SETTINGS: dict[str, dict] = {
     "classifier": {"learning_rate": 3e-3, "epochs": 20, "dropout": 0.2, "hidden_units": [], "recipe": "ulmfit"},
     "scratch": {"learning_rate": 0.00446, "epochs": 80, "dropout": 0.247, "hidden_units": [], "recipe": "together"},
@@ -157,11 +157,11 @@ def of_places(task, places):
 
 
 def fit(model, task, optimizer, epochs, seed, more_callbacks=()):
-    """Trains on the texts with labels that the seed draws; the function that tells other places' probabilities."""
+    """Trains on the labelled texts that the seed draws. Returns a function from places to probabilities."""
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
     def show(epoch, logs):
-        """Writes over the line before."""
+        """Prints a line over the previous one."""
         print(f"\repoch {epoch + 1} of {epochs}, loss {logs['loss']:.2f}  ", end="", file=sys.stderr, flush=True)
 
     shown = [*more_callbacks, keras.callbacks.LambdaCallback(on_epoch_end=show)]
@@ -175,7 +175,7 @@ def fit(model, task, optimizer, epochs, seed, more_callbacks=()):
 
 
 def classifier(task, model, seed, learning_rate, epochs, dropout, hidden_units, recipe, backwards=False):
-    """A classifier on the layers of a language model: what tells probabilities."""
+    """Trains a classifier on the layers of a language model."""
     keras.utils.set_random_seed(seed)
     on_top = models.TextClassifier(
         model, len(task.classes), dropout=dropout, hidden_units=hidden_units, backwards=backwards
@@ -183,7 +183,7 @@ def classifier(task, model, seed, learning_rate, epochs, dropout, hidden_units, 
     optimizer = keras.optimizers.Adam(learning_rate)
     if recipe == "together":
         return fit(on_top, task, optimizer, epochs, seed)
-    # ULMFiT's: the lower a layer, the smaller its steps, and an epoch more before it takes any.
+    # As in ULMFiT, a lower layer has a smaller learning rate, and is unfrozen one epoch later than the layer above.
     optimizer = optimizers.LayerwiseLearningRate(optimizer, "ulmfit")
     optimizer.build(on_top.trainable_variables)
     groups = list(optimizer.multipliers)[::-1]
@@ -192,7 +192,7 @@ def classifier(task, model, seed, learning_rate, epochs, dropout, hidden_units, 
 
 
 def from_scratch(task, seed, model, **settings):
-    """The same network, without what a language model has read."""
+    """Trains the same network from random weights, without a language model's."""
     return classifier(task, models.AWDLSTM(len(task.vocabulary), **model, seed=seed), seed, **settings)
 
 
@@ -207,12 +207,12 @@ def keras_lstm(task, seed, learning_rate, epochs, dropout, units, recurrent_drop
 
 
 def groups_of(words, longest):
-    """All groups of up to so many words, or letters, that follow each other."""
+    """All groups of up to `longest` consecutive words, or letters."""
     return [tuple(words[i : i + n]) for n in range(1, longest + 1) for i in range(len(words) - n + 1)]
 
 
 def naive_bayes(task, seed, longest, added):
-    """What each group of letters says by itself."""
+    """Naive Bayes: each group of letters is counted separately."""
 
     def cut(place):
         return groups_of(task.words(place), longest)

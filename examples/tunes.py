@@ -1,11 +1,11 @@
-"""Not for text alone: Irish tunes, note by note, and a new one at the end.
+"""Not only for text: a model learns Irish tunes, note by note, and writes a new one.
 
-    pip install --no-deps music21   # 20 MB: its collection of tunes is read, none of its code
+    pip install --no-deps music21   # 20 MB: its collection of tunes is read, its code isn't used
     KERAS_BACKEND=jax python examples/tunes.py
 
-O'Neill's collection of 1907 in ABC notation, where a tune is a line of words: its metre, its key, notes and bars. 400
-tunes are learned; an LSTM of Keras's own and AWD-LSTM, of as many weights, tell the next note of tunes that they
-haven't seen. Settings are by hand: `experiments/search_against_keras.py --text tunes` searches them.
+O'Neill's collection of 1907 in ABC notation, where a tune is a line of words: its metre, its key, notes and bars.
+Keras's own LSTM and AWD-LSTM, with the same number of weights, learn 400 tunes and predict the notes of other tunes.
+The settings were chosen by hand: `experiments/search_against_keras.py --text tunes` searches for better ones.
 """
 
 import argparse
@@ -54,15 +54,15 @@ SETTINGS: dict[str, dict] = {
 
 
 def collection():
-    """The files of the tunes, where music21 is installed."""
+    """The files of the tunes, which music21 has."""
     package = importlib.util.find_spec("music21")
     if package is None:
-        raise SystemExit("tunes.py: music21 has the tunes: pip install --no-deps music21")
+        raise SystemExit("tunes.py needs music21's tunes: pip install --no-deps music21")
     return sorted(Path(package.submodule_search_locations[0], "corpus", "oneills1850").glob("*.abc"))
 
 
 def read_tunes(files):
-    """The tunes that are written in eighths, each a list of words."""
+    """The tunes whose unit is an eighth note, each as a list of words."""
     tunes = []
     for file in files:
         for text in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):
@@ -76,7 +76,7 @@ def read_tunes(files):
 
 
 def read_corpus(tunes):
-    """Of each ten tunes, three are to learn from, as long as there are 400, one for validation and two for the test."""
+    """Of every ten tunes, three are for training (up to 400 tunes), one for validation and two for the test."""
     places = {"train": (0, 4, 7), "valid": (2,), "test": (5, 9)}
     texts = {}
     for split, of_ten in places.items():
@@ -87,7 +87,7 @@ def read_corpus(tunes):
 
 
 def as_abc(words):
-    """A tune as programs for ABC read it, four bars a line."""
+    """A tune in ABC notation, as other programs read it, with four bars on each line."""
     fields = [word for word in words if word[1:2] == ":" and word[0] in "MK"]
     lines, bars = [[]], 0
     for word in words:

@@ -1,10 +1,10 @@
-"""Which cell does best in AWD-LSTM's place: LSTM, GRU, QRNN and Mogrifier with as many weights and as many epochs.
+"""Which cell is best in an AWD-LSTM: LSTM, GRU, QRNN or Mogrifier, with the same number of weights and epochs?
 
     KERAS_BACKEND=jax python experiments/cells.py --output runs/cells
 
-Each cell has eight trials of 16 epochs on Python's language reference: the first with what an earlier search chose for
-the LSTM of this size, the others with rates drawn at random. The best two are trained to the end, and the better of
-these, by validation, with five seeds. Killed at any moment, the same command goes on where it was.
+Each cell has eight trials of 16 epochs on Python's language reference. The first trial has the settings that an earlier
+search chose for an LSTM of this size, the others have random rates. The best two are trained to the end, and the better
+of these, by validation, with five seeds. If the command is killed, the same command continues.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def contender(cell, corpus):
         model, curves = example.train_awd_lstm(
             corpus, **FIXED, **settings, cell=cell, sizes=sizes, epochs=epochs, patience=epochs, seed=seed
         )
-        # A training that diverges is worse than any other.
+        # A training that diverges counts as worse than any other.
         valid = np.nan_to_num(curves["valid"], nan=np.inf)
         result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
         if tested:
@@ -61,7 +61,7 @@ def contender(cell, corpus):
 
 
 def report(output):
-    """The table of what is finished: `by chance` is of the difference from the LSTM's test perplexity."""
+    """The table of all finished runs. `by chance` is about the difference from the LSTM's test perplexity."""
     found = {cell: list(finals(output, cell).values()) for cell in NAMES}
     lines = [
         "| cell | weights | learning rate | train | valid | test | by chance |",
@@ -81,7 +81,7 @@ def report(output):
 
 
 def draw(output, path):
-    """Validation of every cell, epoch by epoch: the mean of the seeds, and a band from the least to the greatest."""
+    """Draws the validation of each cell by epoch: the mean of the seeds, and a band from the least to the greatest."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -93,7 +93,7 @@ def draw(output, path):
         axes.plot(epochs, curves.mean(axis=0), color=color, linewidth=2, label=NAMES[cell])
         axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
         ends.append(curves.mean(axis=0)[-1])
-    # The first epochs are off the picture.
+    # The first epochs are outside of the picture.
     axes.set_ylim(min(ends) * 0.95, 2 * max(ends))
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation perplexity")

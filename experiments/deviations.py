@@ -1,4 +1,4 @@
-"""What each deviation from the paper and its code changes that can be counted without training; docs/paper_map.md."""
+"""Measures what the deviations from the paper and its code change, without training them; see docs/paper_map.md."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from awd_keras.data import BPTTDataset
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.output import write_whole
 
-# Tokens of each split and words, with the <eos> of every line; what the original code reached, valid and test.
+# The tokens of each split and the words, with the <eos> of every line; and the original code's perplexities.
 TEXTS = {
     "ptb": ((929_589, 73_760, 82_430), 10_000, (61.2, 58.8)),
     "wikitext-2": ((2_088_628, 217_646, 245_569), 33_278, (68.7, 65.6)),
@@ -73,11 +73,11 @@ def text_figures(name, epochs):
 
 
 def original_lengths(train, preset, epoch):
-    """An epoch of the original code's windows: not rounded but cut to an integer, no cap, until the text is over."""
+    """The lengths of the original code's windows in an epoch: truncated to integers, without a largest length."""
     rng = np.random.default_rng([1, epoch])
     rest = train // preset.batch_size - 1
     lengths = []
-    # It leaves a single target at the end out.
+    # The original code leaves out a single target at the end.
     while rest > 1:
         base = preset.bptt if rng.random() < 0.95 else preset.bptt / 2
         lengths.append(min(max(5, int(rng.normal(base, 5))), rest))
@@ -86,7 +86,7 @@ def original_lengths(train, preset, epoch):
 
 
 def lengths_of(epochs):
-    """How many windows an epoch has, and how long they are."""
+    """The number of windows in an epoch, and statistics of their lengths."""
     counts = [len(lengths) for lengths in epochs]
     lengths = np.concatenate(epochs)
     return {
@@ -101,7 +101,7 @@ def lengths_of(epochs):
 
 
 def drawn(dataset, epoch):
-    """The lengths that `BPTTDataset` draws for an epoch, before the cap and before they are made to fit the text."""
+    """The lengths that `BPTTDataset` draws for an epoch, before it limits them and fits them to the text."""
     rng = np.random.default_rng([dataset.seed, epoch])
     base = np.where(rng.random(len(dataset)) < 0.05, dataset.bptt / 2, dataset.bptt)
     return np.maximum(np.rint(rng.normal(base, 5)).astype("int64"), 5)
@@ -116,7 +116,7 @@ def capped(dataset, epochs):
 def made_to_fit(dataset, epochs):
     cap = dataset.bptt + 20
     changes = [np.abs(dataset.window_lengths(e) - np.minimum(drawn(dataset, e), cap)) for e in range(epochs)]
-    # Another rule than `drawn` would change nearly all of them, by many tokens.
+    # Checks that `drawn` follows the same rule as `BPTTDataset`: with another rule, nearly all lengths would differ.
     assert np.median(np.concatenate(changes)) <= 1
     return {
         "share": round(float(np.mean([(change > 0).mean() for change in changes])), 3),
@@ -127,14 +127,14 @@ def made_to_fit(dataset, epochs):
 
 
 def original_count(tokens, rows, perplexity):
-    """The original divides the sum over a row's n - 1 targets by its n tokens: what it reports, and what it is."""
+    """The perplexity that the original reports, and the true one: it divides the sum over n - 1 targets by n."""
     n = tokens // rows
     exact = math.exp(math.log(perplexity) * n / (n - 1))
     return {"reported": perplexity, "exact": round(exact, 4), "difference": round(exact - perplexity, 4)}
 
 
 def asgd(rates, gradients):
-    """Where `torch.optim.ASGD` goes from 0, set as in the original with a rate before each step; and its average."""
+    """The iterates of `torch.optim.ASGD` from 0, with a rate set before each step as in the original; its average."""
     import torch
 
     w = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
@@ -149,19 +149,19 @@ def asgd(rates, gradients):
 
 
 def asgd_leaves_out():
-    """The original averages with `torch.optim.ASGD(t0=0)`: how many iterates its mean lacks, w at the trigger first."""
+    """How many iterates, from w at the trigger on, are missing in the mean of `torch.optim.ASGD(t0=0)`."""
     iterates, average = asgd([1.0] * 6, [-float(k * k) for k in range(1, 7)])
     return next(k for k in range(6) if math.isclose(average, sum(iterates[k:]) / len(iterates[k:]), rel_tol=1e-6))
 
 
 def asgd_steps_with(rates):
-    """The rates that `torch.optim.ASGD` steps with when it is given these."""
+    """The rates that `torch.optim.ASGD` uses in its steps when these rates are set."""
     iterates, _ = asgd(rates, [-1.0] * len(rates))
     return np.diff(iterates).tolist()
 
 
 def late(lengths):
-    """How far rates in proportion to the window before are from those in proportion to a step's own."""
+    """How far rates proportional to the previous window differ from those proportional to the step's own window."""
     factors = np.maximum(lengths[1:], lengths[:-1]) / np.minimum(lengths[1:], lengths[:-1])
     return {
         "median factor": round(float(np.median(factors)), 3),

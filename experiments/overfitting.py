@@ -1,9 +1,9 @@
-"""What stops a small text classifier from overfitting: a part of AWD-LSTM at a time, five seeds each.
+"""What stops a small text classifier from overfitting? One part of AWD-LSTM at a time, with five seeds each.
 
     KERAS_BACKEND=torch python experiments/overfitting.py --output DIR
 
-The texts are the docstrings of six packages of this Python's standard library, and the question is which package one is
-from. Each model learns from 600 of them for 20 epochs; `docs/guides/overfitting.md` shows what comes of it.
+The texts are docstrings of six packages of this Python's standard library, and the model tells the package of each.
+Each model learns from 600 of them for 20 epochs; `docs/guides/overfitting.md` shows the results.
 """
 
 import argparse
@@ -24,17 +24,17 @@ TRAIN, VALID, LENGTH, UNITS = 600, 250, 30, 48
 
 
 def docstrings(path):
-    """Those of a file, of 8 words or more, as lists of words."""
+    """The docstrings of a file that have at least 8 words, as lists of words."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             words = re.findall(r"\w+|[^\w\s]", (ast.get_docstring(node) or "").lower())
             if len(words) >= 8:
-                # A package's own name would tell too much.
+                # Without the packages' names, which would give the answer.
                 yield tuple(word for word in words if word not in PACKAGES)
 
 
 def read():
-    """Ids (texts, LENGTH) with zeros before a short text, and labels, in an order that is always the same."""
+    """The ids (texts, LENGTH), with zeros before a short text, and the labels, always in the same order."""
     library = Path(sysconfig.get_path("stdlib"))
     found = {
         words: label
@@ -55,7 +55,7 @@ def read():
 
 
 def classifier(words, *, embedding=None, dropout=None, lstm=None, penalties=False):
-    """Embedding, LSTM, the last output, a class: plain Keras unless told otherwise."""
+    """A classifier from the last output of an LSTM, made of Keras's layers unless others are given."""
     ids = keras.Input((LENGTH,), dtype="int32")
     x = (embedding or keras.layers.Embedding)(words, UNITS)(ids)
     x = dropout(0.4)(x) if dropout else x
@@ -86,7 +86,7 @@ MODELS = {
 
 
 def train(model, rows, labels, optimizer, epochs, extra=()):
-    """What came of it: the losses of every epoch, and accuracies of the last epoch's weights."""
+    """Trains, and returns the losses of every epoch and the accuracies after the last one."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     measure = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy")
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")

@@ -1,7 +1,7 @@
-"""Valid perplexity after training in 16 bits, beside float32: the small setting, per backend and Keras dtype policy.
+"""Validation perplexity after training in 16 bits, compared with float32, on each backend with each Keras dtype policy.
 
-Each run has a directory of its own in --output. The same command goes on where it was stopped, and with more --epochs
-where the runs have fewer. At the end, or with --report at any time, it prints what is there.
+Each run has its own directory in --output. If the command is stopped, the same command continues; with more --epochs,
+it trains the runs further. At the end, or with --report at any time, it prints a table of the finished epochs.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from learning_curves import perplexities  # which finds those of benchmarks/
+from learning_curves import perplexities  # and puts benchmarks/ in the path
 from measure import BACKENDS, print_table, write_json
 from shapes import SHAPES
 
@@ -26,14 +26,14 @@ def main():
     if not options.report:
         for backend in options.backend:
             for policy in options.policy:
-                # Keras takes its backend from the environment, once a process.
+                # In another process, as Keras chooses its backend once, from the environment.
                 command = [sys.executable, *sys.argv, "--train", f"{backend}-{policy}"]
                 subprocess.run(command, check=True, env={**os.environ, "KERAS_BACKEND": backend})
     report(options)
 
 
 def train(directory, options):
-    """Begins one run, or goes on with it."""
+    """Begins one run, or continues it."""
     import keras
 
     keras.config.set_dtype_policy(directory.name.partition("-")[2])
@@ -45,7 +45,7 @@ def train(directory, options):
         runs.resume(directory, corpus, epochs=options.epochs, verbose=2)
         return
     model = SHAPES["small"].model
-    del model["vocabulary_size"]  # The text's.
+    del model["vocabulary_size"]  # that of the text is used
     sizes = {"batch_size": SHAPES["small"].batch_size, "bptt": SHAPES["small"].bptt, "epochs": options.epochs}
     runs.train(directory, corpus, "ptb", model=model, seed=options.seed, verbose=2, **sizes)
 

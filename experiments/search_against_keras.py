@@ -3,10 +3,11 @@
     KERAS_BACKEND=jax python experiments/search_against_keras.py --output runs/against_keras
     KERAS_BACKEND=jax python experiments/search_against_keras.py --text tunes --output runs/tunes   # examples/tunes.py
 
-Eight trials of 24 epochs for each, of which the best three are trained to the end: 80 epochs, or fewer if validation
-hasn't improved for 10. What these choose is trained with five seeds. On Python's reference this is the second search:
-its first trial has what the first one chose, and the others are drawn around it. On the tunes the first trial has
-settings by hand. Backends may share the work by --only: Keras's own LSTM is quickest on JAX.
+Each model has eight trials of 24 epochs. The best three are trained to the end: 80 epochs, or fewer if validation
+hasn't improved for 10. The best of these settings are trained with five seeds. On Python's reference, this is the
+second search: its first trial has the settings that the first search chose, and the others are drawn around them. On
+the tunes, the settings of the first trial were chosen by hand. With --only, several processes with different backends
+can share the work: Keras's own LSTM is fastest on JAX.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import tunes
 from awd_keras import data
 
 SHORT, KEPT = 24, 3  # epochs of a trial, and how many of the trials go on
-# Adam needs small batches here: with larger ones it rarely leaves the frequencies of words.
+# Adam needs small batches here: with larger ones it rarely learns more than how frequent the words are.
 ADAM = {
     "learning_rate": log_uniform(5e-4, 1e-2),
     "weight_decay": log_uniform(1e-3, 0.3),
@@ -59,7 +60,7 @@ SPACES = {
     },
 }
 
-# By hand: the best of a first look at each.
+# Settings chosen by hand, the best of a few that were tried.
 BY_HAND = {"shape": "one layer", "window": 35, "halve_on_plateau": True}
 ADAM_BY_HAND = {**BY_HAND, "learning_rate": 3e-3, "weight_decay": 0.01, "batch_size": 10}
 SGD_BY_HAND = {"learning_rate": 15.0, "weight_decay": 1e-5, "batch_size": 20}
@@ -82,7 +83,7 @@ FIRST = {
     },
 }
 
-# What a first search of these spaces chose on Python's reference: twice the settings by hand.
+# The settings that a first search of these spaces chose on Python's reference. Twice it chose those found by hand.
 CHOSEN = {
     "keras-adam": {
         "learning_rate": 0.00396,
@@ -105,12 +106,12 @@ CHOSEN = {
     },
     "awd-lstm": {**FIRST["awd-lstm"], "alpha": 2.0, "beta": 1.0},
 }
-# AR, TAR and weight drop may go: with what the first search chose, validation was better without.
+# AR, TAR and weight drop may be 0: with the settings of the first search, validation was better without them.
 OPEN = {"alpha": choice(0.0, 0.5, 1.0, 2.0), "beta": choice(0.0, 0.5, 1.0), "weight_drop": uniform(0.0, 0.4)}
 
 
 def around(settings):
-    """A space around settings: half to twice a rate, a dropout to within 0.2, all else as it is."""
+    """A space around settings: rates from half to twice their value, dropouts within 0.2, other settings unchanged."""
 
     def draws(name, value):
         if name in ("learning_rate", "weight_decay"):
@@ -122,7 +123,7 @@ def around(settings):
 
 
 class Text(NamedTuple):
-    """What is read, the sizes of models for it, what is tried, and the digits of its perplexities."""
+    """A text, the sizes of its models, the settings to search, and the digits of its perplexities."""
 
     read: Callable
     sizes: example.Sizes
@@ -159,7 +160,7 @@ def contender(name, corpus, text=TEXTS["python-docs"], epochs=example.EPOCHS):
 
 
 def report(output, digits=1):
-    """The table of what is finished; the curves of the first seed are drawn too, once all have it."""
+    """The table of all finished runs. Also draws the curves of the first seed, once all models have finished it."""
     found = {name: list(finals(output, name).values()) for name in SPACES}
     found = {name: runs for name, runs in found.items() if runs}
     lines = [

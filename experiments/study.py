@@ -1,9 +1,9 @@
-"""A fair comparison: as many trials for every contender, settings chosen by validation, the test looked at once.
+"""A fair comparison: every contender has as many trials, validation chooses the settings, and the test is used once.
 
-A study has contenders. Each is tried first with settings that are known to be good for it, then with settings that are
-drawn at random from its own space. Trials may be short: then the best few are trained anew, to the end. The settings
-with the best validation are chosen and trained once a seed, and only these runs are tested. Every run is a file of its
-own, so that a study that is killed goes on where it was, and two processes may share its contenders.
+A study compares contenders. Each has a first trial with settings that are known to be good for it, and further trials
+with settings drawn at random from its own space. Trials may be short: then the best few are trained again, to the end.
+The settings with the best validation are trained with each seed, and only these runs are tested. Every run has its own
+file, so that a study that is killed can continue, and several processes can share its contenders.
 """
 
 import dataclasses
@@ -24,15 +24,15 @@ from awd_keras.runs.fitting import versions
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """What is compared.
+    """A model, with its training, that a study compares with others.
 
     Args:
-        name: a directory's name.
-        first: the settings of the first trial: what one would try before a search.
+        name: the name of its directory.
+        first: the settings of the first trial: those that one would try before a search.
         space: for each setting, a function that draws a value from a `numpy.random.Generator`.
-        run: function `(settings, seed, epochs, tested)` that trains and returns what JSON can hold: `valid`, the figure
-            that decides (lower is better), and if `tested`, `test`.
-        epochs: of a whole training, at most.
+        run: function `(settings, seed, epochs, tested)` that trains. It returns a dictionary that JSON can hold, with
+            `valid`, the measure that decides (lower is better), and if `tested`, `test`.
+        epochs: the most epochs of a whole training.
     """
 
     name: str
@@ -43,22 +43,22 @@ class Contender:
 
 
 def uniform(low, high):
-    """Draws evenly between two numbers."""
+    """Draws uniformly between two numbers."""
     return lambda rng: round(float(rng.uniform(low, high)), 3)
 
 
 def log_uniform(low, high):
-    """Draws evenly between the logarithms of two numbers."""
+    """Draws uniformly between the logarithms of two numbers."""
     return lambda rng: float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.3g}")
 
 
 def choice(*values):
-    """Draws one of some values."""
+    """Draws one of the values."""
     return lambda rng: values[rng.integers(len(values))]
 
 
 def settings_of(contender, number):
-    """The settings of a trial, the same wherever and whenever they are drawn."""
+    """The settings of a trial. They depend only on the contender and the number."""
     if number == 0:
         return contender.first
     rng = np.random.default_rng([zlib.crc32(contender.name.encode()), number])
@@ -66,9 +66,9 @@ def settings_of(contender, number):
 
 
 def search(output, contender, trials, short=None, kept=2):
-    """The settings of the best trial, once all are run that haven't been yet.
+    """Runs all trials that haven't been run, and returns the settings of the best one.
 
-    With `short`, a number of epochs, trials have no more, and the `kept` best are trained anew to the end.
+    With `short`, trials have only this number of epochs, and the `kept` best are trained again to the end.
     """
     tried = [settings_of(contender, number) for number in range(trials)]
     runs = []
@@ -85,7 +85,7 @@ def search(output, contender, trials, short=None, kept=2):
 
 
 def final(output, contender, settings, seeds):
-    """Trains with the settings that were chosen, once a seed, and tests."""
+    """Trains with the chosen settings, once for each seed, and tests."""
     for seed in seeds:
         path = output / contender.name / f"seed-{seed}.json"
         _run(path, contender, settings, seed, contender.epochs, tested=True)
@@ -98,7 +98,7 @@ def finals(output, name):
 
 
 def pack(output, names):
-    """Writes all runs of a study's contenders into one file, beside the study's directory."""
+    """Writes all runs of a study's contenders into one file next to the study's directory."""
     runs = {
         name: {
             path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / name).glob("*.json"))
@@ -109,14 +109,14 @@ def pack(output, names):
 
 
 def spread(values, digits=1):
-    """Mean and range, in words."""
+    """Mean and range as a text."""
     values = list(values)
     middle, least, most = (f"{value:.{digits}f}" for value in (mean(values), min(values), max(values)))
     return f"{middle} ({least} to {most})"
 
 
 def chance(first, second):
-    """A permutation test: how often two groups dealt from all of these figures have means at least as far apart."""
+    """A permutation test: how often two random groups of these numbers have means at least as far apart."""
     figures = [*first, *second]
     found, count, total = abs(mean(first) - mean(second)), 0, 0
     for places in itertools.combinations(range(len(figures)), len(first)):
@@ -128,7 +128,7 @@ def chance(first, second):
 
 
 def _run(path, contender, settings, seed, epochs, tested=False):
-    """What a run came to; it is read if it has been run."""
+    """The result of a run, which is read from its file if that exists."""
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         if before["settings"] != settings:
@@ -137,7 +137,7 @@ def _run(path, contender, settings, seed, epochs, tested=False):
     keras.utils.clear_session()
     began = time.perf_counter()
     result = contender.run(settings, seed, epochs, tested)
-    # NaN, of a training that diverged, is worse than any number, and no JSON.
+    # NaN of a diverged training counts as worse than any number; JSON can't hold it.
     result["valid"] = result["valid"] if math.isfinite(result["valid"]) else 1e9
     line = {"settings": settings, "seed": seed, **result, "seconds": round(time.perf_counter() - began, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,5 +149,5 @@ def _run(path, contender, settings, seed, epochs, tested=False):
 
 
 def write_json(path, value):
-    """Writes a file that a person can read."""
+    """Writes JSON with line breaks, for readers."""
     write_whole(path, lambda beside: beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One bias vector a layer, as in Keras, or two, as in PyTorch: the reference trained with either on Python's text."""
+"""One bias vector a layer, as in Keras, or two, as in PyTorch? Trains the reference with each on Python's text."""
 
 import argparse
 import dataclasses
@@ -34,13 +34,13 @@ def main():
 
 
 def train(corpus, count, seed, epochs):
-    """One row: `count` biases a layer, without averaging."""
+    """One row of the table, for `count` biases in each layer, without averaging."""
     preset = PRESETS["tiny"]
     shape = dataclasses.replace(
         Shape(vocabulary_size=len(corpus.vocabulary), batch_size=preset.batch_size, bptt=preset.bptt), **preset.model
     )
     torch.manual_seed(seed)
-    # The trigger waits for more measures than there are epochs.
+    # Averaging never begins, as the trigger needs more measures than there are epochs.
     recipe = {**preset.optimizer, "non_monotone_interval": epochs}
     trainer = Watched(Reference(shape, biases=count).to(device()), **recipe)
     text = BPTTDataset(corpus.train, preset.batch_size, preset.bptt, seed=seed, length_multiple=1)
@@ -56,7 +56,7 @@ def train(corpus, count, seed, epochs):
 
 
 class Watched(Trainer):
-    """Keeps, of each step, the norm of the LSTMs' bias gradients over that of all gradients: what clipping sees."""
+    """Records at each step how large a share of the norm of all gradients, which is clipped, the LSTMs' biases have."""
 
     def __init__(self, model, **recipe):
         super().__init__(model, **recipe)

@@ -1,9 +1,9 @@
-"""What each part of AWD-LSTM is worth once it is trained to the end: `examples/against_keras.py` without it.
+"""How much each part of AWD-LSTM contributes to a fully trained model: `examples/against_keras.py` without that part.
 
     KERAS_BACKEND=torch python experiments/without_a_part.py --output runs/without_a_part --seeds 0 1 2 3 4
 
-All rates are those of the full model; a part that is left out is replaced by nothing. Seed by seed, so that the table
-can be read before all is done. What is left out:
+All other settings are those of the full model. All parts are trained with the first seed, then with the next, so that
+the table is useful before all runs are finished. The parts:
 
     nt-asgd            averaging: SGD at a constant rate
     carried-state      the state that goes from window to window in training; validation and test carry it
@@ -58,7 +58,7 @@ def variant(name, corpus):
 
 
 def report(output):
-    """The table of what is finished: changes are of the seeds that both models have."""
+    """The table of all finished runs. Changes are over the seeds that both models have."""
     full = finals(output, "full")
     lines = [
         "| left out | seeds | train | test | test, change | by chance | the paper's change |",

@@ -1,8 +1,8 @@
-"""All that a GPU is wanted for, in calls of some minutes each: tests, benchmarks, then training, which is the longest.
+"""Does all that needs a GPU, in calls of a few minutes each: tests, benchmarks, then training, which takes longest.
 
-Stages are begun in a call's first third, and each has a third of the call at most: the last third at least is for
-training, in every call. A stage that has ended, well or not, or was stopped, isn't run again. Into --out go stages.zip,
-what the stages have said and measured so far, and what train_minutes.py brings back.
+Stages start only in the first third of a call, and each takes at most a third: at least the last third of every call is
+for training. A stage that has ended, with or without success, or was stopped, isn't run again. --out gets stages.zip,
+with the output and the results of the stages so far, and the files of train_minutes.py.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import time
 from common import FLOAT32, HERE, ROOT, SITE
 
 PYTHON = sys.executable
-# Those that run the framework; the others hold on any machine.
+# The tests that run the framework. The results of the others don't depend on the machine.
 TESTED = [f"backends_tests/{name}" for name in ("backend", "layers", "losses", "optimizers", "models", "evaluation")]
 BENCHMARKS = ("training_step", "inference", "memory", "parts")
 STAGES = HERE / "stages"
-# Seconds to bring the results back.
+# Seconds that are left to copy the results.
 RESERVE = 40
 
 
@@ -48,7 +48,7 @@ def main():
             run(name, backend, command, seconds / 3)
     shutil.make_archive(str(options.out / "stages"), "zip", STAGES)
     minutes = (began + seconds - time.monotonic()) / 60
-    # In less than that, little is trained but the start.
+    # In less time, training would hardly get beyond its start.
     if minutes > 1:
         script = str(ROOT / "benchmarks" / "gpu" / "train_minutes.py")
         command = [PYTHON, script, f"--minutes={minutes:.2f}", f"--out={options.out}"]
@@ -56,7 +56,7 @@ def main():
 
 
 def run(name, backend, command, seconds):
-    """Runs a stage for so many seconds at most, unless another call has."""
+    """Runs a stage for at most this number of seconds, unless an earlier call has run it."""
     status = STAGES / f"{name}.status"
     if status.exists():
         return

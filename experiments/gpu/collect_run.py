@@ -1,4 +1,4 @@
-"""A training run as one JSON file and one picture, beside the figures of the paper and of its code."""
+"""Collects a training run in one JSON file and one picture, with the perplexities of the paper and of its code."""
 
 import argparse
 import importlib.util
@@ -42,7 +42,7 @@ def main():
     from awd_keras.runs import Run
 
     run = Run.open(options.run)
-    # For what the device is, which its framework says.
+    # The framework of the run, which names the device.
     os.environ.setdefault("KERAS_BACKEND", run.config["backend"])
     for path in collect(run, options.name, options.output):
         print(path)
@@ -59,7 +59,7 @@ def collect(run, name, folder):
     Returns:
         List of the files' paths.
     """
-    # Here, as they import Keras, for which others set the backend first.
+    # Imported here, as they import Keras, and callers must be able to set the backend before.
     from awd_keras.output import write_whole
     from awd_keras.runs.recording import draw_curve
 
@@ -74,7 +74,7 @@ def collect(run, name, folder):
 
 
 def summary(run):
-    """What the JSON file holds. A run that isn't finished has the best validation perplexity so far, and no test's."""
+    """The content of the JSON file. An unfinished run has its best validation perplexity so far, and no test result."""
     config, lines, result = run.config, run.metrics(), run.result or {}
     settings = {name: value for name, value in config.items() if name not in ("text", "versions", "format")}
     start = settings.pop("finetuned_from", None)
@@ -87,7 +87,7 @@ def summary(run):
     }
     if start:
         outcome["stopped_epoch"] = None
-        # Where a run or a text lay on some machine says nothing; which it was, its checksum does.
+        # Without paths, which mean nothing on another machine. Checksums identify the run and the text.
         settings["finetuned_from"] = {name: value for name, value in start.items() if name != "run"}
     return {
         "preset": config["preset"],

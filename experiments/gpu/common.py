@@ -1,14 +1,14 @@
-"""What the scripts here share: where things lie, and the precision that they run in."""
+"""The paths and the precision that all scripts of this folder use."""
 
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Git ignores it: what is carried to the machine, what is installed there, and what comes of it.
+# Ignored by Git: the files that are copied to the machine, the packages installed there, and the results.
 HERE = ROOT / "build" / "gpu"
 WHEELS = HERE / "wheels"
 TEXT = HERE / "text"
 SITE = HERE / "site"
 
-# float32 all through. By default, cuDNN's LSTM on PyTorch, and every product on JAX, round their inputs to TF32's 10
-# bits on a recent GPU, whose effect on perplexity isn't measured. A variable that is set already wins.
+# Full float32. By default, on a recent GPU, cuDNN's LSTM on PyTorch and every product on JAX round their inputs to
+# TF32's 10 bits, whose effect on perplexity hasn't been measured. Variables that are already set aren't changed.
 FLOAT32 = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "float32"}

@@ -1,4 +1,4 @@
-"""A model's weights in half precision, in files small enough to be brought back from another machine."""
+"""Writes and reads a model's weights in half precision, in files small enough to be copied from another machine."""
 
 import re
 
@@ -23,7 +23,7 @@ def write_half(model, name, folder):
 
     folder.mkdir(parents=True, exist_ok=True)
     for path in parts(name, folder):
-        path.unlink()  # Those of a run with another number of parts.
+        path.unlink()  # earlier files, whose number may be another one
     values = np.concatenate([np.asarray(variable.numpy(), "float16").ravel() for variable in model.trainable_variables])
     count = -(-len(values) // VALUES)
     paths = []
@@ -35,7 +35,7 @@ def write_half(model, name, folder):
 
 
 def read_half(model, name, folder):
-    """Sets a model's trainable weights to what `write_half` has written of a model like it.
+    """Sets a model's trainable weights to those that `write_half` has written for a model of the same sizes.
 
     Args:
         model: an `AWDLSTM`, built.

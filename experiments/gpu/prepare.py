@@ -1,6 +1,6 @@
-"""Makes a machine without internet fit for the scripts here: `fetch` where there is internet, `install` on the machine.
+"""Prepares a machine without internet for these scripts: run `fetch` where there is internet, `install` on the machine.
 
-What is there already, PyTorch, JAX and NumPy above all, is left as it is.
+Packages that the machine has already, above all PyTorch, JAX and NumPy, aren't changed.
 """
 
 import argparse
@@ -12,14 +12,14 @@ import sys
 
 from common import HERE, ROOT, SITE, TEXT, WHEELS
 
-# Keras and all that it imports, then what runs the tests; NumPy comes with PyTorch.
+# Keras and the packages that it imports, then those that run the tests. NumPy comes with PyTorch.
 PACKAGES = (
     *("keras", "optree", "absl-py", "h5py", "ml-dtypes", "namex", "packaging", "typing-extensions"),
     *("rich", "markdown-it-py", "mdurl", "pygments"),
     *("pytest", "iniconfig", "pluggy", "hypothesis", "sortedcontainers"),
     *("hatchling", "pathspec", "trove-classifiers"),
 )
-# pip takes a wheel for exactly these.
+# All platforms whose wheels fit, as pip doesn't choose those of older ones by itself.
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (34, 31, 28, 27, 24, 17, 12, 5)]
 PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
 
@@ -70,13 +70,13 @@ def install(options):
 
 
 def installed():
-    """The names of the distributions that this Python has, those in `SITE` left out."""
+    """The names of the distributions that this Python has, except those in `SITE`."""
     path = [entry for entry in sys.path if entry != str(SITE)]
     return {normal(found.metadata["Name"]) for found in importlib.metadata.distributions(path=path)}
 
 
 def lacking(wheels, names):
-    """The wheels of distributions that aren't among `names`, nor in `SITE` by an earlier call."""
+    """The wheels of distributions that are neither among `names` nor installed in `SITE` by an earlier call."""
     wheels = [wheel for wheel in wheels if name_of(wheel) not in names]
     return [wheel for wheel in wheels if not (SITE / f"{'-'.join(wheel.name.split('-')[:2])}.dist-info").is_dir()]
 

@@ -1,4 +1,4 @@
-"""Scores the weights that train_minutes.py has brought back, and with --run the full ones too; NAME.json gets both."""
+"""Scores the half-precision weights of train_minutes.py, and with --run the full ones too; adds both to NAME.json."""
 
 import argparse
 import json
@@ -10,7 +10,9 @@ from common import FLOAT32, TEXT
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=pathlib.Path, metavar="DIR", help="what train_minutes.py was given as --out")
+    parser.add_argument(
+        "folder", type=pathlib.Path, metavar="DIR", help="the directory that train_minutes.py got as --out"
+    )
     parser.add_argument("name", metavar="NAME", help="ptb-torch-0 for NAME.json")
     parser.add_argument("--run", metavar="RUN", help="directory of the run itself, for its weights in full precision")
     parser.add_argument(
@@ -30,7 +32,7 @@ def main():
 
     corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
     if corpus.digest != collected["settings"]["text_digest"]:
-        raise SystemExit(f"{path} is of a run on another text than this one.")
+        raise SystemExit(f"{path} belongs to a run on another text than this one.")
     collected["scores"] = scores(collected, corpus, options)
     text = json.dumps(collected, indent=2) + "\n"
     write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Trains for so many minutes, from the beginning or from where the last call stopped, and brings the results back.
+"""Trains for a number of minutes, from the beginning or from where the previous call stopped, and writes the results.
 
-Into --out go NAME.json and NAME.png (settings, metrics, curve) and the best model's weights, the averaged ones once
-averaging has begun, in half precision. The run itself, with its checkpoints, stays in RUN, where the next call goes on.
+--out gets NAME.json and NAME.png (settings, metrics, curve) and the weights of the best model in half precision, the
+averaged ones once averaging has begun. The run with its checkpoints stays in RUN, where the next call continues.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main():
     os.environ["KERAS_BACKEND"] = options.backend
     for name, value in FLOAT32.items():
         os.environ.setdefault(name, value)
-    # JAX compiles a program for each window length: once a machine, not once a call.
+    # JAX compiles a program for each window length. With this cache, it does so once, not in every call.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(HERE / "compiled"))
     from awd_keras import data
 
@@ -54,7 +54,7 @@ def parse():
 
 
 def train(options, corpus, seconds):
-    """Starts or resumes the run, and ends it after so many seconds; the epoch that is running then is lost."""
+    """Starts or resumes the run, and stops it after this number of seconds. The epoch that is running then is lost."""
     from awd_keras import runs
 
     stop = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
@@ -74,7 +74,7 @@ def train(options, corpus, seconds):
 
 
 def bring_back(directory, name, out):
-    """Writes what is brought back of a run, and returns the paths; none of a run without an epoch."""
+    """Writes the results of a run, and returns their paths. A run without a finished epoch has none."""
     from collect_run import collect
     from half_weights import write_half
 
