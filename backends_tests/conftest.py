@@ -1,9 +1,9 @@
-"""One suite, run once a backend: KERAS_BACKEND says which; on any other one the run fails."""
+"""One suite for all backends. It runs on the backend in KERAS_BACKEND, and fails if that isn't the one in use."""
 
 import os
 import tempfile
 
-# Before Keras is imported: TensorFlow reads the first on import, Matplotlib the second.
+# Set before imports: TensorFlow reads the first variable when it is imported, Matplotlib the second.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -27,10 +27,10 @@ import keras  # noqa: E402
 if keras.backend.backend() != ASKED:
     raise pytest.UsageError(f"KERAS_BACKEND={ASKED} was asked for. Received: {keras.backend.backend()}")
 
-# What is asked of the project and not of a backend, of its pages and experiments, is asked once.
+# Tests of the project's pages and experiments don't depend on the backend, and run on one only.
 collect_ignore = [] if ASKED == "torch" else ["project"]
 
-# A few examples every day, always the same ones; `nox -s thorough` looks for others. However slow the machine is.
+# A few examples every day, always the same ones; `nox -s thorough` tries others. Without time limits.
 UNTIMED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow], "database": None}
 hypothesis.settings.register_profile("every_day", derandomize=True, max_examples=10, **UNTIMED)
 hypothesis.settings.register_profile("thorough", max_examples=300, print_blob=True, **UNTIMED)
@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("every_day")
 
 
 def pytest_collection_modifyitems(items):
-    """Processes that share the tests must agree on their names, so none holds an address in memory."""
+    """Fails if a test's name has a memory address: processes that share the tests must agree on their names."""
     for item in items:
         assert " at 0x" not in item.nodeid, f"Give the parameters of {item.nodeid} other ids"
 

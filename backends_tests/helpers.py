@@ -1,4 +1,4 @@
-"""What tests of many files do."""
+"""Functions for tests in many files."""
 
 import pytest
 from keras import ops
@@ -12,13 +12,13 @@ def values_of(variables):
 
 
 def draw_weights(layer, rng, scale=1.0):
-    """Gives a built layer, or model, weights that are large enough to tell a right result from a wrong one."""
+    """Sets the weights of a built layer or model to values so large that wrong results show."""
     for variable in layer.trainable_variables:
         variable.assign(scale * rng.normal(size=variable.shape))
 
 
 def weights_that_run(layer, inputs, **arguments):
-    """The weights that a call of a recurrent layer computes with, in NumPy; None where there is none."""
+    """The weights that a call of a recurrent layer uses, in NumPy. None stands for a weight that it doesn't have."""
     given = []
 
     def run(sequences, state, *weights, **options):
@@ -31,5 +31,5 @@ def weights_that_run(layer, inputs, **arguments):
 
 
 def once(*cases):
-    """Cases of a parametrization that `nox -s tests` runs on PyTorch alone; a tuple has a value for each argument."""
+    """Cases of a parametrization that `nox -s tests` runs only on PyTorch. A tuple has a value for each argument."""
     return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.once) for case in cases]

@@ -1,4 +1,4 @@
-"""The model written out once more, in NumPy and float64, gradients included: what the library is held against."""
+"""The model in NumPy and float64, with gradients, for comparison with the library."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ def log_softmax(logits):
 
 
 def lstm(x, h, c, kernel, recurrent_kernel, bias, mask=None):
-    """Runs an LSTM, gates in the order i, f, c, o.
+    """Runs an LSTM, with gates in the order i, f, c, o.
 
     Returns:
-        Outputs (batch, time, units), the last h and c, and what `lstm_gradients` needs.
+        Outputs (batch, time, units), the last h and c, and the values that `lstm_gradients` needs.
     """
     outputs, saved = [], []
     for t in range(x.shape[1]):
@@ -34,7 +34,7 @@ def lstm(x, h, c, kernel, recurrent_kernel, bias, mask=None):
 
 
 def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None, recurrent_mask=1.0):
-    """The variants of Levy et al. (2018), each written out; columns are in the order i, f, content, o.
+    """The variants of Levy et al. (2018). Columns are in the order i, f, content, o.
 
     Returns:
         Outputs (batch, time, units), and the last h and c.
@@ -84,7 +84,7 @@ def ablated_lstm(variant, x, h, c, kernel, recurrent_kernel, bias, mask=None, re
 
 
 def gru(x, h, kernel, recurrent_kernel, bias, mask=None, recurrent_mask=1.0, reset_after=True, **options):
-    """Runs a GRU, columns in the order z, r, n; with `reset_after`, the bias is that of the inputs and of the state.
+    """Runs a GRU, with columns in the order z, r, n. With `reset_after`, inputs and state have a bias each.
 
     Returns:
         Outputs (batch, time, units), and the last h.
@@ -107,7 +107,7 @@ def gru(x, h, kernel, recurrent_kernel, bias, mask=None, recurrent_mask=1.0, res
 
 
 def mogrifier(x, h, c, kernel, recurrent_kernel, bias, *matrices, mask=None, recurrent_mask=1.0, **options):
-    """Runs a Mogrifier LSTM, gates in the order i, f, c, o; `matrices` are Q1, R2, Q3, R4, ...
+    """Runs a Mogrifier LSTM, with gates in the order i, f, c, o. `matrices` are Q1, R2, Q3, R4, ...
 
     Returns:
         Outputs (batch, time, units), and the last h and c.
@@ -129,7 +129,8 @@ def mogrifier(x, h, c, kernel, recurrent_kernel, bias, *matrices, mask=None, rec
 
 
 def qrnn(x, h, c, *others, mask=None, stays=None, **options):
-    """Runs a QRNN, columns in the order z, f, o; `others` are the input before, if the window is 2, kernel and bias.
+    """Runs a QRNN, with columns in the order z, f, o. `others` are kernel and bias, after the previous input if the
+    window is 2.
 
     Returns:
         Outputs (batch, time, units), the last h and c, and the last input, if the window is 2.
@@ -151,7 +152,7 @@ def qrnn(x, h, c, *others, mask=None, stays=None, **options):
 
 
 def _run(step, x, state, mask=None, zero_output_for_mask=False):
-    """The outputs of all steps, of which h is the first part of the state, and the last state."""
+    """The outputs of all steps (the first part of each state, h), and the last state."""
     outputs = []
     for t in range(x.shape[1]):
         new = step(x[:, t], state)
@@ -162,7 +163,7 @@ def _run(step, x, state, mask=None, zero_output_for_mask=False):
 
 
 def differences(function, arrays):
-    """The gradients of a function of arrays, by differences, in float64."""
+    """The gradients of a function of arrays, by finite differences, in float64."""
     arrays = [np.array(array, "float64") for array in arrays]
     gradients = []
     for array in arrays:
@@ -179,7 +180,7 @@ def differences(function, arrays):
 
 
 def lstm_gradients(x, kernel, recurrent_kernel, saved, d_outputs):
-    """Gradients of the inputs, the two kernels and the bias; none flows into the state before the first step."""
+    """The gradients of the inputs, the two kernels and the bias, without that of the initial state."""
     d_x = np.zeros_like(x)
     d_kernel, d_recurrent = np.zeros_like(kernel), np.zeros_like(recurrent_kernel)
     d_bias = np.zeros(kernel.shape[1])
@@ -207,7 +208,7 @@ def lstm_gradients(x, kernel, recurrent_kernel, saved, d_outputs):
 
 
 class AWDLSTM:
-    """The language model without masks: carried state, tied weights, AR and TAR, and the gradients of all of it.
+    """The language model without masks: carried state, tied weights, AR and TAR, and all gradients.
 
     `weights` are in the order of `awd_keras.models.AWDLSTM.trainable_variables`: the embeddings, the output bias, then
     kernel, recurrent kernel and bias of each LSTM.
@@ -231,7 +232,7 @@ class AWDLSTM:
         return inputs[-1] @ embeddings.T + bias, inputs, saved
 
     def loss_and_gradients(self, ids, targets):
-        """The whole loss, the cross-entropy alone, and the gradients in the order of the weights."""
+        """The whole loss, the cross-entropy, and the gradients in the order of the weights."""
         logits, inputs, saved = self.forward(ids)
         h = inputs[-1]
         count = targets.size

@@ -1,4 +1,4 @@
-"""Empty modules in the place of frameworks: what is imported from them is there, and can compute nothing."""
+"""Empty modules instead of frameworks: everything can be imported from them, and computes nothing."""
 
 import importlib.abc
 import importlib.machinery
@@ -31,5 +31,5 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def stand_in_for(*names):
-    """From now on, imports of these packages give empty modules."""
+    """Makes imports of these packages give empty modules from now on."""
     sys.meta_path.insert(0, _StandIns(names))

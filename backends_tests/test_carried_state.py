@@ -1,6 +1,6 @@
-"""What a layer carries from call to call belongs to a stream of data: no copy, count or file of weights has it.
+"""The carried state of a layer belongs to a stream of data: no copy, count or file of weights includes it.
 
-For every public class whose config has `stateful`, by itself and within what Keras wraps it in.
+Tested for every public class whose config has `stateful`, by itself and within Keras's wrappers.
 """
 
 import h5py
@@ -90,7 +90,7 @@ def reset(model):
 
 
 def carrying(model):
-    """The model after a call each of training and inference, and its state."""
+    """The model after one call in training and one at inference, and its state."""
     model(IDS[:BATCH], training=True)
     model(IDS[:BATCH])
     state = values_of(states(model))
@@ -104,7 +104,7 @@ def shapes(variables):
 
 def test_every_carrier_is_tested():
     made = {cls: KERAS_CLASSES[cls]() for cls in LAYERS}
-    # A `TextClassifier` has such layers, which carry nothing from text to text.
+    # A `TextClassifier` has such layers too, but they carry nothing from text to text.
     found = {cls for cls, layer in made.items() if carriers(layer) and hasattr(layer, "stateful")}
     assert found == set(CARRIERS) >= {layers.WeightDropLSTM, layers.WeightDropGRU, layers.QRNN, models.AWDLSTM}
 
@@ -136,7 +136,7 @@ def test_the_state_is_a_variable_and_no_weight(case):
 
 @cases
 def test_weights_are_copied_without_the_stream(case):
-    """Also from a model that carries none, and from one of another batch size."""
+    """Also from a model without a carried state, and from one with another batch size."""
     model, state = carrying(new(case))
     for other in (model, new(case, stateful=False), new(case, batch=4)):
         model.set_weights(other.get_weights())
@@ -169,9 +169,9 @@ def test_no_file_has_the_stream(case, tmp_path):
         variable.assign(value)
     for suffix, method in FILES.items():
         if suffix == ".h5" and not hasattr(model, "inputs"):
-            continue  # which Keras doesn't write of models of a class of their own
+            continue  # Keras doesn't write such a file for subclassed models
         if suffix == ".keras" and isinstance(model, Subclassed):
-            continue  # whose config has no layer
+            continue  # its config has no layer
         path = tmp_path / f"file{suffix}"
         getattr(model, method)(path)
         if suffix != ".keras":
@@ -189,7 +189,7 @@ def test_no_file_has_the_stream(case, tmp_path):
 
 
 def test_a_callback_that_restores_weights_leaves_the_stream():
-    """With a learning rate of zero the weights are those of every epoch, and the stream that of the last one."""
+    """With a learning rate of zero, all epochs have the same weights, and the state is that of the last epoch."""
     weights, ends = None, []
     for callbacks in ([], [keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)]):
         model = new("WeightDropLSTM functional")

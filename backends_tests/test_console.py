@@ -1,4 +1,4 @@
-"""What a console can't show is replaced, and told, on every way to it."""
+"""Characters that a console can't show are replaced and reported, whichever command prints them."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ TOLD = (
 
 @contextlib.contextmanager
 def console():
-    """A list, which has what was shown when the context ends."""
+    """A context with a list, which has the shown text after the context's end."""
     shown = []
     with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="cp1252", newline="\n")) as stream:
         yield shown

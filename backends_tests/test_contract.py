@@ -1,4 +1,4 @@
-"""What every public class keeps to: copies, configs, files, clones, dtypes, and errors that say what is wrong.
+"""What holds for every public class: copies, configs, files, clones, dtypes, and errors that name what is wrong.
 
 A class that is added to a public namespace needs an entry here, or the first test fails.
 """
@@ -55,7 +55,7 @@ def memory():
     return analysis.Memory(np.ones((BATCH, TIME, TIME)), np.ones((BATCH, TIME)))
 
 
-# What has a config and is saved in a model.
+# The classes that have a config and are saved in a model.
 KERAS_CLASSES = {
     layers.AdaptiveSoftmax: lambda **k: layers.AdaptiveSoftmax(WORDS, SIZE, cutoffs=[3, 6], div_value=2, **k),
     layers.ConcatPooling: lambda **k: layers.ConcatPooling(**k),
@@ -63,7 +63,7 @@ KERAS_CLASSES = {
         WORDS, SIZE, rate=0.2, embeddings_regularizer="l2", embeddings_constraint="max_norm", seed=1, **k
     ),
     layers.LockedDropout: lambda **k: layers.LockedDropout(0.2, seed=1, **k),
-    # Not Keras's orthogonal kernel: PyTorch can't compute one in half precision on a CPU.
+    # Not with Keras's orthogonal kernel, as PyTorch can't compute one in half precision on a CPU.
     layers.WeightDropLSTM: lambda **k: layers.WeightDropLSTM(
         SIZE,
         weight_drop=0.2,
@@ -106,7 +106,7 @@ KERAS_CLASSES = {
     ),
     optimizers.schedules.SlantedTriangular: lambda: optimizers.schedules.SlantedTriangular(0.5, 20, 0.25, 8.0, "mine"),
 }
-# The layers of floats; the others take ids.
+# The layers that take floats; the others take ids.
 OF_FLOATS = (
     layers.ConcatPooling,
     layers.LockedDropout,
@@ -117,11 +117,11 @@ OF_FLOATS = (
     layers.MogrifierLSTM,
 )
 LAYERS = [cls for cls in KERAS_CLASSES if issubclass(cls, keras.layers.Layer)]
-# Those whose outputs have no axis of time.
+# The layers whose outputs have no time axis.
 OF_TEXTS = (layers.ConcatPooling, models.TextClassifier)
-# What a model without a compilation has.
+# The classes whose objects a model has even if it isn't compiled.
 IN_MODELS = [*LAYERS, *(cls for cls in KERAS_CLASSES if issubclass(cls, keras.regularizers.Regularizer))]
-# What belongs to a process or to files, and has no config.
+# The classes that belong to a process or to files, and have no config.
 OTHER_CLASSES = {
     analysis.Gates: gates,
     analysis.LayerAnalysis: lambda: analysis.LayerAnalysis("lstm", gates(), memory()),
@@ -156,14 +156,14 @@ CONTRACTS = {**KERAS_CLASSES, **OTHER_CLASSES}
 
 
 def public_classes():
-    """The classes in the public namespaces."""
+    """All classes in the public namespaces."""
     namespaces = [*(getattr(awd_keras, name) for name in awd_keras.__all__), optimizers.schedules]
     public = [getattr(namespace, name) for namespace in namespaces for name in namespace.__all__]
     return {value for value in public if isinstance(value, type)}
 
 
 def new_model(tested, **arguments):
-    """A compiled model from ids to logits that `tested`, an object of any of the Keras classes, is a part of."""
+    """A compiled model from ids to logits that contains `tested`, an object of any of the Keras classes."""
     by_default = {"optimizer": "sgd", "loss": losses.TokenCrossEntropy(), "metrics": []}
     for name, base in (("optimizer", keras.optimizers.Optimizer), ("loss", keras.losses.Loss)):
         if isinstance(tested, base):
@@ -195,7 +195,7 @@ def new_model(tested, **arguments):
 
 
 def observe(model):
-    """What a model is made of and what it gives, of kinds that JSON knows."""
+    """The parts and the results of a model, as values that JSON can hold."""
     for layer in model._flatten_layers():
         if hasattr(layer, "reset_state"):
             layer.reset_state()
@@ -227,7 +227,7 @@ def reset(model):
 
 
 def state(value):
-    """What tells an object without a config from another one, of kinds that `==` compares by value."""
+    """The values by which an object without a config can be compared with another one by `==`."""
     if isinstance(value, np.ndarray):
         return str(value.dtype), value.tolist()
     if isinstance(value, dict):
@@ -275,7 +275,7 @@ def test_deepcopy(cls):
 
 @names([cls if cls in (models.AWDLSTM, optimizers.NTASGD) else once(cls)[0] for cls in KERAS_CLASSES])
 def test_deepcopy_in_a_model(cls):
-    """Not built, and built: with its variables, which are copies too."""
+    """Before and after it is built. Its variables are copied too."""
     one = KERAS_CLASSES[cls]()
     assert copy.deepcopy(one).get_config() == one.get_config()
     model = new_model(one)
@@ -293,13 +293,12 @@ def test_config(cls):
     one = KERAS_CLASSES[cls]()
     config = one.get_config()
     assert cls.from_config(copy.deepcopy(config)).get_config() == config
-    # As text, the way it is saved.
+    # As text, as it is saved.
     text = json.dumps(keras.saving.serialize_keras_object(one))
     again = keras.saving.deserialize_keras_object(json.loads(text))
     assert type(again) is cls
     assert json.dumps(keras.saving.serialize_keras_object(again)) == text
-    # Every argument is in it, but for those that Keras leaves out where they have their default, and for a table that
-    # variables have.
+    # It has every argument, except those that Keras leaves out at their default, and a table, which is in variables.
     arguments = set(inspect.signature(cls).parameters) - {"kwargs", "embeddings"}
     assert arguments - set(config) <= {"dtype"}
     assert f"awd_keras>{cls.__name__}" == keras.saving.get_registered_name(cls)
@@ -311,7 +310,7 @@ def test_clone_model(cls):
     model = new_model(KERAS_CLASSES[cls]())
     clone = keras.models.clone_model(model)
     for copied, layer in zip(clone.layers, model.layers, strict=True):
-        # The names of an InputLayer's tensors are counted up.
+        # Keras numbers the tensors of an InputLayer.
         assert isinstance(layer, keras.layers.InputLayer) or copied.get_config() == layer.get_config()
     clone.set_weights(model.get_weights())
     np.testing.assert_allclose(*(ops.convert_to_numpy(each(IDS)) for each in (clone, model)), atol=1e-6)
@@ -331,7 +330,7 @@ print("FOUND", json.dumps([observe(keras.saving.load_model(path)) for path in sy
 
 @pytest.mark.once
 def test_keras_file_in_a_fresh_process(tmp_path):
-    """One process for all of them, as starting a framework takes seconds; in safe mode, which is Keras's default."""
+    """One process for all classes, as a framework takes seconds to start; in safe mode, Keras's default."""
     expected, paths = [], []
     for cls, make in KERAS_CLASSES.items():
         model = new_model(make())
@@ -357,12 +356,12 @@ def test_keras_file_in_a_fresh_process(tmp_path):
 # Dtypes
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-5, "float16": 5e-3, "bfloat16": 5e-2}
-# float32 is what every other test has, and what these are held against.
+# float32 is tested everywhere else, and the results are compared with it.
 POLICIES = [*once("float16", "bfloat16", "mixed_float16"), "mixed_bfloat16"]
 
 
 def check_policy(cls, policy):
-    """Outputs and variables have the policy's dtypes, and values near those of float32."""
+    """Outputs and variables have the policy's dtypes, and their values are near those of float32."""
     inputs = X if cls in OF_FLOATS else IDS
     layer, plain = KERAS_CLASSES[cls](dtype=policy), KERAS_CLASSES[cls]()
     expected = plain(inputs)
@@ -382,7 +381,7 @@ def check_policy(cls, policy):
 
 
 def check_logits(dtype):
-    """The loss, the metrics and the penalties take floats of any kind."""
+    """The loss, the metrics and the penalties take floats of any dtype."""
     for cls in (losses.TokenCrossEntropy, *(getattr(metrics, name) for name in metrics.__all__)):
         values = [float(cls()(TARGETS, ops.cast(LOGITS, kind))) for kind in ("float32", dtype)]
         assert values[1] == pytest.approx(values[0], rel=TOLERANCES[dtype])
@@ -401,13 +400,13 @@ def check_training(policy):
         assert np.isfinite(ops.convert_to_numpy(ops.cast(variable, "float32"))).all()
 
 
-# float64: backend/test_float64.py, as JAX has it only where it is told so when it starts.
+# For float64, see backend/test_float64.py, as JAX must be started with it.
 @pytest.mark.parametrize("policy", POLICIES)
 def test_dtype_policies(policy):
     for cls in LAYERS:
         check_policy(cls, policy)
     check_logits(policy.removeprefix("mixed_"))
-    if policy in ("float16", "bfloat16"):  # mixed: models/test_awd_lstm.py
+    if policy in ("float16", "bfloat16"):  # for mixed precision, see models/test_awd_lstm.py
         check_training(policy)
 
 
@@ -448,7 +447,7 @@ def test_losses_and_metrics_of_empty_and_single():
     assert float(regularizers.ActivationRegularizer(2.0)(X[:1, :1])) == pytest.approx(2 * np.mean(X[:1, :1] ** 2))
 
 
-# What is wrong: a ValueError that names the argument, what was expected and what came.
+# Bad input: a ValueError that names the argument, what was expected and what came.
 
 NDIM = "Input 0 .* of layer '{}.*' is incompatible with the layer: expected ndim={}, found ndim={}"
 LSTM, AR = layers.WeightDropLSTM, regularizers.ActivationRegularizer
@@ -554,14 +553,14 @@ def test_wrong_inputs(wrong):
 @pytest.mark.once
 @pytest.mark.parametrize("wrong", [name for name, (call, _) in WRONG.items() if getattr(call, "cls", None) in LAYERS])
 def test_wrong_inputs_of_which_only_the_shape_is_known(wrong):
-    """In a functional model: refused where it is made, not where it is run."""
+    """In a functional model, they are refused when the model is made, not when it runs."""
     call, message = WRONG[wrong]
     with pytest.raises(ValueError, match=message):
         call(call.symbolic)
 
 
 def test_ids_as_floats_where_keras_makes_them():
-    """A Sequential model without an Input hands over ids in the layer's own dtype; half precision would round them."""
+    """A Sequential model without an Input casts ids to the layer's dtype; half precision would round them."""
     model = keras.Sequential([KERAS_CLASSES[layers.EmbeddingDropout]()])
     table = ops.convert_to_numpy(model(IDS))
     np.testing.assert_array_equal(table, ops.convert_to_numpy(model.layers[0].embeddings)[IDS])

@@ -1,4 +1,4 @@
-"""The code in the README and in docs/ runs as it stands on every backend, on little text and for one epoch."""
+"""The code in the README and in docs/ runs unchanged on every backend, on a short text and for one epoch."""
 
 import re
 import shlex
@@ -9,11 +9,11 @@ import pytest
 from awd_keras import cli, data, verification
 
 ROOT = Path(__file__).parents[1]
-# The pages of results give the commands that made them, hours of work.
+# The pages of results aren't run: their commands take hours.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
 SMALL = "--epochs 1 --embedding-dim 8 --hidden-units 8 --num-layers 1"
-# What a page shows in a shell and isn't awd-keras itself: installations, benchmarks, and what stands for a user's own.
+# Shell commands on pages that aren't awd-keras: installations, benchmarks, and those that stand for the user's own.
 NOT_RUN = ("pip ", "python3 -m venv ", "nox ", "python benchmarks/", "KERAS_BACKEND=torch python train.py")
 
 
@@ -35,7 +35,7 @@ def run_shell(code):
             arguments += ["--epochs", "1"]
         if "--backend" in arguments:
             index = arguments.index("--backend")
-            del arguments[index : index + 2]  # The suite's own is in use.
+            del arguments[index : index + 2]  # the suite's backend is in use
         assert cli.main(arguments) == 0, command
 
 
@@ -45,16 +45,16 @@ def runnable(page):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A directory with a small text, where the pages' code runs."""
+    """The working directory of the pages' code, with a small text."""
     corpus = data.Corpus.python_docs()
-    # Few windows, and few lengths of them, as JAX compiles for each.
+    # Few windows with few lengths, as JAX compiles each length.
     short = data.Corpus(corpus.train[:711], corpus.valid[:711], corpus.test[:300], corpus.vocabulary)
     monkeypatch.setattr(data.Corpus, "python_docs", lambda **_: short)
-    # The whole of it runs in verification/test_verify.py.
+    # All checks run in verification/test_verify.py.
     monkeypatch.setattr(verification, "verify", lambda: [verification.Check("masks", True, "0.5", "of 0.5")])
     monkeypatch.chdir(tmp_path)
     Path("text").mkdir()
-    Path("DIR").symlink_to("text")  # as the README calls the reader's own
+    Path("DIR").symlink_to("text")  # the README's name for the reader's text
     for split in ("train", "valid", "test"):
         Path("text", f"{split}.txt").write_text("the cat sat on the mat\nand the <unk> ran\n" * 31, encoding="utf-8")
     return tmp_path
@@ -62,7 +62,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.once
 def test_snippets_are_there():
-    """What looks like a marker of a snippet is one: the site shows any other as it stands."""
+    """Everything that looks like a snippet's marker is one, as the site would show any other as text."""
     markers = [line.strip() for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if "8<" in line]
     assert len(markers) >= 5
     for marker in markers:

@@ -1,7 +1,7 @@
-"""The examples in the docstrings, which are the same on every backend.
+"""The examples in the docstrings, which give the same results on every backend.
 
-They run from here, not by pytest's own option, so that each starts from the seed and the settings
-of conftest.py as every other test does.
+They run from here, not by pytest's own option, so that each starts with the seed and the settings of conftest.py, as
+every other test does.
 """
 
 import doctest
@@ -12,14 +12,14 @@ import pytest
 
 import awd_keras
 
-# Importing these does something: a backend file imports its framework, __main__ runs a command.
+# Importing these has effects: a backend file imports its framework, __main__ runs a command.
 LEFT_OUT = ("awd_keras.backend.", "awd_keras.__main__")
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(awd_keras.__path__, "awd_keras.")
     if not module.name.startswith(LEFT_OUT)
 ]
-# What computes on a backend; the others' examples are run on one every day.
+# Namespaces that compute on a backend. The examples of others run daily on one backend only.
 ON_EACH = ("callbacks", "layers", "losses", "metrics", "models", "optimizers", "regularizers")
 EXAMPLES = [
     pytest.param(example, id=example.name, marks=[] if name.split(".")[1] in ON_EACH else pytest.mark.once)

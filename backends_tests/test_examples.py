@@ -1,4 +1,4 @@
-"""The examples run, each as its reader would run it, as short as it can be."""
+"""The examples run, each as a reader would run it, but as short as possible."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 
 from backends_tests.helpers import once
 
-# As in pyproject.toml, whose filters a process of its own doesn't see.
+# As in pyproject.toml, whose filters don't apply to another process.
 NUMPY_ON_TORCH = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# What an example is given to be short, and what it must print.
+# The arguments that make each example short, and what it must print.
 EXPECTED = {
     "language_model": (["1"], ["test perplexity", "The value of"]),
     # test_against_keras.py runs it on a small text.
@@ -34,14 +34,14 @@ EXPECTED = {
     "several_devices_jax": (["1"], ["2 devices, valid perplexity"]),
     "several_devices_tensorflow": (["1"], ["1 devices, valid perplexity"]),
 }
-# What `torchrun` gives the first of one process, and two devices of JAX.
+# The variables that `torchrun` sets for a single process, and two devices for JAX.
 ONE_PROCESS = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
 XLA_FLAGS = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".lstrip()
 DEVICES = {**ONE_PROCESS, "XLA_FLAGS": XLA_FLAGS}
-# A loop in a framework's own terms chooses that framework itself, whatever Keras would take.
+# An example with a framework's own training loop chooses that framework, whatever KERAS_BACKEND is.
 ENVIRONMENTS = {"several_devices": DEVICES, "custom_training": {"KERAS_BACKEND": "none"}}
-# A loop in a framework's own terms is for that backend alone. Of the others some run on one every day, and once a week
-# what is long or has a test of its own.
+# A framework's own training loop runs only on that backend. Some other examples run daily on one backend. Long ones,
+# and those with tests of their own, run once a week.
 OF_THIS = f"custom_training_{keras.backend.backend()}"
 ONCE = ("functional_model", "language_model")
 OTHERS = [

@@ -1,4 +1,4 @@
-"""The rules of who may import what; each rule's check is shown to fail on code that breaks it."""
+"""The rules about imports. The check of each rule is also run on code that breaks it, and must fail."""
 
 import ast
 import os
@@ -38,7 +38,7 @@ print("FOUND", *sorted((attempts | new) & set({others!r})))
 
 
 def frameworks_imported_by(module: str, path: Path) -> list[str]:
-    """Names of the frameworks, other than Keras's own, that a new process tries to import."""
+    """The frameworks that a new process tries to import, except the one that Keras runs on."""
     others = [name for name in FRAMEWORKS if name != keras.backend.backend()]
     run = subprocess.run(
         [sys.executable, "-c", PROBE.format(module=module, others=others)],
@@ -68,7 +68,7 @@ def forbidden_imports(source: str) -> list[str]:
 
 
 def asks_which_backend(source: str) -> list[str]:
-    """Comparisons, matches and look-ups on `backend()`."""
+    """The comparisons, matches and look-ups of `backend()` in the source."""
 
     def calls_backend(node: ast.AST) -> bool:
         return any(
@@ -107,7 +107,7 @@ def strange_overrides(overrides: dict[str, str], defaults: dict[str, str]) -> li
 
 
 def passed_on(source: str) -> list[str]:
-    """The functions that do what they would do if they weren't there: hand all on to the default, or nothing."""
+    """The functions that change nothing: they only call the default with the same arguments, or do nothing."""
     found = []
     for node in ast.parse(source).body:
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.decorator_list:
@@ -143,7 +143,7 @@ def test_an_import_of_another_framework_is_noticed(tmp_path):
     [
         "import keras; import awd_keras",
         "from awd_keras import cli; import keras",
-        # Each a process, which takes seconds.
+        # Each case starts a process, which takes seconds.
         pytest.param("import awd_keras; import keras", marks=pytest.mark.thorough),
         pytest.param("from awd_keras.layers import LockedDropout", marks=pytest.mark.thorough),
         pytest.param("import awd_keras.checks", marks=pytest.mark.thorough),
@@ -173,7 +173,7 @@ def test_the_package_alone_imports_no_keras():
 @pytest.mark.once
 def test_nothing_asks_how_the_process_was_started():
     asking = [path for path in PACKAGE.rglob("*.py") if "argv" in path.read_text(encoding="utf-8")]
-    # Which only says what its default is.
+    # It only reads which backend is loaded.
     assert [str(path.relative_to(PACKAGE)) for path in asking] == ["cli/main.py"]
 
 

@@ -1,4 +1,4 @@
-"""The programs that score and write: how many there are, what makes them anew, and that they end with the model."""
+"""The programs that score and write: how many there are, when they are compiled again, and that the model owns them."""
 
 import functools
 import gc
@@ -48,7 +48,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_calls_again_and_again_compile_once(function):
-    """And leave nothing behind."""
+    """They also leave no objects behind."""
     model = make_model(Counted)
     first = function(model)
     once = model.runs
@@ -62,7 +62,7 @@ def test_calls_again_and_again_compile_once(function):
             again = function(model)
         gc.collect()
         more.append(len(gc.get_objects()) - objects)
-    # What calls leave is there each time; a message to this process of the tests comes once.
+    # Objects that calls leave behind would add up. A few may come once from the test process itself.
     assert min(more) < 10
     assert model.runs == (once if COMPILES else 25 * once)
     np.testing.assert_array_equal(first, again)
@@ -88,7 +88,7 @@ def test_programs_end_with_the_model(name):
 
 
 def expected_loss(model):
-    """Keras's own, of the whole text in one call that isn't compiled."""
+    """Keras's own loss, of the whole text in one call that isn't compiled."""
     inference.begin_text(model)
     logits = model(TOKENS[None, :-1], training=False)
     nats = keras.losses.sparse_categorical_crossentropy(TOKENS[None, 1:], logits, from_logits=True)
@@ -112,7 +112,7 @@ def test_weights_are_those_of_the_call(tmp_path):
 
 
 def test_a_recompiled_model_is_compiled_anew():
-    """As with Keras's own methods, after a layer has been changed."""
+    """As Keras's own methods are, after a layer has changed."""
     model = make_model()
     FUNCTIONS["perplexity"](model)
     model.lstms[0].cell.activation = keras.activations.relu

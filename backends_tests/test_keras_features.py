@@ -1,7 +1,7 @@
-"""What comes with Keras works beside the library.
+"""Keras's own features work with the library.
 
-Elsewhere: `initial_epoch` with a checkpoint in callbacks/test_awd_lstm.py, `clone_model` in test_contract.py, `export`
-in backend/test_export.py, the steps of accumulated gradients in optimizers/test_ntasgd.py.
+Others are tested elsewhere: `initial_epoch` with a checkpoint in callbacks/test_awd_lstm.py, `clone_model` in
+test_contract.py, `export` in backend/test_export.py, the steps of accumulated gradients in optimizers/test_ntasgd.py.
 """
 
 import csv
@@ -18,7 +18,7 @@ from backends_tests import oracle
 from backends_tests.helpers import values_of
 
 WORDS, BATCH, TIME = 7, 2, 5
-# Four windows of one length, and two: one program to compile for each.
+# Four windows for training and two for validation, of one length, so that each needs one program.
 TRAIN = np.arange(BATCH * 4 * TIME + 1) % WORDS
 VALID = np.arange(BATCH * 2 * TIME + 1) * 2 % WORDS
 NO_MASKS = dict.fromkeys(
@@ -56,7 +56,7 @@ def score(model):
 
 
 class Summary:
-    """Stands for `tensorflow.summary`, which Keras's TensorBoard writes with on any backend: keeps the scalars."""
+    """Replaces `tensorflow.summary`, by which Keras's TensorBoard writes on any backend. Keeps the scalars."""
 
     def __init__(self):
         self.scalars = {}
@@ -82,11 +82,11 @@ class Summary:
 
 
 def test_what_watches_an_epoch(tmp_path):
-    """The best epoch is saved and put back as the average that validation saw, and every log has the same figures."""
+    """The best epoch is saved and restored as the average that validation read, and all logs have the same numbers."""
     board = keras.callbacks.TensorBoard(tmp_path / "board", write_graph=False)
     board._summary_module = Summary()
     callbacks = [
-        # Good epochs, then steps so large that they undo what was learnt.
+        # Good epochs, then steps so large that they undo the learning.
         keras.callbacks.LearningRateScheduler(lambda epoch: 2.0 if epoch < 4 else 100.0),
         keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_perplexity", save_best_only=True),
         keras.callbacks.EarlyStopping("val_perplexity", patience=3, restore_best_weights=True),
@@ -107,7 +107,7 @@ def test_what_watches_an_epoch(tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(len(perplexities)))
     assert [float(row["val_perplexity"]) for row in rows] == pytest.approx(perplexities)
-    # The rate that a step isn't scaled by.
+    # The unscaled rate.
     assert [float(row["learning_rate"]) for row in rows] == [2.0] * 4 + [100.0] * (len(rows) - 4)
     scalars = board._summary_module.scalars
     assert scalars["epoch_learning_rate"] == history["learning_rate"]
@@ -140,7 +140,7 @@ def test_train_on_batch_is_what_fit_does():
 
 
 def test_steps_per_epoch_changes_nothing_but_what_an_epoch_is():
-    """Masks, carried state and weights: two epochs of two windows are one of four."""
+    """Two epochs of two windows have the same masks, carried state and weights as one epoch of four."""
     one, other = new_model(), new_model()
     fit(one, epochs=2)
     history = fit(other, epochs=4, steps_per_epoch=2)
@@ -153,7 +153,7 @@ def test_steps_per_epoch_changes_nothing_but_what_an_epoch_is():
 
 
 def test_gradient_accumulation_equals_numpy():
-    """The mean of two windows' gradients, of which the second's begins with the state that the first left."""
+    """The step uses the mean of two windows' gradients. The second window begins with the first one's last state."""
     rate, decay = 0.5, 1e-2
     optimizer = NTASGD(rate, weight_decay=decay, global_clipnorm=None, gradient_accumulation_steps=2)
     model = new_model(optimizer, **NO_MASKS)

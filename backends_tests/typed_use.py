@@ -1,6 +1,6 @@
-"""What users who check types with `mypy --strict` write, with every public name: `nox -s lint` checks this file so.
+"""Code of users who check types with `mypy --strict`, with every public name. `nox -s lint` checks this file.
 
-`test_types.py` sees to it that no name is missing. Nothing runs this file: what it calls is tested elsewhere.
+`test_types.py` checks that no name is missing. This file never runs: the functions that it calls are tested elsewhere.
 """
 
 from collections.abc import Iterator

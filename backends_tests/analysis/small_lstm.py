@@ -1,4 +1,4 @@
-"""Small LSTMs, and their equations in NumPy and float64, a step after the other."""
+"""Small LSTMs, and their equations in NumPy and float64, step by step."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from backends_tests.helpers import draw_weights
 from backends_tests.oracle import sigmoid
 
 BATCH, TIME, FEATURES, UNITS = 2, 5, 3, 4
-# Weights come from `built`: orthogonal ones take JAX seconds.
+# `built` sets the weights: JAX takes seconds to draw orthogonal ones.
 WHOLE = {
     "return_sequences": True,
     "return_state": True,
@@ -28,14 +28,14 @@ KINDS = {
 
 
 def arrays():
-    """Inputs, and a state to begin with."""
+    """Inputs, and an initial state."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
     return x, [rng.normal(size=(BATCH, UNITS)).astype("float32") for _ in "hc"]
 
 
 def built(layer):
-    """The layer with weights large enough for gates of all openings."""
+    """The layer, with weights so large that its gates take all values between 0 and 1."""
     layer.build((BATCH, TIME, FEATURES))
     rng = np.random.default_rng(1)
     draw_weights(layer, rng)

@@ -1,4 +1,4 @@
-"""A text, read by a model whose LSTMs are looked at; the files of it are in cli/test_analyse.py."""
+"""`analyse`: the gates and the memory of a model that reads a text. For its files, see cli/test_analyse.py."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_reads_as_the_model_does(model):
     for layer in found.layers:
         assert layer.gates.f.shape == (1, 4, 4)
         assert layer.memory.content.shape == (1, 4, 4)
-        # The diagonal is the input gate; in the last row all words are left.
+        # The diagonal is the input gate. The last row still has a part of every word.
         diagonal = np.sqrt(np.mean(layer.gates.i**2, axis=-1))
         np.testing.assert_allclose(np.diagonal(layer.memory.content, axis1=1, axis2=2), diagonal, atol=1e-6)
         assert (layer.memory.content[0, -1] > 0).all()
@@ -62,7 +62,7 @@ def test_bad_arguments(model):
 
 @pytest.mark.once
 def test_ablated_cells():
-    """A model of any cell that has gates is read as it reads itself; one without is told of."""
+    """Gives the model's own gates for any cell that has gates, and refuses a cell that has none."""
     sizes = {"vocabulary_size": 5, "embedding_dim": 4, "hidden_units": 4, "num_layers": 1}
     model, without = (AWDLSTM(**sizes, cell=cell) for cell in ("-srnn", "-gates"))
     model.build((1, None))

@@ -1,4 +1,4 @@
-"""The gates of an LSTM, held against the layer's own forward pass and against NumPy."""
+"""The gates of an LSTM, compared with the layer's own forward pass and with NumPy."""
 
 import keras
 import numpy as np
@@ -115,7 +115,7 @@ def test_bad_arguments(wrong):
 
 
 def test_padding_is_refused():
-    """The layer would leave the padding out."""
+    """With a mask, the layer would skip the padding."""
     layer = built(KINDS["keras"]())
     embedded = keras.layers.Embedding(9, FEATURES, mask_zero=True)(np.array([[1, 2, 0], [3, 4, 5]]))
     with pytest.raises(ValueError, match="`inputs` must come without a mask"):

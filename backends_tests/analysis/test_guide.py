@@ -1,4 +1,4 @@
-"""docs/guides/inside_the_lstm.md has equations beside code: the code is that of the library, line by line."""
+"""docs/guides/inside_the_lstm.md shows equations and code: the code is that of the library, line by line."""
 
 import inspect
 import re
@@ -19,4 +19,4 @@ def test_the_code_beside_the_equations():
     rows = re.findall(r"^\| .* \| `(.*)` \|$", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert len(rows) == 10
     places = [lines.index(row) for row in rows]
-    assert places == sorted(places)  # in the order in which they run
+    assert places == sorted(places)  # the lines are in the order in which they run

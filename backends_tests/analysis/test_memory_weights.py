@@ -1,4 +1,4 @@
-"""The memory cell as a weighted sum: the weights, and that the sum is the cell."""
+"""The memory cell as a weighted sum: the weights are right, and the sum is the cell."""
 
 import importlib
 
@@ -13,7 +13,7 @@ MODULE = importlib.import_module("awd_keras.analysis.memory")
 
 
 def by_hand(gates):
-    """The weights in float64, each product as it is written in the equations."""
+    """The weights in float64, computed as the equations are written."""
     i, f = gates.i.astype("float64"), gates.f.astype("float64")
     content = np.zeros((BATCH, TIME, TIME, UNITS))
     for t in range(TIME):
@@ -37,15 +37,15 @@ def test_the_sum_is_the_layer_s_cell(kind):
     cells = weighted_sum(memory, gates, state[1])
     *_, c = layer(x, initial_state=state)
     np.testing.assert_allclose(cells[:, -1], ops.convert_to_numpy(c), atol=1e-5)
-    # gates.c, which is held against the layer and NumPy in test_gate_activations.py, has every step.
+    # gates.c is compared with the layer and NumPy in test_gate_activations.py.
     np.testing.assert_allclose(cells, gates.c, atol=1e-5)
 
 
 def test_nothing_is_divided_by():
-    """Gates near 0, the product of which is 0 in float32: a quotient of such products would be no number."""
+    """With gates near 0, their product is 0 in float32, and a quotient of such products would be NaN."""
     layer = built(KINDS["keras"]())
     kernel, recurrent_kernel, bias = layer.get_weights()
-    # The forget gate follows the first feature alone.
+    # The forget gate depends only on the first feature.
     kernel[:, UNITS : 2 * UNITS] = [[1.0], [0.0], [0.0]]
     recurrent_kernel[:, UNITS : 2 * UNITS] = 0
     bias[UNITS : 2 * UNITS] = 0
@@ -56,7 +56,7 @@ def test_nothing_is_divided_by():
     assert np.prod(gates.f[:, :2], axis=1).max() == 0
     for array, other in zip(memory, by_hand(gates), strict=True):
         np.testing.assert_allclose(array, other, rtol=1e-4, atol=1e-32)
-    # What was written after that is there.
+    # Words that were written later are still held.
     assert (memory.content[:, 4, 3] > 0.5 * gates.i[:, 3]).all()
     np.testing.assert_allclose(weighted_sum(memory, gates, state[1]), gates.c, atol=1e-5)
 
@@ -71,9 +71,9 @@ def test_reduced(monkeypatch):
     reduced = memory_weights(layer, x, state, reduce="rms")
     for array, other in zip(reduced, whole, strict=True):
         assert array.shape == other.shape[:-1]
-        # The norm that Levy et al. draw, over the square root of the number of units.
+        # The norm that Levy et al. draw, divided by the square root of the number of units.
         np.testing.assert_allclose(array, np.linalg.norm(other, axis=-1) / np.sqrt(UNITS), atol=1e-6)
-    # It has the weights of one word at a time.
+    # Only the weights of one word are in memory at a time.
     assert sizes == [whole.content[:, :, 0].nbytes] * (TIME + 1)
 
 
@@ -89,7 +89,7 @@ def test_too_long(monkeypatch):
     )
     with pytest.raises(ValueError, match=r"time steps would take 74.5 GiB, more than 1.0 GiB: give a shorter text.$"):
         memory_weights(layer, text, reduce="rms")
-    # At the very limit, and a byte beyond.
+    # Exactly at the limit, and one byte above it.
     x, _ = arrays()
     full = BATCH * TIME * TIME * UNITS * 4
     monkeypatch.setattr(MODULE, "LARGEST", full)

@@ -15,7 +15,7 @@ WORDS = ["the", "$x$ and $y$", "an_extraordinarily_long_word"]
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that are drawn; writing one, which takes most of a second, writes its format alone."""
+    """The figures that are drawn. Instead of the picture, which takes most of a second, only its format is written."""
     figures = []
 
     def savefig(self, path, **_):
@@ -44,7 +44,7 @@ def test_memory(drawn, tmp_path):
     plot_memory(memory(3), WORDS, tmp_path / "memory.png", row=1)
     axes = drawn[0].axes[0]
     image = axes.images[0].get_array()
-    # A column is the word just read, a row the word in memory; a word that is to come isn't drawn as 0.
+    # A column is the word just read, a row the word in memory. Words that haven't been read are masked, not drawn as 0.
     np.testing.assert_array_equal(np.ma.getmaskarray(image), [[0, 0, 0], [1, 0, 0], [1, 1, 0]])
     expected = np.linalg.norm(memory(3).content[1], axis=-1).T / 2
     np.testing.assert_allclose(image.filled(0), expected)
@@ -52,7 +52,7 @@ def test_memory(drawn, tmp_path):
     assert texts(axes.xaxis) == texts(axes.yaxis) == ["the", "$x$ and $y$", "an_extraordinaril…"]
     assert not any(label.get_parse_math() for label in axes.get_xticklabels() + axes.get_yticklabels())
     assert axes.child_axes[0].get_ylabel() == "weight, root mean square over units"
-    # Reduced weights are drawn as they are.
+    # Reduced weights are drawn unchanged.
     reduced = Memory(np.sqrt(np.mean(memory(3).content ** 2, axis=-1)), memory(3).initial[..., 0])
     plot_memory(reduced, WORDS, tmp_path / "memory.svg", row=1)
     np.testing.assert_allclose(drawn[1].axes[0].images[0].get_array(), image)
@@ -61,7 +61,7 @@ def test_memory(drawn, tmp_path):
 
 @pytest.mark.parametrize(("time", "labels"), [(5, 5), (60, 60), (100, 50), (300, 60)])
 def test_labels_have_room(time, labels, drawn, tmp_path):
-    """Up to sixty words have each a label, and there is always room for what is written."""
+    """Up to sixty words, each has a label, and all labels have room."""
     plot_memory(memory(time), [str(t) for t in range(time)], tmp_path / "memory.png")
     axes = drawn[0].axes[0]
     names = texts(axes.yaxis)

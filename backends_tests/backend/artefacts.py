@@ -1,7 +1,7 @@
-"""An exported step in the hands of a program without Keras.
+"""Runs an exported step without Keras.
 
 Each class loads a file and runs it on a dictionary of its inputs, which are in the step's order. A file may lack an
-input that nothing is computed from, as a QRNN's h.
+input that isn't used, such as a QRNN's h.
 """
 
 
@@ -55,13 +55,13 @@ class OpenVINO:
     def __init__(self, path):
         import openvino
 
-        # By default it computes in bfloat16 where the processor can.
+        # By default OpenVINO computes in bfloat16 if the processor can.
         self.run = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         self.inputs = None
 
     def __call__(self, inputs):
         results = self.run([*inputs.values()])
-        # From TensorFlow's graph, OpenVINO makes outputs of sizes that nothing else reads, behind the others.
+        # For TensorFlow's graph, OpenVINO adds outputs for sizes after the others.
         return [results[output] for output in self.run.outputs[: len(inputs)]]
 
 

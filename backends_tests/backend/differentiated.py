@@ -7,7 +7,7 @@ from backends_tests import oracle
 
 
 def assert_equal_numpy(loss, expected_loss, arrays):
-    """The loss and its gradients are those of `expected_loss`, which is NumPy's, by differences."""
+    """Asserts that the loss and its gradients equal those of `expected_loss` in NumPy, by finite differences."""
     value, gradients = differentiated(loss, arrays)
     doubles = [array.astype("float64") for array in arrays]
     np.testing.assert_allclose(keras.ops.convert_to_numpy(value), expected_loss(*doubles), rtol=1e-5, atol=1e-5)

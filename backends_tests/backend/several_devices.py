@@ -1,9 +1,10 @@
-"""What `test_devices.py` runs in processes of its own, as a framework's devices are counted when it starts.
+"""The processes that `test_devices.py` starts, as the number of a framework's devices is fixed when it starts.
 
-python several_devices.py resume RUN FOUND      a run goes on, on all devices; and what else `look` and `draw` find
-python several_devices.py train RUN MODEL [OPTIMIZER]    an epoch of a run of this model, on all devices
-python several_devices.py split FILE            a vocabulary and rows that are split, on JAX
-python several_devices.py command ARGUMENT...   the command line
+
+python several_devices.py resume RUN FOUND      resumes a run on all devices, and writes what `look` and `draw` find
+python several_devices.py train RUN MODEL [OPTIMIZER]    trains a run of this model for an epoch, on all devices
+python several_devices.py split FILE            splits a vocabulary and rows, on JAX
+python several_devices.py command ARGUMENT...   runs the command line
 """
 
 import ast
@@ -14,8 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-# How many devices there are, a CPU's; rows that can be split between them, and not those of the validation on two of
-# the backends.
+# The number of CPU devices. Training rows can be split between them; validation rows can't on two of the backends.
 DEVICES = {"jax": 4, "tensorflow": 3, "torch": 2}
 BACKEND = os.environ["KERAS_BACKEND"]
 ROWS, WINDOWS, BPTT = 12, 10, 6
@@ -23,7 +23,7 @@ RATES = ("input_dropout", "hidden_dropout", "output_dropout", "embedding_dropout
 
 
 def make_devices():
-    """As many devices as `DEVICES` says; a process of PyTorch's has one."""
+    """Makes as many devices as `DEVICES` says. On PyTorch, each process has one device."""
     count = f"--xla_force_host_platform_device_count={DEVICES[BACKEND]}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".lstrip()
     if BACKEND == "tensorflow":
@@ -34,7 +34,7 @@ def make_devices():
 
 
 def corpus():
-    """Other words to validate on than to train on, so that validation only becomes worse, and averaging begins."""
+    """Validation has other words than training, so that validation only gets worse, and averaging begins."""
     import numpy as np
 
     from awd_keras import data
@@ -48,12 +48,12 @@ def corpus():
 MODEL = {"embedding_dim": 4, "hidden_units": 6, "num_layers": 2}
 
 
-# Each step is clipped.
+# With so small a norm, every step is clipped.
 NTASGD = {"learning_rate": 5.0, "non_monotone_interval": 1, "global_clipnorm": 0.05}
 
 
 def train(directory, model=MODEL, devices=1, optimizer=NTASGD):
-    """An epoch of a run; its result."""
+    """Trains a run for an epoch, and returns its result."""
     from awd_keras import runs
 
     return runs.train(
@@ -71,7 +71,7 @@ def train(directory, model=MODEL, devices=1, optimizer=NTASGD):
 
 
 def resume(directory, devices, found):
-    """Four epochs more, in which each process looks around."""
+    """Trains four more epochs, while each process records what it sees."""
     from awd_keras import runs
     from awd_keras.backend import devices as engine
 
@@ -84,7 +84,7 @@ def resume(directory, devices, found):
 
 
 def look(found, train, directory, *arguments):
-    """Trains, and writes what can be seen in this process alone; on several devices, does `stop` and `accumulate`."""
+    """Trains, and writes what only this process can see. On several devices, also runs `stop` and `accumulate`."""
     import numpy as np
 
     from awd_keras import models, runs
@@ -113,7 +113,7 @@ def look(found, train, directory, *arguments):
 
 
 def on_each_device(variable):
-    """The first rows of what each device of this process has, as many as are its own."""
+    """The rows of a variable on each device of this process, as many as belong to the device."""
     import numpy as np
     from keras import ops
 
@@ -132,7 +132,7 @@ def on_each_device(variable):
 
 
 def stop(found, train, directory, *arguments):
-    """Two epochs more with masks, and the same again, stopped in the second one and resumed."""
+    """Trains two more epochs with masks, and then the same again, but stopped in the second epoch and resumed."""
     from awd_keras import runs
     from awd_keras.backend import devices
 
@@ -153,7 +153,7 @@ def stop(found, train, directory, *arguments):
 
 
 def wait():
-    """Until all processes are here."""
+    """Waits until all processes are here."""
     if BACKEND == "torch":
         from torch import distributed
 
@@ -161,7 +161,7 @@ def wait():
 
 
 def accumulate(found):
-    """An epoch with gradient accumulation."""
+    """Trains an epoch with gradient accumulation."""
     import numpy as np
 
     from awd_keras.backend import devices
@@ -176,8 +176,8 @@ def accumulate(found):
 
 
 def draw():
-    """What layers drop of two equal rows on each device of this process, (devices, 2, what): words, features, and the
-    outputs of an LSTM with dropped weights.
+    """What layers drop in two equal rows on each device of this process: words, features, and the outputs of an LSTM
+    with dropped weights, each of shape (devices, 2, ...).
     """
     import numpy as np
     from keras import ops
@@ -187,7 +187,7 @@ def draw():
     embedding = layers.EmbeddingDropout(50, 1, 0.5, embeddings_initializer="ones", use_bias=False, seed=1)
     locked = layers.LockedDropout(0.5, seed=2)
     lstm = layers.WeightDropLSTM(50, weight_drop=0.5, seed=3)
-    # One program of JAX's is for all devices.
+    # On JAX, one program runs on all devices.
     rows = 2 * DEVICES[BACKEND] if BACKEND == "jax" else 2
     for layer in (embedding, locked, lstm):
         layer.build((rows, 2, 50))
@@ -208,9 +208,9 @@ def draw():
 
 
 def dropped_gradients(rows):
-    """On JAX, the gradients of an LSTM whose weights are dropped, for some rows of a batch that has padding.
+    """On JAX, the gradients of an LSTM with weight drop, for some rows of a batch with padding.
 
-    Padding takes Keras's loop; `fit_split` has the other.
+    With padding, Keras's loop runs; `fit_split` runs the fused loop.
     """
     import jax
     import numpy as np
@@ -233,7 +233,7 @@ def dropped_gradients(rows):
 
 
 def fit_split(**kwargs):
-    """Fits a model for an epoch, on whatever devices there are; the model and its loss."""
+    """Fits a model for an epoch on all existing devices. Returns the model and its loss."""
     from awd_keras import callbacks, models, optimizers
     from awd_keras.backend import devices
     from awd_keras.data import BPTTDataset
@@ -249,7 +249,7 @@ def fit_split(**kwargs):
 
 
 def scores(model):
-    """Of one row, which devices can't have shares of: its perplexity, and the sums of the gradients' mean squares."""
+    """For one row, which can't be split between devices: its perplexity, and sums of the gradients' mean squares."""
     from awd_keras import evaluation
 
     tokens = corpus().train[: BPTT + 1]
@@ -258,7 +258,7 @@ def scores(model):
 
 
 def collectives(model):
-    """What devices exchange in a training step: the names and the sizes of JAX's operations."""
+    """The names and the sizes of JAX's operations by which devices exchange data in a training step."""
     import re
 
     import jax
@@ -267,7 +267,7 @@ def collectives(model):
 
     window = np.zeros((ROWS, BPTT), "int32")
     state = model._get_jax_state(True, True, True, True)
-    # As Keras compiles it, so that it needn't be compiled again.
+    # Compiled as Keras compiles it, so that it needn't be compiled again.
     step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, model._get_state_sharding_spec()))
     program = step.lower(state, _distribute_data((window, window, None))).compile().as_text()
     kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
@@ -275,7 +275,7 @@ def collectives(model):
 
 
 def split(path):
-    """Fits on four devices, data parallel and then on two by two, and writes what came of it."""
+    """Fits on four devices, first data parallel and then as a mesh of two by two, and writes the results."""
     import jax
     import keras
     import numpy as np
@@ -304,7 +304,7 @@ def split(path):
             found[name]["scores"] = scores(model)
             found[name]["dropped_gradients"] = [g.tolist() for g in dropped_gradients(slice(None))]
             own = 8 // distribution.num_model_replicas
-        # Each device's alone, with the masks that it draws.
+        # The gradients of each device separately, with the masks that it draws.
         own_seed = devices.own_seed
         alone = []
         for number in range(8 // own):
@@ -332,7 +332,7 @@ def main(command, *arguments):
         if BACKEND == "torch":
             from awd_keras.backend.devices import torch as engine
 
-            # Each number in turn, as processes take long to start.
+            # Simulates one process after the other, as processes take long to start.
             drawn = []
             for number in range(DEVICES[BACKEND]):
                 engine.process = devices.process = lambda number=number: (number, DEVICES[BACKEND])

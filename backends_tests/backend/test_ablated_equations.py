@@ -17,12 +17,12 @@ VARIANTS = {
     "-srnn-hidden": (ablated_lstm.gates_of_inputs, (4, 0, 3)),
     "-gates": (ablated_lstm.simple_rnn, (1, 1, 1)),
 }
-# Of the last sequence no step counts: its state stays what it was.
+# In the last sequence no step counts: its state never changes.
 MASK = np.array([[1, 0, 1, 1, 0], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
 
 
 def check(rng, variant, has_bias=True, mask=None, recurrent_mask=None, go_backwards=False, zero_output_for_mask=False):
-    """Compares a random linear function of all that comes out, and its gradients by all that goes in."""
+    """Compares a random linear function of all results, and its gradients with respect to all arguments."""
     function, (kernel, recurrent_kernel, bias) = VARIANTS[variant]
     shapes = [(BATCH, TIME, FEATURES), *[(BATCH, UNITS)] * 2, (FEATURES, kernel * UNITS)]
     shapes += [(UNITS, recurrent_kernel * UNITS)] * bool(recurrent_kernel) + [(bias * UNITS,)] * has_bias
@@ -71,7 +71,7 @@ def test_values_and_gradients_equal_numpy(rng, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_with_all_that_keras_has(rng, variant):
-    """Backwards, with masks of steps and of the state, zeros for steps that don't count, and no bias."""
+    """Backwards, with masks of steps and of the state, zero outputs for masked steps, and no bias."""
     recurrent_mask = np.array([[0, 2, 2, 0], [2, 0, 2, 2], [2, 2, 0, 0]], "float32")
     check(
         rng,

@@ -9,10 +9,10 @@ if keras.backend.backend() == "torch":
     import torch
 
     def test_equals_pytorchs_own(rng):
-        """Values and gradients, of `torch.nn.AdaptiveLogSoftmaxWithLoss` with the same weights."""
+        """Values and gradients equal those of `torch.nn.AdaptiveLogSoftmaxWithLoss` with the same weights."""
         own = torch.nn.AdaptiveLogSoftmaxWithLoss(SIZE, WORDS, CUTOFFS, div_value=2.0, head_bias=True)
         layer = drawn(rng)
-        for bias in layer.biases[1:]:  # which PyTorch's has not
+        for bias in layer.biases[1:]:  # PyTorch's layer has no biases
             bias.assign(ops.zeros_like(bias))
         head = torch.cat([layer.tables[0].value, layer.clusters.value])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Kernels that lie in memory as the framework reads them, and that it makes no difference but of speed."""
+"""Kernels have the memory layout that the framework reads, which changes nothing but the speed."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def kernels(layer):
 
 
 def lies_as_read(tensor):
-    """Whether the framework's LSTM takes the kernel as it lies: only PyTorch's is particular, and wants columns."""
+    """Whether the framework's LSTM can read the kernel without a copy. Only PyTorch's needs a layout: by columns."""
     return keras.backend.backend() != "torch" or tensor.T.is_contiguous()
 
 

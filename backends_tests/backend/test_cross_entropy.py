@@ -1,4 +1,4 @@
-"""The cross-entropy, and that a step takes it once."""
+"""The cross-entropy is right, and a step computes it only once."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def example(rng):
 
 
 def test_gradients_equal_numpy(rng):
-    """The softmax less the target; and, twice differentiated, what follows from the softmax's Jacobian."""
+    """The gradient is the softmax minus the target; the second derivative follows from the softmax's Jacobian."""
     y, logits, targets = example(rng)
     directions = rng.normal(size=5).astype("float32")
 
@@ -45,7 +45,7 @@ def test_logits_far_apart_overflow_nothing():
 
 
 def calls_in_a_step(monkeypatch, metrics):
-    """How often the cross-entropy is asked for in an evaluation of one window."""
+    """How often the cross-entropy is computed in an evaluation of one window."""
     model = keras.Sequential([keras.layers.Embedding(9, 9)])
     model.compile(loss=TokenCrossEntropy(), metrics=metrics, run_eagerly=True)
     x = np.arange(6).reshape(1, 6)
@@ -60,7 +60,7 @@ def calls_in_a_step(monkeypatch, metrics):
 
 def test_a_step_takes_it_once(monkeypatch):
     alone, shown = calls_in_a_step(monkeypatch, []), calls_in_a_step(monkeypatch, [Perplexity()])
-    # On JAX the second is in the program, where XLA finds that it's there already.
+    # On JAX the program has the second one too, and XLA removes it.
     assert (alone, shown) == (1, 2 if keras.backend.backend() == "jax" else 1)
 
 
@@ -77,13 +77,13 @@ def test_what_is_kept_is_of_these_tensors_alone(rng):
     logits_tensor, y_tensor = ops.convert_to_tensor(logits), ops.convert_to_tensor(y)
     TokenCrossEntropy()(y_tensor, logits_tensor)
     np.testing.assert_allclose(perplexity(y_tensor, logits_tensor), expected, rtol=1e-5)
-    # Other targets, and other logits.
+    # Nothing is kept for other targets, nor for other logits.
     other = ops.convert_to_tensor((y + 1) % 7)
     np.testing.assert_allclose(
         perplexity(other, logits_tensor), np.exp(-(log_p * np.roll(targets, 1, axis=1)).sum(-1).mean()), rtol=1e-5
     )
     np.testing.assert_allclose(perplexity(y_tensor, logits_tensor * 0), 7, rtol=1e-5)
-    # And of their values: PyTorch's tensors can change.
+    # Nor after their values have changed, as PyTorch's tensors can.
     if keras.backend.backend() == "torch":
         logits_tensor.zero_()
         np.testing.assert_allclose(perplexity(y_tensor, logits_tensor), 7, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Several devices follow one, by each framework's engine, on CPUs alone."""
+"""Training on several devices gives the same as on one, on each framework. All devices are CPUs."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ SCRIPT = several_devices.__file__
 
 
 def start(*arguments):
-    # Warnings are errors there too, but those of TensorFlow and PyTorch on being imported.
+    # Warnings are errors there too, except those of TensorFlow and PyTorch when they are imported.
     return subprocess.Popen(
         [sys.executable, SCRIPT, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -38,7 +38,7 @@ def finish(process):
 
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory):
-    """A run of five epochs on one device; the same whose last four are on several; and what was found on both."""
+    """A run of five epochs on one device, the same run with the last four on several, and what was recorded in both."""
     names = ("one", "several", "found_on_one", "found_on_several")
     one, several, *found = directories = [tmp_path_factory.mktemp(name) for name in names]
     several_devices.train(one)
@@ -50,7 +50,7 @@ def directories(tmp_path_factory):
 
 
 def metrics(directory):
-    """All but what was measured by the clock."""
+    """The metrics of a run, without times."""
     timed = ("seconds", "tokens_per_second")
     lines = runs.Run.open(directory).metrics()
     return [{name: value for name, value in line.items() if name not in timed} for line in lines]
@@ -70,7 +70,7 @@ def test_metrics_trigger_and_result(directories):
 
 
 def variables(directory, epoch=5):
-    """Weights and all that the optimizer holds, of the last checkpoint: averages, raw iterates, the trigger's log."""
+    """All variables of the last checkpoint: weights, averages, raw iterates, the trigger's log."""
     run = runs.Run.open(directory)
     network = models.AWDLSTM.from_config(run.setting("model"))
     network.build((1, None))
@@ -100,20 +100,20 @@ def test_files_are_written_once(directories):
 
 @pytest.mark.thorough
 def test_carried_state(directories):
-    """Each device has that of its own rows, in the order of the batch."""
+    """Each device has the state of its own rows, in the order of the batch."""
     one, several = (
         np.concatenate([np.load(path) for path in sorted(directory.glob("states-*"))]) for directory in directories[2:]
     )
     assert one.shape == (several_devices.ROWS, 2 * (6 + 4))
     np.testing.assert_allclose(several, one, rtol=1e-4, atol=1e-4 * np.abs(one).max())
-    # No row could be another one's.
+    # All rows differ, so that a wrong order would be seen.
     for row, other in itertools.combinations(one, 2):
         assert np.abs(row - other).max() > 1e-2 * np.abs(one).max()
 
 
 @pytest.mark.thorough
 def test_resumed_on_several_devices_to_the_last_bit(directories):
-    """With masks, in the second of two epochs: all as if nothing had happened."""
+    """With masks, stopped in the second of two epochs: the result is as if uninterrupted."""
     whole, stopped = (directories[3] / name for name in ("whole", "stopped"))
     assert len(metrics(whole)) == 7
     assert metrics(stopped) == metrics(whole)
@@ -124,7 +124,7 @@ def test_resumed_on_several_devices_to_the_last_bit(directories):
 
 @pytest.mark.thorough
 def test_gradient_accumulation(directories):
-    """TensorFlow's strategies can't: said before training begins."""
+    """On TensorFlow it isn't possible, and an error says so before training begins."""
     found = directories[3]
     if BACKEND == "tensorflow":
         message = (found / "error.txt").read_text(encoding="utf-8")
@@ -142,7 +142,7 @@ def test_gradient_accumulation(directories):
 
 @pytest.mark.thorough
 def test_another_optimizer(tmp_path):
-    """What is clipped is the gradient of all devices, and the weight decay is added to it once."""
+    """The sum of all devices' gradients is clipped, and the weight decay is added once."""
     optimizer = {"name": "sgd", "learning_rate": 5.0, "weight_decay": 0.05, "global_clipnorm": 0.05}
     process = start("train", tmp_path / "several", repr(several_devices.MODEL), repr(optimizer))
     several_devices.train(tmp_path / "one", optimizer=optimizer)
@@ -157,14 +157,14 @@ def test_masks_differ_between_devices(directories):
     drawn = np.load(directories[3] / "drawn.npy")
     assert drawn.shape == (DEVICES[BACKEND], 2, 150)
     words, features, outputs = np.split(drawn, 3, axis=-1)
-    # Words and weights are dropped in all rows of a device alike, features in each row by itself.
+    # Words and weights are dropped in all rows of a device together, features in each row separately.
     np.testing.assert_array_equal(words[:, 0], words[:, 1])
-    # Some outputs are sums that are all but zero.
+    # `atol`, as some outputs are sums that are almost zero.
     np.testing.assert_allclose(outputs[:, 0], outputs[:, 1], rtol=1e-5, atol=1e-6)
     for masks in (words[:, 0], features.reshape(-1, 50)):
         assert set(np.unique(masks)) == {0, 2}
         for mine, theirs in itertools.combinations(masks, 2):
-            assert 0.2 < np.mean(mine == theirs) < 0.8  # half of them, by chance
+            assert 0.2 < np.mean(mine == theirs) < 0.8  # about half of them agree by chance
     for mine, theirs in itertools.combinations(outputs[:, 0], 2):
         assert np.abs(mine - theirs).max() > 1e-2
 
@@ -183,14 +183,14 @@ def test_a_dataset_that_every_process_reads_whole(monkeypatch):
     [
         ("0", "Option --devices must be a positive integer. Received: 0"),
         ("two", "Option --devices must be a positive integer, or all"),
-        # More than one has, and on PyTorch, where any number of processes will do, more than the rows can be split in.
+        # More than there are; or on PyTorch, where any number of processes works, more than the rows can be split into.
         ("7", "There are only 1 devices. Received: devices=7|Option --devices must divide .*Received: 7 with batch_s"),
     ],
 )
 def test_devices_that_there_are_not(given, message, tmp_path, capsys):
     try:
         status = cli.main(["train", "--output", str(tmp_path / "run"), "--devices", given])
-    except SystemExit as stop:  # argparse's own
+    except SystemExit as stop:  # raised by argparse
         status = stop.code
     lines = capsys.readouterr().err.splitlines()
     assert status == 2
@@ -201,12 +201,12 @@ def test_devices_that_there_are_not(given, message, tmp_path, capsys):
 
 @pytest.mark.thorough
 def test_a_run_keeps_its_number_of_devices(directories, tmp_path):
-    """Resumed or fine-tuned on a machine that has fewer, it says so, and takes another number."""
+    """If it is resumed or fine-tuned on a machine with fewer, an error says so, and another number can be given."""
     with pytest.raises(ValueError, match="There are only 1 devices|must divide the rows"):
         runs.finetune(directories[0], tmp_path / "run", corpus=several_devices.corpus(), devices=7)
     several = tmp_path / "several"
     shutil.copytree(directories[1], several)
-    if BACKEND != "torch":  # which takes any number of processes for devices
+    if BACKEND != "torch":  # PyTorch allows any number of processes
         for go_on in (
             lambda: runs.finetune(several, tmp_path / "run", corpus=several_devices.corpus()),
             lambda: runs.resume(several, several_devices.corpus(), epochs=6, verbose=0),
@@ -244,7 +244,7 @@ if BACKEND == "jax":
                 assert not np.allclose(alone[0], alone[1], atol=1e-3)
         rows, words = found["rows"], found["words"]
         assert rows["collectives"] == ["all-reduce"]  # the gradients, all at once
-        assert set(words["collectives"]) == {"all-reduce"}  # nobody gathers the table, or the logits
+        assert set(words["collectives"]) == {"all-reduce"}  # no operation gathers the table or the logits
         batch, time, vocabulary, size = several_devices.ROWS, several_devices.BPTT, 8, 4
         assert rows["logits"] == [batch // 4, time, vocabulary]
         assert words["logits"] == [batch // 2, time, vocabulary // 2]
@@ -272,14 +272,14 @@ if BACKEND == "torch":
 
     @pytest.mark.thorough
     def test_a_device_that_is_killed(tmp_path):
-        """The run ends with a message, and goes on from a whole checkpoint."""
+        """The run ends with a message, and can be resumed from a whole checkpoint."""
         run = tmp_path / "run"
         sizes = "--embedding-dim 4 --hidden-units 4 --num-layers 1 --batch-size 12 --bptt 70 --epochs 999"
         process = start("command", "train", "--output", run, "--devices", 2, *sizes.split())
         while not (run / "checkpoint-1.keras").exists():
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
-        # One of the two, the newest.
+        # The newer one of the two processes.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
         os.kill(int(children[-1]), signal.SIGKILL)
         _, errors = process.communicate(timeout=900)

@@ -8,12 +8,12 @@ import pytest
 
 from awd_keras.models import AWDLSTM, TextClassifier
 
-# The batch size that PyTorch's export takes where none is given.
+# The batch size of PyTorch's export if none is given.
 WORDS, BATCH, TIME = 9, 1, 3
 
 
 def exported(path, **arguments):
-    """Exports a model with both windows' logits, the second's with the state that the first left."""
+    """Exports a model. Also returns the logits of two windows, the second with the state that the first has left."""
     model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1)
     windows = np.random.default_rng(0).integers(0, WORDS, (2, BATCH, TIME)).astype("int32")
     model(windows[0])
@@ -40,7 +40,7 @@ def test_export(tmp_path):
             loaded = tf.saved_model.load(tmp_path / "model")
             results = [loaded.serve(window).numpy() for window in windows]
         case "jax":
-            # Keras exports from JAX by way of TensorFlow or jax2onnx, which aren't here.
+            # Keras exports from JAX through TensorFlow or jax2onnx, which aren't installed here.
             with pytest.raises(ImportError, match="requires the tensorflow module"):
                 exported(tmp_path / "model")
             return
@@ -61,7 +61,7 @@ def mean_of_both_ways():
 
 @pytest.mark.parametrize("make", [classifier, mean_of_both_ways])
 def test_export_of_a_classifier(make, tmp_path):
-    """Texts longer than its gradients' windows, with padding; on TensorFlow of any number and length."""
+    """For texts longer than `max_gradient_tokens`, with padding; on TensorFlow with any number and length of texts."""
     model = make()
     ids = np.random.default_rng(0).integers(0, WORDS, (2, 7)).astype("int32")
     ids[1, 4:] = -1
@@ -73,7 +73,7 @@ def test_export_of_a_classifier(make, tmp_path):
 
             signature = [keras.InputSpec(shape=ids.shape, dtype="int32")]
             with warnings.catch_warnings():
-                # Of a model of Keras's own class, PyTorch warns that weights don't lie row by row.
+                # For a Keras model, PyTorch warns of weights that aren't stored row by row.
                 warnings.filterwarnings("ignore", "No complete tensor", UserWarning)
                 model.export(tmp_path / "model.pt2", format="torch", input_signature=signature, verbose=False)
             result = torch.export.load(tmp_path / "model.pt2").module()(torch.from_numpy(ids)).detach().numpy()

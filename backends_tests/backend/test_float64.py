@@ -1,4 +1,4 @@
-"""In a process of its own, as JAX has float64 only if it's told so when it starts."""
+"""Computation in float64. It runs in another process, as JAX must be started with float64 enabled."""
 
 import os
 import subprocess

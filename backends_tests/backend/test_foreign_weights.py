@@ -1,4 +1,4 @@
-"""Weights of the original program and of fastai: read by PyTorch, computed with by PyTorch's own modules."""
+"""Weights of the original program and of fastai. PyTorch's own modules compute the expected logits."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def lstm_layers(torch):
 
 
 class Quasi:
-    """The original's layer: the present input before the last one, columns z, f, o, and f what comes in anew."""
+    """The original's layer. The current input comes before the previous one, columns are z, f, o, and `f` is 1 - f."""
 
     def __init__(self, torch, features, units, window):
         self.torch, self.window = torch, window
@@ -53,7 +53,7 @@ class Quasi:
 
 
 def state_dictionary(torch, layers, own_decoder=False):
-    """The original program's keys, with weights large enough to tell, and the logits of IDS."""
+    """The original program's keys, with weights so large that errors show, and the logits of IDS."""
     torch.manual_seed(1)
     encoder, decoder = torch.nn.Embedding(WORDS, SIZE), torch.nn.Linear(SIZE, WORDS)
     if not own_decoder:
@@ -69,7 +69,7 @@ def state_dictionary(torch, layers, own_decoder=False):
 
 
 def of_the_original(weights):
-    """With weight drop, which wraps a module and has its weight as `_raw`."""
+    """The weights with weight drop, which wraps a module and stores its weight as `_raw`."""
     names = {"weight_hh_l0": "module.weight_hh_l0_raw", "linear.weight": "linear.module.weight_raw"}
     names |= {"linear.bias": "linear.module.bias"} | {n: f"module.{n}" for n in ("weight_ih_l0", "bias_ih_l0")}
     names |= {"bias_hh_l0": "module.bias_hh_l0"}
@@ -77,7 +77,7 @@ def of_the_original(weights):
 
 
 def of_fastai(weights):
-    """With both forms of the recurrent weight, of which one was dropped of, and the embedding a second time."""
+    """The weights with both forms of the recurrent weight, one of them with dropout, and with the embedding twice."""
     names = {"weight_hh_l0": "weight_hh_l0_raw", "linear.weight": "layers.0.linear.weight_raw"}
     names |= {"linear.bias": "layers.0.linear.module.bias"}
     names |= {n: f"module.{n}" for n in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}
@@ -123,7 +123,7 @@ def test_what_else_is_in_a_file(tmp_path):
     weights, _ = state_dictionary(torch, lstm_layers(torch))
     encoder = {key: weight for key, weight in weights.items() if "decoder" not in key}
     head = {"1.layers.0.0.weight": torch.ones(3), "1.layers.0.0.num_batches_tracked": torch.tensor(1)}
-    # As a fastai learner saves a classifier and the state of its optimizer.
+    # In the form in which a fastai learner saves a classifier and its optimizer's state.
     content = {"model": {f"0.module.{key}": weight for key, weight in encoder.items()} | head, "opt": {"state": [1.0]}}
     torch.save(content, tmp_path / "classifier.pth")
     model = small()
@@ -138,7 +138,7 @@ def test_what_else_is_in_a_file(tmp_path):
 
 
 class Trap:
-    """What a pickle may name, and call."""
+    """A class whose pickle calls a function when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("sprung",)
@@ -162,7 +162,7 @@ def test_a_file_runs_nothing(tmp_path, monkeypatch):
             Vocabulary.from_pickled_list(f"{number}.pkl")
     assert not (tmp_path / "sprung").exists()
     pickle.loads((tmp_path / "0.pkl").read_bytes())
-    assert (tmp_path / "sprung").exists()  # It was a trap.
+    assert (tmp_path / "sprung").exists()  # loading the pickle does call it
     torch.save([1], "list.pth")
     with pytest.raises(ValueError, match="with a state dictionary. Received: a list in 'list.pth'"):
         load_torch_weights(small(), "list.pth")
@@ -174,7 +174,7 @@ def test_a_pickled_list_is_a_vocabulary(tmp_path, protocol):
     words = ["xxunk", "xxpad", "the", "é", "a\nb", "x" * 300, *map(str, range(2000))]
     (tmp_path / "itos.pkl").write_bytes(pickle.dumps(words, protocol))
     assert Vocabulary.from_pickled_list(tmp_path / "itos.pkl") == Vocabulary(words)
-    # A word twice is one string, which the second place names.
+    # A word that occurs twice is stored once, and the second place refers to it.
     (tmp_path / "itos.pkl").write_bytes(pickle.dumps([words[4], "b", words[4]], protocol))
     with pytest.raises(ValueError, match="each word once. Received: 'a.nb' twice"):
         Vocabulary.from_pickled_list(tmp_path / "itos.pkl")
@@ -209,7 +209,7 @@ def test_any_bytes_are_a_vocabulary_or_an_error_of_one_line(scratch, content):
 
 
 def safetensors(arrays, **dtypes):
-    """The format's own description: the length of a header, the header, the bytes."""
+    """Writes the format by its description: the length of the header, the header, the bytes."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, array in arrays.items():
         raw = array.tobytes()

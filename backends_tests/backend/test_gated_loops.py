@@ -30,7 +30,7 @@ WITHOUT_LOOP = {name for name in CELLS if name.startswith("qrnn")}
 
 
 def check(rng, name, options, of_oracle, turn=lambda x: x):
-    """Compares a random linear function of all that comes out, and its gradients by all that goes in; the paths."""
+    """Compares a random linear function of all results, and its gradients with respect to all arguments."""
     function, expected, states, weights = CELLS[name]
     shapes = [(BATCH, TIME, FEATURES), *states, *weights]
     arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
@@ -62,7 +62,7 @@ def test_values_and_gradients_equal_numpy(rng, name):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_with_all_that_keras_has(rng, name):
-    """Backwards, with masks of steps and of the state, and zeros for steps that don't count."""
+    """Backwards, with masks of steps and of the state, and zero outputs for masked steps."""
     options = {"mask": ops.convert_to_tensor(MASK[:, ::-1].copy()), "go_backwards": True, "zero_output_for_mask": True}
     of_oracle = {"mask": MASK}
     if name in WITHOUT_LOOP:
@@ -86,7 +86,7 @@ if keras.backend.backend() == "torch":
 
     @pytest.mark.parametrize("time", [TIME, 1])
     def test_the_gru_of_pytorch(rng, time):
-        """PyTorch's own layer, with the gates in its order."""
+        """Equals PyTorch's own layer, whose gates are in another order."""
         import torch
 
         x, kernel, recurrent_kernel, *biases = (

@@ -29,7 +29,7 @@ def test_rates_next_to_one_and_zero():
 
 
 def test_neighbours_are_independent():
-    """Several elements come from one random number: no part of it may say anything about another."""
+    """Several elements come from one random number, and must be independent of each other."""
     count = 400_000
     for rate in (0.5, 0.4):  # 8 bits, 16 bits
         dropped = (~mask((count,), rate)).astype("float64") - rate

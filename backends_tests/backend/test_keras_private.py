@@ -1,6 +1,6 @@
-"""Every private name of Keras that is used, so that another Keras fails here, and says what has gone.
+"""Checks every private name of Keras that is used, so that another version of Keras fails here and says what is gone.
 
-What they are for is tested where they are used. That no other file uses one is tested here too.
+How they work is tested where they are used. This also checks that no other file uses private names.
 """
 
 import ast
@@ -28,7 +28,7 @@ LSTM = (
     "return_sequences"
 )
 
-# Where a name is imported from, and the parameters that are given to it.
+# Where each name is imported from, and the parameters that it is called with.
 IMPORTED = {
     "get_keras_mask": ("keras.src.backend.common.masking", "x"),
     "set_keras_mask": ("keras.src.backend.common.masking", "x mask"),
@@ -38,7 +38,7 @@ IMPORTED = {
     "DataAdapter": ("keras.src.trainers.data_adapters.data_adapter", ""),
     "PyDatasetAdapter": ("keras.src.trainers.data_adapters.py_dataset_adapter", "x"),
 }
-# The class whose method it is, and the parameters that it is given, or overridden with.
+# The class of each method, and the parameters that it is called or overridden with.
 METHODS = {
     "_flatten_layers": (keras.Model, "self"),
     "_obj_type": (keras.Layer, "self"),
@@ -49,7 +49,7 @@ METHODS = {
     "_use_weight_decay": (keras.optimizers.Optimizer, "self variable"),
     "_maybe_symbolic_build": (keras.Model, "self iterator data_batch"),
 }
-# What one framework has alone.
+# Names that Keras has on one framework only.
 OF_ONE = {"_maybe_symbolic_build": "tensorflow", "_distribute_strategy": "tensorflow"}
 
 
@@ -74,11 +74,11 @@ def embedding():
 def unborn_variable():
     with keras.StatelessScope():
         variable = keras.Variable("zeros", shape=(2,))
-        # Its value is drawn where the scope ends.
+        # Its initial value is drawn when the scope ends.
         return types.SimpleNamespace(_initializer=variable._initializer)
 
 
-# What has an attribute, and whether a value is the one that it is read for.
+# An object with each attribute, and a check of the attribute's value.
 ATTRIBUTES = {
     "_compile_config": (compiled, lambda config: config is not None),
     "_distribute_strategy": (compiled, lambda strategy: strategy is None),
@@ -133,7 +133,7 @@ def test_a_lacking_parameter_is_noticed():
 
 
 def test_all_names_are_asked_for():
-    """The tables above have what the file uses, and nothing else."""
+    """The tables above have exactly the names that the file uses."""
     tree = ast.parse(ONLY_FILE.read_text(encoding="utf-8"))
     own = {"_backend", "_loops", "_layer", "_step_of_all", "_decay_of", "_model_variables", "_items"}
     own |= {"_surround", "_around", "_indices_of", "_inner_step", "_leave_decay_to_the_step"}
@@ -149,7 +149,7 @@ def test_all_names_are_asked_for():
     assert used - own == {*METHODS, *ATTRIBUTES}
 
 
-# No other file.
+# No other file uses private names.
 
 
 def is_private(name):
@@ -183,7 +183,7 @@ def names_of_keras():
 
 @functools.cache
 def names_that_keras_reads():
-    """The private names that Keras asks objects for that are handed to it, `metric._direction` for example."""
+    """The private names that Keras reads from objects that are passed to it, `metric._direction` for example."""
     found = set()
     for path in KERAS.rglob("*.py"):
         if path.name.endswith("_test.py"):
@@ -198,7 +198,7 @@ def names_that_keras_reads():
 
 
 def reached_for(source):
-    """Imports of `keras.src`, and private names of Keras's that are asked of other objects than the class's own."""
+    """Imports of `keras.src`, and private names of Keras that are read from other objects than `self`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -208,7 +208,7 @@ def reached_for(source):
                 paths = [f"{module}.{alias.name}." for alias in names]
                 found += [path for path in paths if path.startswith("keras.src.")]
             case ast.Attribute(value=ast.Name(id="self" | "cls")) | ast.Attribute(attr="_asdict"):
-                pass  # a named tuple's, which Python has made public
+                pass  # of a named tuple, which Python documents
             case ast.Attribute(attr=name) if is_private(name) and name in names_of_keras():
                 found.append(name)
             case ast.Call(func=ast.Name(id="getattr" | "hasattr" | "setattr"), args=[_, ast.Constant(value=name), *_]):
@@ -223,7 +223,7 @@ def names_of_base(base):
 
 
 def overridden(cls):
-    """The private names that a class uses or defines and one of Keras's classes below it has too."""
+    """The private names that a class uses or defines and that one of its Keras base classes has too."""
     mine = {
         name
         for node in ast.walk(ast.parse(inspect.cleandoc("\n" + inspect.getsource(cls))))

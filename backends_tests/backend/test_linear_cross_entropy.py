@@ -1,4 +1,4 @@
-"""The cross-entropy that never holds all logits: its values and gradients, and that it doesn't hold them."""
+"""The cross-entropy that never holds all logits: its values, its gradients, and its memory."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from backends_tests import oracle
 from backends_tests.backend.differentiated import differentiated
 
 TOKENS, INPUTS, WORDS = 11, 3, 7
-# Of how many rows at a time, and of how many of the first rows.
+# The number of rows at a time, and the number of first rows that count.
 CASES = [(4, None), (100, None), (4, 6), (4, 0)]
 FUNCTIONS = [(backend.linear_cross_entropy, CASES), (backend.generic_linear_cross_entropy, [(4, 6)])]
 
@@ -22,7 +22,7 @@ def example(rng, dtype="float32"):
 
 
 def loss_of(function, ids, chunk, count, scale=2.5):
-    """A scalar of which the function's own is a part, as a function of the arrays."""
+    """A scalar that contains the function's result, as a function of the arrays."""
 
     def loss(weights, rows, table, bias):
         counted = None if count is None else ops.convert_to_tensor(count, "int32")
@@ -33,7 +33,7 @@ def loss_of(function, ids, chunk, count, scale=2.5):
 
 
 def expected(ids, weights, rows, table, bias, count, scale=2.5):
-    """The scalar and its gradients, the first of which are the losses, by NumPy."""
+    """The losses, the scalar and its gradients, in NumPy."""
     weights, rows, table, bias = (x.astype("float64") for x in (weights, rows, table, bias))
     log_p = oracle.log_softmax(rows @ table.T + bias)
     counts = np.arange(TOKENS) < (TOKENS if count is None else count)
@@ -69,7 +69,7 @@ def test_equals_the_plain_path(rng):
 
 
 def test_the_softmax_and_its_sums_are_of_float32():
-    """Each row's target is the same word, so that 1 / 600 is added 600 times: to 1, which bfloat16 would miss."""
+    """All rows have the same target, so that 1 / 600 is added 600 times. In bfloat16, the sum wouldn't reach 1."""
     words, tokens, share, dtype = 4, 600, 1 / 600, "bfloat16"
     ids, weights = np.zeros(tokens, "int32"), np.full(tokens, share, "float32")
     rows, table, bias = (
@@ -105,7 +105,7 @@ def test_logits_far_apart_overflow_nothing():
 
 
 def sizes_computed(loss, arrays):
-    """How many numbers each array has that comes up where the loss and its gradients are computed."""
+    """The sizes of all arrays in the computation of the loss and its gradients."""
     match keras.backend.backend():
         case "jax":
             import jax
@@ -157,6 +157,6 @@ def test_all_logits_are_never_there(rng):
     shapes = [(tokens,), (tokens, inputs), (words, inputs), (words,)]
     arrays = [rng.normal(size=shape).astype("float32") for shape in shapes]
     held = sizes_computed(loss_of(backend.linear_cross_entropy, ids, chunk, None), arrays)
-    # At the most, those of one part are; and the check finds them all where they're made in one.
+    # The largest array is the logits of one part; with a single part, the check finds all logits.
     assert max(held) == chunk * words
     assert max(sizes_computed(loss_of(backend.linear_cross_entropy, ids, tokens, None), arrays)) == tokens * words

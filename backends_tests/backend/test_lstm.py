@@ -14,7 +14,7 @@ NAMES = ("sequences", "h", "c", "kernel", "recurrent_kernel", "bias")
 
 
 def loss_of(lstm, directions):
-    """A random linear function of all that the LSTM puts out, as a function of its arrays."""
+    """A random linear function of all results of the LSTM, as a function of its arrays."""
 
     def loss(sequences, h, c, *weights):
         outputs, state, path = lstm(
@@ -71,7 +71,7 @@ if keras.backend.backend() == "torch":
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Counted(TorchDispatchMode):
-        """Counts what PyTorch computes."""
+        """Counts PyTorch's operations."""
 
         calls = 0
 
@@ -81,7 +81,7 @@ if keras.backend.backend() == "torch":
 
     @pytest.mark.parametrize(("loop", "gates", "states"), [(backend.lstm, 4, 2), (backend.gru, 3, 1)])
     def test_shapes_alone_take_no_longer_for_a_long_text(loop, gates, states):
-        """Before its first step, `fit` asks for them by tensors without values, which PyTorch takes step by step."""
+        """Before its first step, `fit` asks for shapes by tensors without values, which PyTorch takes step by step."""
 
         def empty(*shape):
             return torch.empty(shape, device="meta")

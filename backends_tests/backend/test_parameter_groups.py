@@ -19,7 +19,7 @@ if keras.backend.backend() == "torch":
 
     @pytest.mark.parametrize("name", OWN)
     def test_equals_pytorchs_own(name, rng):
-        """20 steps, with a change in between."""
+        """20 steps, with a change of a learning rate in between."""
         variables = new_variables(rng)
         own = [torch.nn.Parameter(torch.tensor(to_numpy(v))) for v in variables]
         rates = [RATE * MULTIPLIERS.get(v.name, 1.0) for v in variables]

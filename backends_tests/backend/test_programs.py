@@ -1,4 +1,4 @@
-"""Models that are compiled: how often, in an epoch of windows of many lengths, and what comes of it."""
+"""How often models are compiled, in an epoch with windows of many lengths, and whether their results are right."""
 
 import contextlib
 import sys
@@ -16,7 +16,7 @@ from backends_tests.helpers import draw_weights, values_of
 
 
 class Counted(AWDLSTM):
-    """Counts how often Python runs its training step: once a program where it is compiled, else once a window."""
+    """Counts how often Python runs its training step: once for each program if compiled, else once for each window."""
 
     runs = 0
 
@@ -45,7 +45,7 @@ def test_programs_of_a_training():
 
 
 def corpus_of(tokens):
-    """A text of so many tokens, a tenth of them to validate on."""
+    """A text of this number of tokens, a tenth of them for validation."""
     words = np.random.default_rng(tokens).integers(7, size=2 * tokens + 1).astype("int32")
     splits = words[:tokens], words[tokens : tokens + tokens // 10], words[tokens + tokens // 10 :][: tokens // 7]
     return Corpus(*splits, Vocabulary(["<eos>", *"abcdef"]))
@@ -58,7 +58,7 @@ def train(directory, tokens, epochs):
 
 @pytest.mark.parametrize("tokens", [631, pytest.param(2533, marks=pytest.mark.thorough)])
 def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
-    """Eight at most, however short the text and many the epochs: training, validation, both scores."""
+    """At most eight programs for training, validation and both scores, even with a short text and many epochs."""
     called = []
 
     def counted(name, function):
@@ -68,7 +68,7 @@ def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
 
         return count
 
-    reading = sys.modules["awd_keras.evaluation.perplexity"]  # whose function has its name
+    reading = sys.modules["awd_keras.evaluation.perplexity"]  # the module, as its function has the same name
     for owner, name in ((AWDLSTM, "train_step"), (AWDLSTM, "test_step"), (reading, "nats_of_words")):
         monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
     compiles_each = backend.compiles_each_length(backend.jit_compile())
@@ -82,7 +82,7 @@ def test_programs_of_a_run(tmp_path, monkeypatch, tokens):
 
 
 def test_a_second_run_compiles_nothing(tmp_path):
-    """Nor does one that is resumed; JAX's cache is on in the suite, as `keep_programs` turns it on."""
+    """Nor does a resumed run. The suite turns JAX's cache on, as `keep_programs` does."""
     if keras.backend.backend() != "jax":
         return
     import jax
@@ -106,7 +106,7 @@ def test_a_second_run_compiles_nothing(tmp_path):
 
 
 def test_how_many_lengths_are_worth_compiling():
-    """All of them where a length costs nothing, else five."""
+    """Any number of lengths if a length costs nothing, else five."""
     model = AWDLSTM(7, embedding_dim=3, hidden_units=4, num_layers=1)
     default = 7 if keras.backend.backend() == "jax" else 1
     assert [model.length_multiple(bptt) for bptt in (70, 35)] == [default] * 2
@@ -133,7 +133,7 @@ def test_many_lengths_to_compile_are_told_of():
 
 
 def test_an_evaluation_that_xla_compiles():
-    """What NumPy finds, over windows of two lengths. PyTorch's `jit_compile` is no XLA: there it's off."""
+    """Equals NumPy's, over windows of two lengths. On PyTorch `jit_compile` isn't XLA, and is off."""
     rng = np.random.default_rng(0)
     tokens = rng.integers(7, size=2 * 12 + 1)
     windows = BPTTDataset(tokens, batch_size=2, bptt=5, variable=False)
@@ -152,7 +152,7 @@ def test_an_evaluation_that_xla_compiles():
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """Where a user's programs are kept, of whom JAX knows no wishes."""
+    """The directory of compiled programs for a user who has set none of JAX's variables."""
     for name in ("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)

@@ -1,8 +1,7 @@
-"""The step that `inference_step` gives, exported to every format of every backend, and run there without Keras.
+"""The model of `inference_step`, exported to every format of every backend, and run without Keras.
 
-A format takes tools of its own: those of MODULES. The environments of the tests hold some of them; `nox -s exports`
-runs these tests where nearly all are installed. What a backend can't export, and what lacks its tools, raises what
-docs/guides/export.md says.
+A format needs the tools in MODULES. The environments of the tests have some of them; `nox -s exports` runs these tests
+with nearly all. If a backend can't export a format or lacks its tools, the error is the one in docs/guides/export.md.
 """
 
 import importlib.util
@@ -21,7 +20,7 @@ from backends_tests.helpers import draw_weights
 BACKEND = keras.backend.backend()
 WORDS = 9
 NAMES = ["tokens", "h_0", "c_0", "h_1", "c_1"]
-# What a backend needs for a format beside itself, and what it raises without.
+# The modules that a backend needs for a format, and the error without them.
 MODULES = {
     ("torch", "tf_saved_model"): ("torch_xla", ImportError, "requires the tensorflow module"),
     ("torch", "openvino"): ("openvino", ImportError, "openvino"),
@@ -30,7 +29,7 @@ MODULES = {
     ("jax", "onnx"): ("jax2onnx", ImportError, "requires the jax2onnx module"),
     ("tensorflow", "openvino"): ("openvino", ImportError, "openvino"),
 }
-# What it can't do at all.
+# The formats that a backend can't export.
 REFUSED = {
     ("jax", "openvino"): (ImportError, "openvino"),
     ("jax", "litert"): (ValueError, "requires TensorFlow or PyTorch backend"),
@@ -39,19 +38,19 @@ REFUSED = {
 }
 
 pytestmark = [
-    # On PyTorch, Keras exports through two things that it deprecates itself, if the batch size is to be any.
+    # On PyTorch, for a variable batch size Keras uses two functions that are deprecated.
     pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning"),
-    # These trace Python's integers: all of them are sizes that don't change.
+    # Tracing warns of Python integers, all of which are constant sizes here.
     pytest.mark.filterwarnings("ignore:Converting a tensor to a Python (boolean|integer):Warning"),
-    # It tells of matrices that lie in memory column by column, and would matter on a GPU.
+    # A warning of matrices that are stored column by column, which matters only on a GPU.
     pytest.mark.filterwarnings("ignore:No complete tensor found in the group:UserWarning"),
-    # Keras has tf2onnx make do with NumPy 2.
+    # Keras makes tf2onnx work with NumPy 2.
     pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),
-    # The newer package for the same files is for Linux on few versions of Python.
+    # The newer package for these files supports only a few versions of Python on Linux.
     pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning"),
-    # Of Keras's call of jax2tf.
+    # From Keras's call of jax2tf.
     pytest.mark.filterwarnings("ignore:The `native_serialization` parameter is deprecated:DeprecationWarning"),
 ]
 
@@ -59,7 +58,7 @@ pytestmark = [
 def trained(batch_size=1, **arguments):
     model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1, **arguments)
     model.build((batch_size, None))
-    # Of these weights the words drawn are many, and the likeliest is never a close call.
+    # With these weights, many different words are drawn, and the likeliest word is never close to another.
     rng = np.random.default_rng(86)
     draw_weights(model, rng)
     model.embedding.bias.assign(np.zeros(WORDS))
@@ -67,7 +66,7 @@ def trained(batch_size=1, **arguments):
 
 
 def exported(model, format, folder):
-    """What runs the file of that format."""
+    """Exports the model in a format, and returns an object that runs the file."""
     path = str(folder / f"step{ENDINGS[format]}")
     inference_step(model).export(path, format=format, verbose=False)
     return RUNTIMES[format](path)
@@ -90,7 +89,7 @@ def check_values(run, model, batch_size):
 
 
 def check_text(run, model):
-    """Words drawn from the file, by NumPy alone, are those that `generate` writes."""
+    """Words drawn from the file with NumPy are those that `generate` writes."""
     vocabulary = Vocabulary([*"abcdefg", "<unk>", "<eos>"])
     state = [np.zeros((1, units), "float32") for units in (5, 5, 4, 4)]
     words = ["b", "e"]
@@ -106,7 +105,7 @@ def check_text(run, model):
 
 
 def refusal(format):
-    """What the export raises: the exception and its message, or None."""
+    """The exception of the export and its message, or None."""
     if (BACKEND, format) in MODULES:
         module, *error = MODULES[BACKEND, format]
         return None if importlib.util.find_spec(module) else error
@@ -123,7 +122,7 @@ def test_step(format, tmp_path):
         return
     run = exported(model, format, tmp_path)
     assert run.inputs in (None, NAMES, sorted(NAMES))
-    # torch.export fixes the batch size where it isn't told otherwise.
+    # By default torch.export fixes the batch size.
     for batch_size in (1,) if format == "torch" else (1, 3):
         check_values(run, model, batch_size)
     check_text(run, model)
@@ -133,7 +132,7 @@ def test_step(format, tmp_path):
 @pytest.mark.parametrize("cell", ["gru", "qrnn", "mogrifier", "-srnn-out", "-srnn-hidden", "-gates"])
 @pytest.mark.parametrize("format", [format for format in ENDINGS if not refusal(format)])
 def test_other_cells(cell, format, tmp_path):
-    """Word by word, the file says what the model says of the whole text."""
+    """Word by word, the file gives the model's logits for the whole text."""
     model = trained(cell=cell)
     tokens = np.random.default_rng(0).integers(0, WORDS, (1, 5)).astype("int32")
     expected = model.predict(tokens, verbose=0)

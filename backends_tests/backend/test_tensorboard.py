@@ -1,4 +1,4 @@
-"""What Keras's TensorBoard callback writes, which takes TensorFlow on any backend."""
+"""The logs of Keras's TensorBoard callback, which needs TensorFlow on any backend."""
 
 import keras
 import numpy as np

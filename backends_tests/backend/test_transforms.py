@@ -1,4 +1,4 @@
-"""Transforms of functions: each gives the right value, or says which argument makes it do so."""
+"""Transforms of functions: each gives the right value, or an error that names the argument to change."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ IDS = np.array([3, 0, 4, 4, 1, 2, 0, 1], "int32")
 
 
 def recurrence(function, parts):
-    """Of sequences, the parts of a state and weights: all that comes out, in one tensor."""
+    """A function of sequences, the parts of a state and weights, which returns all results in one tensor."""
     activations = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
 
     def run(x, *others):
@@ -110,7 +110,7 @@ def called(row):
     layer.build(shape)
 
     def call(x):
-        if isinstance(layer, layers.EmbeddingDropout):  # dropped words, then read as logits
+        if isinstance(layer, layers.EmbeddingDropout):  # embeddings with dropped words, then their logits
             return layer(x + layer(IDS.reshape(BATCH, TIME), training=True), reverse=True)
         if getattr(layer, "stateful", False):
             with backend.untransformed():
@@ -130,7 +130,7 @@ def numpy(tree):
 
 
 def weighted(function, arrays, rng):
-    """A scalar of the function's results, and its gradients by the framework's ordinary differentiation."""
+    """A scalar of the function's results, and its gradients by the framework's usual differentiation."""
     weights = rng.normal(size=numpy(function(*map(ops.convert_to_tensor, arrays))).shape).astype("float32")
 
     def scalar(*arrays):
@@ -187,7 +187,7 @@ def check_jacobian(name, rng):
 
 
 def check_gradient_of_gradients(name, rng):
-    """The gradient of the squared gradient, against differences of the gradient in its own direction."""
+    """The gradient of the squared gradient equals finite differences of the gradient in its own direction."""
     function, arrays = case(name, rng)
     scalar, _, gradients = weighted(lambda *xs: ops.square(function(*xs)), arrays, rng)
     found = numpy(differentiated(scalar, arrays, twice=True))
@@ -202,7 +202,7 @@ def check_gradient_of_gradients(name, rng):
 
 
 def trained(name, scope):
-    """The weights and the state after two steps, and how often the layer's call has been run."""
+    """The weights and the state after two steps, and how often the layer's call was run."""
     with scope:
         layer = LAYERS[name]()
     calls, call = [], layer.call
@@ -217,7 +217,7 @@ def trained(name, scope):
         batch_shape=(BATCH, TIME) if of_ids else (BATCH, TIME, FEATURES), dtype="int32" if of_ids else None
     )
     kernel = keras.initializers.RandomNormal(seed=2)
-    # What comes after takes the mask of padding.
+    # The next layer gets the mask of padding.
     after = keras.layers.LSTM(2, kernel_initializer=kernel, recurrent_initializer=kernel)
     model = keras.Model(inputs, after(layer(inputs)))
     model.compile(keras.optimizers.SGD(1.0), "mse")
@@ -233,7 +233,8 @@ def check_rematerialization(name, rng, **mode):
     found, more_calls = trained(name, keras.RematScope(**mode))
     for actual, expected in zip(found, values, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
-    # For gradients, which a dropout that nothing is before has none of. JAX runs its program again, not the call.
+    # Run again only for gradients, which a dropout as the first layer doesn't need. JAX runs its program again, not the
+    # Python call.
     again = keras.backend.backend() != "jax" and name != "`LockedDropout`"
     assert (more_calls > calls) == again
 
@@ -247,7 +248,7 @@ CHECKS = {
     "`RematScope`": check_rematerialization,
 }
 BACKENDS = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow"}
-# PyTorch's own, at its first jvp; and the bias is for the reverse call alone.
+# PyTorch's warning at its first jvp, and Keras's about the bias, which only the reverse call uses.
 IGNORED = [
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Gradients do not exist"),
@@ -256,7 +257,7 @@ pytestmark = IGNORED
 
 
 def cells():
-    """What the guide promises: row, column, and the cell's words for this backend."""
+    """The promises of the guide: row, column, and the text of the cell for this backend."""
     page = Path(__file__).parents[2].joinpath("docs/guides/transforms.md").read_text(encoding="utf-8")
     head, _, *lines = [re.split(r" *\| *", line)[1:-1] for line in page.splitlines() if line.startswith("|")]
     assert (head[1:], [row for row, *_ in lines]) == (list(CHECKS), list(LAYERS))
@@ -322,7 +323,7 @@ def test_a_model_s_layers_are_rematerialized():
         np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
 
 
-if keras.backend.backend() != "jax":  # which makes no call twice
+if keras.backend.backend() != "jax":  # JAX never repeats the call
 
     @pytest.mark.parametrize("stateful", [False, True])
     def test_a_layer_in_what_is_run_twice(stateful, rng):

@@ -1,4 +1,4 @@
-"""Weight decay in the gradient against PyTorch's own optimizers, which the original program trains with."""
+"""Weight decay in the gradient, compared with PyTorch's own optimizers, which the original program uses."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ if keras.backend.backend() == "torch":
     @pytest.mark.parametrize("scale", [1.0, 1e-6])
     @pytest.mark.parametrize("name", OWN)
     def test_20_steps_of_a_run_equal_pytorchs(name, scale, rng):
-        """As `main.py` of the original has them, small gradients too: the norm is clipped, then the decay is added."""
+        """As in the original's `main.py`, also with small gradients: the norm is clipped, then the decay is added."""
         variables = new_variables(rng)
         own = [torch.nn.Parameter(torch.tensor(to_numpy(v))) for v in variables]
         rate = 2e-3 if name == "adam" else 0.5

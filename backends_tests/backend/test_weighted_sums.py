@@ -1,4 +1,4 @@
-"""A sum that forgets, against a loop in NumPy."""
+"""`weighted_sums`, compared with a loop in NumPy."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def loop(forget, addends, c):
     return np.stack(sums, axis=1)
 
 
-# A single step; whole blocks; a block that is filled up.
+# A single step; whole blocks; a padded block.
 @pytest.mark.parametrize("time", [1, 4, 11])
 def test_equals_a_loop_in_numpy(time):
     arrays, direction = drawn(time)
@@ -42,7 +42,7 @@ def test_equals_a_loop_in_numpy(time):
 
 
 def test_second_order_gradients():
-    """Those of the sum of the gradients' squares, where the gradients are a reverse loop in NumPy."""
+    """The gradients of the sum of the gradients' squares. In NumPy, the gradients are a reverse loop."""
     arrays, direction = drawn(5)
 
     def squares(forget, addends, c):

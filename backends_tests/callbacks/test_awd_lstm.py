@@ -18,7 +18,7 @@ from awd_keras.metrics import Perplexity
 from awd_keras.optimizers import NTASGD
 from backends_tests.helpers import once
 
-# Counting up, then counting down: whoever learns the one gets worse at the other.
+# Counting up for training, counting down for validation: a model that learns the one gets worse at the other.
 TOKENS = np.arange(200) % 7
 VALIDATION_TOKENS = -np.arange(41) % 7
 
@@ -94,7 +94,7 @@ def test_not_a_dataset():
 
 @pytest.mark.parametrize("optimizer", ["adam", *once("sgd")])
 def test_another_optimizer_does_without_averages(optimizer):
-    """It trains as with the callbacks that it can use, and with no warning."""
+    """It trains as with only the callbacks that it can use, and without a warning."""
     models = new_model(), new_model()
     train = BPTTDataset(TOKENS, batch_size=4, bptt=20, variable=False)
     valid = BPTTDataset(VALIDATION_TOKENS, batch_size=2, bptt=20, variable=False)
@@ -108,7 +108,7 @@ def test_another_optimizer_does_without_averages(optimizer):
 
 @pytest.mark.once
 def test_averaging_is_missed_where_it_is_asked_for():
-    """Who makes one of the callbacks wants it; and NT-ASGD's trigger wants its measure."""
+    """A callback that is made directly needs `NTASGD`, and NT-ASGD's trigger needs its measure."""
     train = BPTTDataset(TOKENS, batch_size=4, bptt=20, variable=False)
     model = new_model()
     with pytest.warns(UserWarning, match="val_perplexity"):

@@ -1,4 +1,4 @@
-"""Keras's `BackupAndRestore` beside ours: an interrupted `fit` goes on bit for bit."""
+"""Keras's `BackupAndRestore` with our callbacks: an interrupted `fit` continues to the last bit."""
 
 import functools
 
@@ -40,7 +40,7 @@ class Interrupt(keras.callbacks.Callback):
 
 
 class Rates(keras.callbacks.Callback):
-    """Notes each step's rate, and the optimizer's own at the epoch's end."""
+    """Records each step's rate, and the unscaled rate at the epoch's end."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ class Rates(keras.callbacks.Callback):
 
 
 def train(make_callbacks, backup=None, interrupt=None):
-    """One process's part: builds all anew, trains until interrupted or to the end."""
+    """What one process does: it builds everything again, and trains until interrupted or to the end."""
     keras.utils.set_random_seed(3)
     data, valid = make_data()
     model = AWDLSTM(9, embedding_dim=6, hidden_units=8, num_layers=1, seed=7)
@@ -93,7 +93,7 @@ def uninterrupted():
     return functools.cache(train)
 
 
-# Averaging begins at the end of the third epoch: interrupted before, with that still to come, right behind it, after.
+# Averaging begins at the end of the third epoch. The interruption is before that epoch, right after it, or later.
 @pytest.mark.parametrize(
     ("make_callbacks", "epoch"), [*once((usual, 1), (usual, 2)), (usual, 3), *once((usual, 4), (every_three_steps, 1))]
 )

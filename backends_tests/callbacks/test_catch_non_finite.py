@@ -1,4 +1,4 @@
-"""One token makes the numbers of its window overflow: in the forward pass, or in the gradient alone."""
+"""One token makes the numbers of its window overflow, in the forward pass or only in the gradient."""
 
 import math
 
@@ -19,12 +19,12 @@ ROWS, LENGTH, WINDOWS = 2, 5, 4
 # The bad token is in the second row only, in the third window of four.
 TOKENS = np.arange(ROWS * LENGTH * WINDOWS + 1) % BAD
 TOKENS[LENGTH * WINDOWS + 2 * LENGTH + 1] = BAD
-# The same text with another token in its place.
+# The same text with another token in place of the bad one.
 GOOD_TOKENS = np.where(TOKENS == BAD, 0, TOKENS)
 
 
 class Overflow(keras.layers.Layer):
-    """Gives NaN for every window in training that has the bad token, as "forward" or as "gradient" alone."""
+    """Gives NaN for every training window with the bad token: in the "forward" pass, or only in the "gradient"."""
 
     def __init__(self, where, **kwargs):
         super().__init__(**kwargs)
@@ -35,7 +35,7 @@ class Overflow(keras.layers.Layer):
         bad = ops.cast(ops.any(ops.equal(ids, BAD)), x.dtype) if training else ops.zeros((), dtype=x.dtype)
         if self.where == "forward":
             return ops.where(bad > 0, ops.full_like(x, math.nan), x)
-        # sqrt at 1, or at 0, where it has no derivative; what is added is 0 in both cases.
+        # The square root of 1, or of 0, where its derivative isn't finite. In both cases, 0 is added.
         return x + ops.sqrt(x * 0 + (1 - bad)) - (1 - bad)
 
     def compute_output_spec(self, inputs, training=False):
@@ -61,7 +61,7 @@ def compile_model(model, optimizer):
         optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[Perplexity()],
-        # XLA is slow to compile on TensorFlow, and JAX is slow without.
+        # On TensorFlow, XLA compiles slowly; JAX is slow without it.
         jit_compile=keras.backend.backend() == "jax",
     )
     optimizer.build(model.trainable_variables)
@@ -82,7 +82,7 @@ def are_finite(variables):
 
 
 class Note(keras.callbacks.Callback):
-    """Notes what `look()` gives after each step."""
+    """Records what `look()` returns after each step."""
 
     def __init__(self, look):
         super().__init__()
@@ -104,7 +104,7 @@ def test_stops_and_names_the_window(where):
         fit(model, skip=False, epochs=2, initial_epoch=1, before=[note])
     found = "the loss is nan and the gradients aren't finite" if where == "forward" else "the gradients aren't finite"
     assert str(error.value) == f"In epoch 2, step 3 (a window of 5 tokens, from token 11 of each row on), {found}."
-    # As after the second step, which was the last good one.
+    # The values are those after the second step, the last good one.
     assert len(note.seen) == 3
     assert any((one != two).any() for one, two in zip(*note.seen[:2], strict=True))
     for mine, its in zip(values_of([*model.trainable_variables, *optimizer._averages]), note.seen[1], strict=True):
@@ -124,7 +124,7 @@ def test_skips_counts_and_goes_on(where):
     assert are_finite(model.trainable_variables)
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][2] < history["loss"][0]
-    # Only a state that was lost starts from zero again.
+    # Only a state that isn't finite starts from zero again.
     before, after = note.seen[2]
     assert before.all()
     assert after.all() if where == "gradient" else not after.any()
@@ -171,7 +171,7 @@ def test_epochs_that_end_before_the_text_does():
     said = r"In epoch 2, step 1 \(a window of 5 tokens, from token 11 of each row on\)"
     with pytest.raises(FloatingPointError, match=said):
         fit(make_model("forward"), skip=False, epochs=2, steps_per_epoch=2)
-    # The third and the fourth window, which are all of the second epoch.
+    # The bad token is in the third and the fourth window, which are the whole second epoch.
     tokens = TOKENS.copy()
     tokens[LENGTH * WINDOWS + 3 * LENGTH + 1] = BAD
     with pytest.raises(FloatingPointError, match="In epoch 2, no step had"):
@@ -216,7 +216,7 @@ def test_what_an_epoch_ends_with(skip, event, said):
 
 
 def test_loss_scaling_finds_its_scale_unhindered():
-    # Above the largest float16, so that the first gradients overflow, by no fault of the model.
+    # The scale is above the largest float16, so that the first gradients overflow, though the model is right.
     model = make_model("forward", dtype="mixed_float16")
     scaling = keras.optimizers.LossScaleOptimizer(NTASGD(learning_rate=0.5), initial_scale=2.0**30)
     compile_model(model, scaling)

@@ -1,4 +1,4 @@
-"""Layers that are trained one after the other."""
+"""`GradualUnfreezing`: layers are trained one after the other."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def test_groups_begin_one_after_the_other():
     multipliers = {"embedding": 0.125, "lstm_[01]": 0.25, "head": 0.5}
     optimizer = LayerwiseLearningRate(keras.optimizers.SGD(0.1), multipliers)
     found = fitted(GradualUnfreezing(["head", "lstm_[01]"], epochs_each=2), optimizer, epochs=3)
-    # The embedding is in no group.
+    # The embedding, whose multiplier is the first, is in no group.
     assert found == [[0.125, 0, 0.5], [0.125, 0, 0.5], [0.125, 0.25, 0.5]]
 
 

@@ -1,4 +1,4 @@
-"""What reaches the optimizer, and when."""
+"""`NonMonotonicTrigger`: which measures the optimizer gets, and when."""
 
 import warnings
 
@@ -20,7 +20,7 @@ DATASET = BPTTDataset(np.arange(100), 2)
 
 
 class Listening(NTASGD):
-    """Keeps what it was given."""
+    """Records the measures that it gets."""
 
     def update_trigger(self, measure):
         self.__dict__.setdefault("heard", []).append((int(self.iterations), measure))
@@ -37,7 +37,7 @@ def new_model(optimizer=None, **arguments):
 
 
 def fit(model, callbacks, epochs=2, **arguments):
-    """Five steps an epoch."""
+    """Fits with five steps in each epoch."""
     return model.fit(X, Y, 8, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0, **arguments).history
 
 
@@ -58,7 +58,7 @@ def test_loss_scaling():
 @pytest.mark.once
 def test_averaging_starts_at_the_epoch_s_end():
     model = new_model(NTASGD(learning_rate=0.1, non_monotone_interval=1))
-    # What the untrained model says, so that training makes it worse.
+    # The targets are the untrained model's predictions, so that training makes validation worse.
     data = {"validation_data": (X, model.predict(X, verbose=0))}
     averaging = []
     look = keras.callbacks.LambdaCallback(
@@ -74,7 +74,7 @@ def test_an_average_that_nobody_uses_warns():
     model = new_model(NTASGD(learning_rate=0.1, non_monotone_interval=1))
     trigger, swap = NonMonotonicTrigger("val_loss"), SwapAveragedWeights()
     data = {"validation_data": (X, model.predict(X, verbose=0))}
-    fit(model, [trigger], **data)  # which doesn't average yet
+    fit(model, [trigger], **data)  # averaging hasn't begun yet
     with pytest.warns(UserWarning, match="raw iterate in the model.*`SwapAveragedWeights`.*use_averages"):
         fit(model, [trigger], **data)
     assert model.optimizer.averaging
@@ -87,7 +87,7 @@ def test_an_average_that_nobody_uses_warns():
 @pytest.mark.parametrize(
     ("averaging", "stop_training", "epochs"),
     [
-        (False, True, 4),  # The third starts it, the next one is worse too.
+        (False, True, 4),  # the third measure starts averaging, and the next one is worse too
         *once(
             (True, True, 3),  # worse than the first
             (True, False, 6),
@@ -97,7 +97,7 @@ def test_an_average_that_nobody_uses_warns():
 )
 def test_stops_training(averaging, stop_training, epochs):
     model = new_model(NTASGD(learning_rate=0.1, non_monotone_interval=1))
-    # What the untrained model says, so that training makes it worse.
+    # The targets are the untrained model's predictions, so that training makes validation worse.
     data = {"validation_data": (X, model.predict(X, verbose=0))}
     if averaging:
         model.optimizer.start_averaging()
@@ -176,7 +176,7 @@ def test_training_is_not_disturbed():
     trigger = NonMonotonicTrigger("val_loss", 2, (X[:16], Y[:16]))
     history = fit(listened, [trigger, look("listened")], **validation)
     assert fit(plain, [look("plain")], **validation) == history
-    # The running means of the steps behind an evaluation as well.
+    # The running means are right in the steps after an evaluation too.
     assert seen["listened"] == seen["plain"]
     assert len(listened.optimizer.heard) == 5
     for a, b in zip(plain.get_weights(), listened.get_weights(), strict=True):
@@ -213,7 +213,7 @@ def test_it_measures_the_average_and_training_goes_on_from_the_iterate():
     average = [np.mean(w, axis=0) for w in zip(*iterates[:5], strict=True)]
     expected = np.abs(VALIDATION[0] @ average[0] + average[1] - VALIDATION[1]).mean()
     assert optimizer.heard == [(4, pytest.approx(expected, abs=1e-5))]
-    # Note comes behind the trigger, and saw the raw iterate.
+    # The recording callback comes after the trigger, and has seen the raw iterate.
     optimizer.use_iterates()
     plain = new_model()
     fit(plain, [], epochs=1)
@@ -221,7 +221,7 @@ def test_it_measures_the_average_and_training_goes_on_from_the_iterate():
 
 
 class Stateful(keras.layers.Layer):
-    """Has states to be zeroed."""
+    """A layer with states that are zeroed."""
 
     def __init__(self):
         super().__init__()

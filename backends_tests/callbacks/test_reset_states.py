@@ -1,4 +1,4 @@
-"""Which state is zeroed, and when."""
+"""`ResetStates`: which state is zeroed, and when."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ class Look(keras.callbacks.Callback):
         self.seen = []
 
     def _note(self, event):
-        # On JAX, asking for the model brings its variables up to date.
+        # On JAX, reading `self.model` updates its variables.
         assert self.model is not None
         counts = self.layer.training_calls, self.layer.inference_calls
         self.seen.append((event, *(int(ops.convert_to_numpy(count)) for count in counts)))
@@ -58,7 +58,7 @@ class Look(keras.callbacks.Callback):
 
 
 def models():
-    """A layer on its own, in a model in a model, and in a wrapper."""
+    """A single layer, a layer in a nested model, and one in a wrapper."""
     plain, nested, wrapped = Counting(), Counting(), Counting()
     return {
         "plain": (keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), plain]), plain),
@@ -95,21 +95,21 @@ def test_reset_at_the_beginning_of_each_pass(name):
     look.seen.clear()
     model.evaluate(X, X, **data)
     model.predict(X, **data)
-    # Training's state has stayed as the epoch left it.
+    # The training state hasn't changed since the end of the epoch.
     tests = [("test_begin", 3, 0), ("test", 3, 1), ("test", 3, 2), ("test", 3, 3)]
     assert look.seen == [*tests, ("predict", 3, 1), ("predict", 3, 2), ("predict", 3, 3)]
 
 
 @pytest.mark.parametrize("knows_the_data", [False, True])
 def test_steps_per_epoch(knows_the_data):
-    """Where an epoch of `fit` goes on in the middle of the data, so does the state; each `fit` begins anew."""
+    """If an epoch continues in the middle of the data, the state is kept. Each `fit` begins with a zero state."""
     model, layer = models()["plain"]
     model.compile("sgd", loss="mse")
     look = Look(layer)
     callbacks = [ResetStates(X[::2] if knows_the_data else None), look]
     for _ in range(2):
         look.seen.clear()
-        with pytest.warns(UserWarning, match="ran out of data"):  # Keras, of the second epoch, a step short
+        with pytest.warns(UserWarning, match="ran out of data"):  # the second epoch is a step short
             model.fit(X, X, batch_size=2, epochs=3, steps_per_epoch=2, callbacks=callbacks, verbose=0)
         counts = [seen[1] for seen in look.seen if seen[0] == "train"]
         assert counts == [1, 2, 3 if knows_the_data else 1, 1, 2]

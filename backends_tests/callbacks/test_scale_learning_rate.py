@@ -1,4 +1,4 @@
-"""The learning rate that a step has really used."""
+"""`ScaleLearningRate`: the learning rate that each step really uses."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def new_dataset(length_multiple=10, **arguments):
 
 
 class HalfWindows:
-    """The dataset, but for windows that are half as long as the usual one."""
+    """A dataset whose windows all have half the usual length."""
 
     def __init__(self, dataset):
         self.dataset = dataset
@@ -31,7 +31,7 @@ class HalfWindows:
 
 
 class Counter(keras.layers.Layer):
-    """One weight, and a loss whose gradient is 1, whatever the batch is."""
+    """A layer with one weight, and a loss whose gradient is 1 for any batch."""
 
     def build(self, input_shape):
         self.weight = self.add_weight(shape=(), initializer="zeros", name="weight")
@@ -55,7 +55,7 @@ def new_ntasgd(**arguments):
 
 
 class Look(keras.callbacks.Callback):
-    """The weight after each step, and the rate that others see."""
+    """Records the weight after each step, and the rate that other callbacks see."""
 
     def __init__(self):
         super().__init__()
@@ -97,7 +97,7 @@ def test_the_rate_really_used(loss_scaling):
     lengths = [dataset.window_lengths(epoch) for epoch in range(2)]
     assert len(set(lengths[0])) > 1
     assert not np.array_equal(lengths[0], lengths[1])
-    # The weight, some 10 at last, is float32.
+    # `atol`, as the weight is float32 and becomes about 10.
     np.testing.assert_allclose(look.used, 0.5 * np.concatenate(lengths) / 20, atol=1e-5)
     assert set(look.rates) == {0.5}
 
@@ -122,7 +122,7 @@ def test_schedulers_change_the_rate_that_is_scaled():
 
 
 def log_windows(dataset):
-    """Notes each window that is read: its epoch's number, its place and its length."""
+    """Records each window that is read: the epoch, the place and the length."""
     served = []
 
     class Logged(type(dataset)):
@@ -141,16 +141,16 @@ def windows(dataset, epoch):
 
 @pytest.mark.parametrize(("initial_epoch", "passes"), [(0, (0, 1)), (4, (1, 2))])
 def test_steps_per_epoch(initial_epoch, passes):
-    """Epochs of 4, 4 and 3 windows make a pass over the text, with the lengths and the rates of one."""
+    """Epochs of 4, 4 and 3 windows are one pass over the text, with the lengths and the rates of one epoch."""
     dataset, valid = new_dataset(), new_dataset(variable=False, length_multiple=1)
     assert len(dataset) == 11
     model = new_model(new_ntasgd())
     served = log_windows(dataset)
     arguments = {"epochs": initial_epoch + 6, "initial_epoch": initial_epoch, "steps_per_epoch": 4}
-    with pytest.warns(UserWarning, match="ran out of data"):  # Keras, of the shorter epochs
+    with pytest.warns(UserWarning, match="ran out of data"):  # Keras warns of the shorter epochs
         look = fit(model, dataset, validation_data=valid, **arguments)
     expected = [window for number in passes for window in windows(dataset, number)]
-    # TensorFlow looks at the first window's shape before, and may have read ahead.
+    # TensorFlow reads the first window before, to know its shape, and may have read ahead.
     assert served[len(served) - len(expected) :] == expected
     lengths = [length for _, _, length in expected]
     np.testing.assert_allclose(look.used, 0.5 * np.array(lengths) / 20, atol=1e-5)
@@ -158,7 +158,7 @@ def test_steps_per_epoch(initial_epoch, passes):
 
 @pytest.mark.once
 def test_steps_per_epoch_without_the_callback():
-    """The dataset counts passes, whether a window was read in an epoch or, ahead of it, between two."""
+    """The dataset counts passes, even if a window is read between two epochs, ahead of the second one."""
     dataset, valid = new_dataset(), new_dataset(variable=False, length_multiple=1)
     model = new_model(new_ntasgd())
     served = log_windows(dataset)
@@ -206,7 +206,7 @@ def test_an_exception_in_a_step_leaves_no_scaled_rate(same_callback, rate_set_me
 
 def test_steps_per_execution():
     dataset = new_dataset()
-    # Read before Keras builds a function of several steps, which it doesn't have on PyTorch.
+    # The error comes before Keras builds a function of several steps, which isn't possible on PyTorch.
     model = new_model(new_ntasgd())
     model.make_train_function()
     model.steps_per_execution = 2
@@ -226,7 +226,7 @@ def test_a_schedule_cannot_be_scaled():
 
 @pytest.mark.once
 def test_another_dataset():
-    # One that another `fit` has left in the middle of a pass.
+    # A dataset that another `fit` has left in the middle of a pass.
     known = new_dataset()
     fit(new_model(new_ntasgd()), known, steps_per_epoch=2)
     model = new_model(new_ntasgd())

@@ -1,4 +1,4 @@
-"""Who sees the averages, who the raw iterate, and how training goes on."""
+"""`SwapAveragedWeights`: when the model has the averages, when the raw iterate, and how training continues."""
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ def fit(model, epochs=1, callbacks=(), initial_epoch=0, validation_data=VALIDATI
 
 
 class Recorder(keras.callbacks.Callback):
-    """The iterates after each step, and what the model holds at each event."""
+    """Records the iterate after each step, and the model's weights at each event."""
 
     def __init__(self):
         super().__init__()
@@ -79,7 +79,7 @@ def close(a, b, tolerance=1e-6):
 def test_validation_and_saving_see_averages_and_training_iterates(loss_scaling, tmp_path):
     model, optimizer = new_model(loss_scaling)
     recorder = Recorder()
-    # One checkpoint before, one behind.
+    # One checkpoint before `SwapAveragedWeights`, and one after it.
     callbacks = [
         keras.callbacks.ModelCheckpoint(tmp_path / "before{epoch}.keras"),
         SwapAveragedWeights(),
@@ -99,7 +99,7 @@ def test_validation_and_saving_see_averages_and_training_iterates(loss_scaling, 
         for name in ("before", "behind"):
             saved = keras.saving.load_model(tmp_path / f"{name}{epoch + 1}.keras")
             close(saved.get_weights()[0], average)
-            # The figure that fit has shown is that of the saved model.
+            # The loss that `fit` has shown is that of the saved model.
             loss = saved.evaluate(*VALIDATION, verbose=0)
             assert loss == pytest.approx(history.history["val_loss"][epoch], abs=1e-5)
     close(recorder.seen["train_end"][0], average)
@@ -153,7 +153,7 @@ def test_a_second_fit_goes_on_as_if_uninterrupted(how, tmp_path):
 def test_the_trigger_and_the_state_of_the_rule_go_through_a_second_fit(tmp_path):
     callbacks = [NonMonotonicTrigger("val_loss"), SwapAveragedWeights()]
     whole, whole_optimizer = new_model(averaging=False)
-    # What the untrained model says: validation gets worse, which starts averaging on the way.
+    # The targets are the untrained model's predictions: validation gets worse, which starts averaging.
     worse = {"validation_data": (X, whole.predict(X, verbose=0))}
     fit(whole, 4, callbacks, **worse)
     model, optimizer = new_model(averaging=False)
@@ -186,7 +186,7 @@ def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callbac
     model, optimizer = new_model()
     fit(model, 1)
     swap = SwapAveragedWeights()
-    # Its methods come after the swap, at the end of epoch 1 or of a step in it.
+    # This callback comes after the swap. It raises at the end of epoch 1 or of a step in it.
     stopper = keras.callbacks.Callback()
     setattr(stopper, event, stop)
     with pytest.raises(Stop):
@@ -197,7 +197,7 @@ def test_fit_after_an_exception_goes_on_from_the_raw_iterate(event, same_callbac
     averages = model.get_weights()[0]
     fit(model, 3, [swap if same_callback else SwapAveragedWeights(), recorder], initial_epoch=2)
     assert np.array_equal(recorder.seen["train_batch_begin"][0], averages) != before
-    # When training begins already.
+    # The raw iterate is in the model as soon as training begins.
     close(recorder.iterates[0], recorder.seen["train_batch_begin"][0], 0)
     whole, _ = new_model()
     fit(whole, 3)

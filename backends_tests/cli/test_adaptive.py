@@ -86,7 +86,7 @@ def test_a_search(run, data, capsys, monkeypatch):
     lines = printed(capsys, run, "--data", data, "--cache", "--interpolation", "0.3", "--tune")
     # The search has scored valid.txt.
     assert scored == [len(list(splits(data))[1])]
-    # What is given is fixed, and all else is searched.
+    # The options that are given are fixed, and the others are searched.
     assert searched == {"interpolations": [0.3], "bptt": 10, "verbose": 1, "vocabulary": Vocabulary(WORDS)}
     at = next(i for i, line in enumerate(lines) if "perplexity" in line and "window" in line)
     assert lines[at].split() == ["window", "interpolation", "theta", "perplexity"]
@@ -140,7 +140,7 @@ def test_a_file_with_a_search_on_the_run_s_own_text(run, data, capsys, monkeypat
     at = lines.index("with dynamic evaluation, learning rate 0.01, decay 0")
     (line,) = lines[at + 1 :]
     assert line.startswith("text  perplexity ")
-    # Not the score of the search, which is of another text.
+    # It isn't the score of the search, which read another text.
     assert "perplexity 2.72 " not in line
     assert "  tokens 44  <unk> 0 (0.0%)  " in line
 

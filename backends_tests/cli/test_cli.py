@@ -37,7 +37,7 @@ def run_main(*arguments):
 
 
 def error_of(capsys, *arguments):
-    """The one line that a command says about bad input."""
+    """The error line of a command with bad input."""
     assert run_main(*arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("awd-keras: error: ")
@@ -154,7 +154,7 @@ def test_every_option_reaches_train(monkeypatch, data, run, tmp_path, capsys):
         "overwrite": True,
         "skip_nonfinite": True,
         "backwards": True,
-        "verbose": 2,  # a line an epoch, as this is no terminal
+        "verbose": 2,  # one line for each epoch, as this isn't a terminal
         **others,
     }
     printed = capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_an_option_is_no_other_that_begins_alike(run, capsys):
 
 @pytest.mark.once
 def test_whoever_reads_may_have_enough(run):
-    """As `head` has."""
+    """A reader such as `head` may close the pipe early."""
     command = [sys.executable, "-m", "awd_keras", "generate", run, "--words", "20000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(5)
@@ -238,7 +238,7 @@ def test_verify(monkeypatch, capsys):
 
 
 def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
-    # The whole of it runs in verification/test_verify.py.
+    # All checks run in verification/test_verify.py.
     monkeypatch.setattr(verification, "verify", lambda: [masks._gradient_matches()])
     assert run_main("verify") == 0
     monkeypatch.setattr("awd_keras.layers.recurrent._dropped", lambda tensor, rate, seed: tensor)

@@ -1,4 +1,4 @@
-"""The texts that `awd-keras evaluate` takes, and what it says of words that the model doesn't know."""
+"""The texts that `awd-keras evaluate` reads, and how it reports words that the model doesn't know."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def data(tmp_path):
-    """No train.txt, which nothing reads; nor valid.txt."""
+    """A directory without train.txt, which isn't read, and without valid.txt."""
     (tmp_path / "test.txt").write_text("le chat dort\nthe cat\n" * 6, encoding="utf-8")
     return tmp_path
 

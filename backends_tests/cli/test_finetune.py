@@ -25,14 +25,14 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path, monkeypatch):
-    """The same, moved to the working directory."""
+    """A copy of the text and the run, which is the working directory."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def said(capsys, *command):
-    """The one line on the standard error stream that tells of bad input."""
+    """The error line of a command with bad input."""
     assert cli.main(list(command)) == 2
     told = capsys.readouterr().err
     assert told.startswith("awd-keras: error: ")
@@ -47,7 +47,7 @@ def test_finetunes_and_goes_on(folder, capsys):
     result = run.result
     old = runs.Run.open("run").result
     assert result["finetuned_from"]["run"] == "run"
-    # No path of this machine but that of the text.
+    # It has no absolute path except that of the text.
     config = run.path("config.json").read_text(encoding="utf-8")
     text = json.dumps(run.setting("text")["directory"])
     assert str(folder) not in config.replace(text, "")
@@ -60,10 +60,10 @@ def test_finetunes_and_goes_on(folder, capsys):
     ):
         assert f"{line}\n" in printed
     assert "averaging  " not in printed
-    # 9 rows of 6 and as many biases, and four gates of 6 units with 6 inputs, 6 states and a bias.
+    # 9 rows of 6 and 9 biases; and four gates of 6 units with 6 inputs, 6 states and a bias.
     began = rf"^{keras.backend.backend()} on \S.*, 375 parameters, 9 words, 65 tokens to train on, 0 of them <unk>$"
     assert len(re.findall(began, printed, re.MULTILINE)) == 1
-    # The third epoch is the first one that can end it.
+    # The third epoch is the first one that can end the run.
     assert cli.main(["train", "--resume", "run-finetuned", "--epochs", "9"]) == 0
     result = runs.Run.open("run-finetuned").result
     assert 3 <= result["stopped_epoch"] < 9

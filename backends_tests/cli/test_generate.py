@@ -96,7 +96,7 @@ def test_tells_of_words_that_the_model_does_not_know(directory, capsys):
 
 
 def test_words_appear_as_they_are_drawn(directory, monkeypatch):
-    """Each is printed, and the buffer emptied, before the model is run for the next."""
+    """Each word is printed and flushed before the model runs for the next one."""
     seen = []
 
     def recorded(function, model):
@@ -123,7 +123,7 @@ def test_a_model_that_diverged(directory, tmp_path, capsys):
     broken.write_model(model)
     assert cli.main(["generate", str(tmp_path / "broken"), "--prompt", "the cat"]) == 2
     captured = capsys.readouterr()
-    # The line that the text had begun is ended.
+    # The unfinished line of the text is ended.
     assert captured.out == "the cat\n"
     assert captured.err.startswith("awd-keras: error: Argument `model` must give finite logits")
     assert captured.err.count("\n") == 1

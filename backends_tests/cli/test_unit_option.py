@@ -1,4 +1,4 @@
-"""A run of characters, and one of bytes, from the command line on: prompts and texts are text, not letters apart."""
+"""Runs of characters and of bytes on the command line: prompts and texts are plain text, not separate letters."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def test_resume(run, data, tmp_path, capsys):
 
 
 def test_generate(run, capsys):
-    """A prompt is a text, and so is what follows: spaces and lines as they are."""
+    """The prompt and the generated text are plain text, with spaces and line ends unchanged."""
     prompt = "für  die\nMaus"
     assert run_main("generate", run, "--prompt", prompt, "--words", "40", "--seed", "1") == 0
     text = capsys.readouterr().out
@@ -70,7 +70,7 @@ def test_generate(run, capsys):
     rest = text[len(prompt) : -1]
     if vocabulary.unit == "character":
         assert len(rest) == 40
-        # Letters stand side by side.
+        # There are no spaces between letters.
         assert rest.count(" ") < 20
     # Without a prompt, a text begins on a new line, which isn't written.
     following = generation.generate(model, vocabulary, "\n", max_words=5, temperature=0)
@@ -113,7 +113,7 @@ def test_score_and_surprisal(run, tmp_path, capsys):
 
 
 def test_a_text_in_colours(run):
-    """As it is, and each end of a line is shown before it."""
+    """The text is shown unchanged, and each line end is marked."""
     opened = runs.Run.open(run)
     vocabulary = opened.vocabulary()
     table = surprisal(opened.model(), vocabulary, "der  und\ndie")
@@ -164,7 +164,7 @@ def test_an_unknown_unit(data, tmp_path, capsys):
 
 
 def test_a_run_that_starts_from_another_has_its_unit(run, data, tmp_path, capsys):
-    """Or is refused: letters have no rows among words."""
+    """With another unit, it is refused: letters have no rows in a table of words."""
     output = str(tmp_path / "more")
     arguments = ["train", "--data", data, "--from", run, "--output", output, "--batch-size", "4", "--epochs", "1"]
     assert run_main(*arguments, "--bptt", "10") == 0

@@ -1,4 +1,4 @@
-"""The command line speaks the words of who typed it; nothing is trained here."""
+"""Help and messages of the command line use the user's words. Nothing is trained here."""
 
 import re
 
@@ -50,7 +50,7 @@ def test_train_s_help_names_no_other_command(capsys):
 def test_help_of_train_has_what_a_preset_stands_for(capsys):
     text = said(capsys, "train", "--help").out
     _, _, table = text.partition("presets:\n")
-    # Epochs have one space between.
+    # Cells are separated by two spaces or more: epochs within a cell have one between them.
     names, *rows = (re.split(r"\s{2,}", line.strip()) for line in table.splitlines())
     from awd_keras.models import PRESETS
 
@@ -107,7 +107,7 @@ def test_did_you_mean_this_value(arguments, meant, tmp_path, monkeypatch, capsys
 
 def test_nothing_is_meant_by_what_is_like_nothing(capsys):
     assert "Did you mean" not in said(capsys, "verify", "--zzz").err
-    # The dashes are alike, and "extra" is like --beta.
+    # Names aren't alike because of the dashes, and a word without dashes isn't an option.
     assert "Did you mean" not in said(capsys, "train", "--output", "RUN", "--nonsense").err
     assert "Did you mean" not in said(capsys, "train", "--output", "RUN", "extra").err
     assert cli.main(["verify", "--backend", "numpy"]) == 2
@@ -124,7 +124,7 @@ def test_an_error_of_an_argument_is_told_of_the_option():
     assert in_options("Argument `window` must be positive", flags) == "Option --cache must be positive"
     needs = "Argument `weight_drop` needs `data`, not `other`"
     assert in_options(needs, flags) == "Option --weight-drop needs --data, not `other`"
-    # Of another command, or of none.
+    # An argument that has no option in this command.
     assert (
         in_options("Argument `top_k` is bad. Received: top_k=0", flags) == "Argument `top_k` is bad. Received: top_k=0"
     )

@@ -16,7 +16,7 @@ NEEDS_VALUE = "needs a value. One that begins with a dash is written as in --opt
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run and its text, and what is no run: an empty directory and a file."""
+    """A run and its text; and an empty directory and a file, which aren't runs."""
     folder = tmp_path_factory.mktemp("folder")
     (folder / "empty").mkdir()
     (folder / "file").write_text("", encoding="utf-8")
@@ -36,7 +36,7 @@ def said(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
 
     def said(*arguments):
-        """The line that a command answers, without its beginning."""
+        """The error line of a command, without its beginning."""
         try:
             status = cli.main(list(arguments))
         except SystemExit as stop:
@@ -59,13 +59,13 @@ def test_a_run_that_is_none(said, directory, why):
     assert said("analyse", directory, "--text", "the", "--output", "new") == f"Argument RUN {expected}"
     assert said("train", "--resume", directory) == f"Option --resume {expected}"
     assert said("train", "--from", directory, "--output", "new") == f"Option --from {expected}"
-    # With both, the preset and the unit are known without the run.
+    # With --preset and --unit, nothing else needs the run.
     given = ["--preset", "tiny", "--unit", "word", "--data", "text"]
     assert said("train", "--from", directory, "--output", "new", *given) == f"Option --from {expected}"
 
 
 def test_an_empty_path(said):
-    """What a shell makes of a variable that isn't set."""
+    """As from a shell variable that isn't set."""
     for command in (*READS, "finetune"):
         assert said(command, "") == "Argument RUN must be a path. Received: ''"
     assert said("train", "--resume", "") == "Option --resume must be a path. Received: ''"

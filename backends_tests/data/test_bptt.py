@@ -21,7 +21,7 @@ def first_epochs(dataset, count=4):
 
 
 def check_epoch(dataset, tokens):
-    """Every target comes once, in order, after its input; the token that the first row begins with."""
+    """Asserts that every target comes once, in order, after its input. Returns the first row's first token."""
     rows = dataset.batch_size
     n = (len(tokens) - 1) // rows
     windows = list(dataset)
@@ -39,7 +39,7 @@ def check_epoch(dataset, tokens):
 @given(variable=st.booleans(), **SIZES)
 def test_every_target_exactly_once_an_epoch(size, batch_size, bptt, seed, variable):
     assume(size > batch_size)
-    # Each token another number, so that none can be taken for another.
+    # All tokens differ, so that none can be confused with another.
     tokens = np.random.default_rng(0).permutation(size)
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=variable, seed=seed)
     for epoch in (0, 1, 7):
@@ -88,7 +88,7 @@ def test_fixed_lengths():
 def test_mean_and_spread():
     dataset = BPTTDataset(np.zeros(20 * 46_479 + 1, "int32"), 20, length_multiple=1)
     lengths = np.concatenate(first_epochs(dataset, 10))
-    # 0.95 * 70 + 0.05 * 35; two normals of deviation 5, 35 apart: sqrt(25 + 0.95 * 0.05 * 35^2).
+    # The mean is 0.95 * 70 + 0.05 * 35. The deviation, of two normals that are 35 apart: sqrt(25 + 0.95 * 0.05 * 35^2).
     assert lengths.mean() == pytest.approx(68.25, abs=0.15)
     assert lengths.std() == pytest.approx(9.12, rel=0.05)
     assert lengths[lengths > 52].std() == pytest.approx(5, abs=0.2)
@@ -97,14 +97,14 @@ def test_mean_and_spread():
 
 
 def test_the_difference_is_spread_over_many_windows(monkeypatch):
-    """Where draws of 70 are 30 tokens too many or few, 30 windows picked at random pay one each."""
+    """If all draws are 70 and the sum is off by 30 tokens, 30 random windows change by one token each."""
     monkeypatch.setattr("awd_keras.data.window_lengths._HALF_PROBABILITY", 0.0)
     monkeypatch.setattr("awd_keras.data.window_lengths._DEVIATION", 1e-9)
     for change in (-1, 1):
         dataset = BPTTDataset(np.zeros(100 * 70 + 30 * change + 1, "int32"), 1, length_multiple=1)
         picked = np.array(first_epochs(dataset, 50)) == 70 + change
         assert (picked.sum(axis=1) == 30).all()
-        # Every window is picked in some epochs only.
+        # Every window is picked in some epochs, and not in others.
         assert picked.mean(axis=0).min() > 0
         assert picked.mean(axis=0).max() < 1
 
@@ -136,7 +136,7 @@ def test_lengths_are_pure_in_seed_and_epoch(size, batch_size, bptt, seed, epoch)
 @example(size=91, seed=0)
 @example(size=92, seed=0)
 def test_few_lengths(size, seed):
-    """Of 70 tokens, however short the text and however many the epochs."""
+    """Windows of 70 tokens have few lengths, for texts of any size and any number of epochs."""
     dataset = BPTTDataset(np.zeros(size, "int32"), 1, length_multiple=7, seed=seed)
     seen = set()
     for lengths in first_epochs(dataset, 20):
@@ -204,7 +204,7 @@ def test_few_lengths_mean_and_spread():
     assert lengths.std() == pytest.approx(9.12, rel=0.05)
     assert lengths[lengths > 52].std() == pytest.approx(5, abs=0.2)
     assert (lengths <= 52).mean() == pytest.approx(0.05, abs=0.01)
-    # A normal of deviation 5, rounded to multiples of 7.
+    # A normal distribution of deviation 5, rounded to multiples of 7.
     usual = lengths[lengths > 52]
     shares = [(usual == length).mean() for length in (63, 70, 77)]
     assert shares == pytest.approx([0.242, 0.516, 0.242], abs=0.04)
@@ -303,7 +303,7 @@ def test_shards_are_the_rows_of_the_same_windows():
         for index in range(len(whole)):
             for part, expected in enumerate(whole[index]):
                 np.testing.assert_array_equal(np.concatenate([shard[index][part] for shard in shards]), expected)
-    # Each counts its own epochs, and may be shared again.
+    # Each shard counts its own epochs, and can be split again.
     shards[0].set_epoch(1)
     assert (whole.epoch, shards[1].epoch) == (5, 5)
     half = shards[2].shard(2, 1)

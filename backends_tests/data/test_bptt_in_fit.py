@@ -1,4 +1,4 @@
-"""What a `fit` of any model has of a dataset: each window once, in its order, of the epoch's lengths."""
+"""What `fit` reads from a dataset, with any model: each window once, in order, with the epoch's lengths."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from backends_tests.helpers import once
 
 
 class LengthLog(keras.callbacks.Callback):
-    """What the dataset served in each epoch of a `fit`, and which epoch it thought it was."""
+    """Records the windows that the dataset gave in each epoch of a `fit`, and the dataset's epoch."""
 
     def __init__(self, dataset):
         super().__init__()
@@ -57,12 +57,12 @@ def lstm_model():
 
 
 def bigram_model(built=False):
-    """As little to compile for each length as can be."""
+    """A model that needs little compiling for each length."""
     return compiled([keras.layers.Embedding(11, 11)], built)
 
 
 def test_fit_with_equal_first_lengths():
-    """On TensorFlow, Keras would take this length for that of all windows."""
+    """On TensorFlow, Keras would assume that all windows have this length."""
     tokens = np.arange(2 * 40 + 1) % 11
     for seed in range(400):
         dataset = BPTTDataset(tokens, 2, bptt=10, seed=seed)
@@ -86,7 +86,7 @@ def test_fit_with_all_lengths_equal_in_an_epoch():
 
 
 def test_models_see_the_batch_size():
-    """A carried state must know it, in compiled functions too; on TensorFlow Keras would hide it."""
+    """A carried state needs it, in compiled functions too. On TensorFlow, Keras would hide it."""
 
     class Seen(keras.layers.Layer):
         def call(self, x):
@@ -100,7 +100,7 @@ def test_models_see_the_batch_size():
 
 
 def test_tensorflow_tunes_nothing():
-    """Its tuner sleeps for up to a minute, and the end of an epoch waits for it."""
+    """Its tuner sleeps for up to a minute, and the end of an epoch would wait for it."""
     dataset = BPTTDataset(np.arange(21), 2, bptt=5)
     if keras.backend.backend() == "tensorflow":
         assert dataset.get_tf_dataset().options().autotune.enabled is False
@@ -121,7 +121,7 @@ def test_fit_and_evaluate_with_fixed_lengths():
 
 @pytest.mark.parametrize("arguments", [{}, *once({"shuffle": True}, {"shuffle": False})])
 def test_fit_keeps_the_order(arguments):
-    """Keras's default is to shuffle."""
+    """By default, Keras would shuffle."""
     dataset = BPTTDataset(np.arange(193) % 11, 2, bptt=8, variable=False)
     log = LengthLog(dataset)
     bigram_model().fit(dataset, epochs=2, verbose=0, callbacks=[log], **arguments)
@@ -135,7 +135,7 @@ def test_fit_counts_epochs(built):
     model = bigram_model(built)
     model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
     log.check(dataset, [0, 1])
-    # The next `fit` goes on; looking at the last window doesn't count as an epoch.
+    # The next `fit` continues. Reading the last window outside of `fit` doesn't count as an epoch.
     assert dataset.epoch == 2
     dataset[len(dataset) - 1]
     model.fit(dataset, verbose=0, callbacks=[log])

@@ -47,10 +47,10 @@ def test_lines_end_in_eos_blank_ones_too(directory):
         ("\r", "<eos>"),
         ("\ufeffa b\n", "a b <eos>"),
         ("\ufeff\r\n", "<eos>"),
-        # Within a text it is a character like any other.
+        # Within a text, a byte-order mark is an ordinary character.
         ("a \ufeffb\n", "a \ufeffb <eos>"),
         (" a\t b  \n \n", "a b <eos> <eos>"),
-        # str.splitlines() would make lines of these.
+        # `str.splitlines()` would split at these characters.
         ("a\x0bb\x0cc\x1cd\x85e\u2028f\n", "a b c d e f <eos>"),
     ],
 )
@@ -172,7 +172,7 @@ def test_python_docs():
 def test_python_docs_held_out_text_is_not_in_training():
     corpus = Corpus.python_docs(min_count=1)
     texts = [decoded(corpus, split).split(" <eos> <eos> ") for split in TEXTS]
-    # Edges of topics run into each other, hence the longer paragraphs only.
+    # Only longer paragraphs, as those at the edges of topics are joined.
     train, valid, test = ({p for p in text if len(p.split()) > 20} for text in texts)
     assert len(valid) > 20
     assert len(test) > 20

@@ -27,7 +27,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The texts that are read from now on."""
+    """A list of the texts that are read from now on."""
     names = []
 
     class Watched(word_ids.FirstIds):
@@ -57,7 +57,7 @@ def test_the_same_corpus_as_in_memory(directory, cache, monkeypatch, piece):
     assert_same(corpus, expected)
     assert corpus.source == {**expected.source, "cache": str(cache)}
     assert_same(Corpus.from_directory(directory, min_count=2, cache=cache), expected)
-    # Nothing is left but what is used.
+    # No temporary files are left.
     (folder,) = cache.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["0.ids", "1.ids", "2.ids", "vocabulary.json"]
 
@@ -68,7 +68,7 @@ def test_ids_stay_in_the_file(directory, cache):
     assert (folder / "0.ids").read_bytes() == corpus.train.astype("<i4").tobytes()
     with pytest.raises(ValueError, match="read-only"):
         corpus.train[0] = 1
-    # Nor does a dataset copy them.
+    # A dataset doesn't copy the ids.
     assert np.shares_memory(BPTTDataset(corpus.train, batch_size=2, bptt=2).tokens, corpus.train)
 
 
@@ -76,7 +76,7 @@ def test_a_text_is_read_once(directory, cache, reads):
     for _ in range(2):
         Corpus.from_directory(directory, cache=cache)
         assert [name.rpartition("/")[2] for name in reads] == ["train.txt", "valid.txt", "test.txt"]
-    # Others have files of their own, those that are as long too.
+    # Other texts have their own files, even if they have the same length.
     (directory / "train.txt").write_text(TEXTS["train"].replace("cat", "cow"))
     assert "cow" in Corpus.from_directory(directory, cache=cache).vocabulary
     assert UNK in Corpus.from_directory(directory, min_count=2, cache=cache).vocabulary
@@ -126,7 +126,7 @@ def test_an_interrupted_writing_is_begun_again(directory, cache, monkeypatch, fi
         with pytest.raises(KeyboardInterrupt):
             Corpus.from_directory(directory, cache=cache)
     assert list(cache.iterdir()) == []
-    # What a killed process leaves isn't taken for whole.
+    # The files that a killed process has left aren't used.
     (cache / ".writing-0-1").mkdir()
     assert_same(Corpus.from_directory(directory, cache=cache), Corpus.from_directory(directory))
 
@@ -134,7 +134,7 @@ def test_an_interrupted_writing_is_begun_again(directory, cache, monkeypatch, fi
 def test_two_processes_at_once(directory, cache, monkeypatch):
     def write(*arguments):
         monkeypatch.setattr(word_ids, "_write", original)
-        # The other one, which ends first.
+        # Another process, which ends first.
         with monkeypatch.context() as patch:
             patch.setattr("os.getpid", lambda: 1)
             Corpus.from_directory(directory, cache=cache)

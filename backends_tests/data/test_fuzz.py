@@ -1,4 +1,4 @@
-"""Any bytes make a corpus and a vocabulary, or an error of one line that names the file."""
+"""Any bytes give a corpus and a vocabulary, or an error of one line that names the file."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from awd_keras.data import EOS, UNK, Corpus, Vocabulary, units
 pytestmark = pytest.mark.once
 
 SPLITS = ("train", "valid", "test")
-# Few letters, so that words occur again, and all that ends a line or a word, somewhere or here.
+# Few letters, so that words occur again, and all characters that end a line or a word here or in other programs.
 WORDY = st.text(st.sampled_from("ab<>é\n\r\t \x00\x0b\x0c\x1c\x85\u2028\u3000\ufeff\U0001f600"), max_size=40)
 TEXT = st.one_of(WORDY, st.text(min_size=1), st.sampled_from([f"a {EOS} {UNK}\n", "\n"])).map(str.encode)
 FILES = st.tuples(TEXT, TEXT, TEXT) | st.tuples(TEXT, st.binary(), TEXT)
@@ -32,7 +32,7 @@ def directory(tmp_path_factory):
 
 
 def words(content):
-    """Python's own reading of lines: its universal newlines, and a byte-order mark left out."""
+    """The words as Python reads lines: with universal newlines, and without a byte-order mark."""
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=None)
     return [word for line in lines for word in [*line.split(), EOS]]
 
@@ -40,7 +40,7 @@ def words(content):
 @given(contents=FILES, min_count=st.integers(1, 3), piece=st.integers(1, 9))
 def test_any_bytes_make_a_corpus_or_a_clear_error(directory, contents, min_count, piece):
     with pytest.MonkeyPatch.context() as patch:
-        # However a text is cut in pieces to be read.
+        # For every size of the pieces in which a text is read.
         patch.setattr(units, "_BLOCK", piece)
         check(directory, contents, min_count)
 
@@ -67,7 +67,7 @@ def check(directory, contents, min_count):
         assert ids.dtype == np.int32
         assert vocabulary.decode(ids) == [word if word in kept else UNK for word in words(content)]
         np.testing.assert_array_equal(vocabulary.encode(vocabulary.decode(ids)), ids)
-    # In the words of a vocabulary that went through a file, the same ids.
+    # A vocabulary that was saved and loaded gives the same ids.
     vocabulary.save(directory / "vocabulary.json")
     again = Corpus.from_directory(directory, vocabulary=Vocabulary.load(directory / "vocabulary.json"))
     assert again.digest == corpus.digest

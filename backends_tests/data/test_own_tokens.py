@@ -1,4 +1,4 @@
-"""A tokenizer of somebody's own in a vocabulary's place: one of `tokenizers`, one of `sentencepiece`."""
+"""The user's own tokenizer instead of a vocabulary: one of `tokenizers`, one of `sentencepiece`."""
 
 import io
 
@@ -21,7 +21,7 @@ TEXT = "\n".join(LINES * 4) + "\n"
 
 
 class OfTokenizers:
-    """Byte-level BPE, which gives any text back as it was."""
+    """Byte-level BPE, which decodes any text to the same text."""
 
     def __init__(self):
         self.bpe = tokenizers.ByteLevelBPETokenizer()
@@ -37,7 +37,7 @@ class OfTokenizers:
 
 
 class OfSentencePiece:
-    """It has no token for the end of a line, unless it falls back on bytes."""
+    """A sentencepiece model. It has no token for a line end, unless it falls back to bytes."""
 
     def __init__(self, **options):
         model = io.BytesIO()
@@ -69,7 +69,7 @@ def tokenizer(request):
 def model(tokenizer):
     model = AWDLSTM(len(tokenizer.words), embedding_dim=6, hidden_units=8, num_layers=2, seed=1)
     model.build((4, None))
-    # So that it writes many tokens.
+    # Larger weights, so that it writes many different tokens.
     model.set_weights([3 * weight for weight in model.get_weights()])
     return model
 
@@ -97,7 +97,7 @@ def test_a_vocabulary_of_it(tokenizer):
 
 @pytest.mark.parametrize("text", [*LINES, TEXT, "the catdog €€ ä", "cat", ""])
 def test_written_token_by_token(tokenizer, text):
-    """Half a character is held back, and a space in the middle of a text isn't lost."""
+    """Half a character is held back until it is complete, and a space in the middle of a text isn't lost."""
     vocabulary = Vocabulary.of(tokenizer)
     words = vocabulary.cut(text)
     writer = vocabulary.cut_by.writer()
@@ -122,7 +122,7 @@ def test_a_corpus(tokenizer, directory):
 
 
 def test_what_takes_it(tokenizer, model):
-    """All that takes a vocabulary."""
+    """All functions that take a vocabulary take a tokenizer."""
     vocabulary = Vocabulary.of(tokenizer)
     text = generate(model, tokenizer, "the cat", max_words=30, seed=1)
     assert text.startswith("the cat")
@@ -147,7 +147,7 @@ def test_what_takes_it(tokenizer, model):
 
 
 def test_a_run(tokenizer, directory, tmp_path):
-    """Its vocabulary's file has the words and no tokenizer, and whoever reads it is told so."""
+    """The file of its vocabulary has the words but no tokenizer, and reading it says so."""
     corpus = Corpus.from_directory(directory, vocabulary=tokenizer)
     sizes = {"embedding_dim": 4, "hidden_units": 6, "num_layers": 1}
     settings = {"model": sizes, "epochs": 1, "batch_size": 4, "bptt": 20, "verbose": 0}
@@ -171,7 +171,7 @@ def test_a_run(tokenizer, directory, tmp_path):
 
 
 class Broken:
-    """Encodes in an id too many."""
+    """A tokenizer that encodes texts with an id that has no word."""
 
     words = ("a", "b")
 
@@ -223,4 +223,4 @@ def test_no_token_for_the_end_of_a_line(model):
     ):
         with pytest.raises(ValueError, match="`vocabulary` must have a token for the end of a line"):
             use()
-    assert UNK in Vocabulary.of(tokenizer)  # sentencepiece's own name for it
+    assert UNK in Vocabulary.of(tokenizer)  # sentencepiece has the same name for it

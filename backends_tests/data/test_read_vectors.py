@@ -1,4 +1,4 @@
-"""Files of word vectors: the table, the words that are missing, and what is wrong with a file."""
+"""Files of word vectors: the table, missing words, and errors for wrong files."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_each_word_has_its_row(read):
 def test_what_else_is_in_files(read, before, end):
     """The first line of word2vec and fastText, a byte-order mark, ends of lines, a word twice, and words with spaces.
 
-    The no-break space, at which `str.split` and `str.splitlines` might cut, is a part of a word.
+    A no-break space, at which `str.split` would cut, is a part of a word.
     """
     others = [
         "cat 7 7 7",

@@ -1,4 +1,4 @@
-"""Texts of characters and of bytes: cut and joined without a change, in vocabularies, files and caches."""
+"""Texts of characters and of bytes are cut and joined unchanged, in vocabularies, files and caches."""
 
 import json
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 TEXTS = {"train": "Ein Käse,\r\nzwei  Käse\n", "valid": "zwei", "test": "\n\tKn\n"}
 UNITS = ("character", "byte")
-# Every byte of a text, or of none.
+# A vocabulary with all 256 bytes.
 ALL_BYTES = Vocabulary(units.Bytes.names, unit="byte")
 
 
@@ -26,12 +26,12 @@ def directory(tmp_path):
 
 
 def vocabulary_of(text, unit):
-    """Of this text and a character more, as a vocabulary must have a word."""
+    """The vocabulary of this text and one more character, as it must have at least one word."""
     return ALL_BYTES if unit == "byte" else Vocabulary.from_words(text + "a", unit=unit)
 
 
 def written(vocabulary, words):
-    """What comes word by word."""
+    """The pieces that a writer returns, word by word."""
     writer = vocabulary.cut_by.writer()
     return [*map(writer.add, words), writer.end()]
 
@@ -60,7 +60,7 @@ def test_any_file_is_bytes(tmp_path_factory, content, size):
 @given(text=st.text(min_size=1), size=st.integers(1, 9))
 def test_any_text_is_characters(tmp_path_factory, text, size):
     path = tmp_path_factory.mktemp("texts") / "text.txt"
-    path.write_bytes("\ufeff".encode() + text.encode())  # The mark isn't of the text.
+    path.write_bytes("\ufeff".encode() + text.encode())  # the mark doesn't belong to the text
     vocabulary = vocabulary_of(text, "character")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "_BLOCK", size)
@@ -70,7 +70,7 @@ def test_any_text_is_characters(tmp_path_factory, text, size):
 def test_bytes_have_names():
     assert ALL_BYTES.cut("aé\n") == ["a", "<0xC3>", "<0xA9>", "\n"]
     assert len(set(ALL_BYTES)) == 256
-    # A character's bytes come together, and what is none isn't lost.
+    # The bytes of a character come in one piece, and bytes that aren't a character aren't lost.
     assert written(ALL_BYTES, ALL_BYTES.cut("é")) == ["", "é", ""]
     assert written(ALL_BYTES, ["<0xC3>", "a", "<0xC3>"]) == ["", "\ufffda", "", "\ufffd"]
     assert ALL_BYTES.join(["<0xC3>", UNK]) == f"\ufffd{UNK}"
@@ -87,7 +87,7 @@ def test_a_corpus(directory, unit, cached):
     assert len(corpus.train) == len(TEXTS["train"] if unit == "character" else TEXTS["train"].encode())
     assert corpus.source["unit"] == unit
     assert repr(corpus).endswith(f"{len(corpus.vocabulary)} {unit}s)")
-    # The most frequent first, as an adaptive softmax needs it.
+    # The most frequent words come first, as an adaptive softmax needs.
     counts = np.bincount(np.concatenate([corpus.train, corpus.valid, corpus.test]))
     assert (np.diff(counts) <= 0).all()
 
@@ -129,7 +129,7 @@ def test_an_unknown_character_is_an_error_with_its_place(directory):
 @pytest.mark.parametrize("block", [1, 2, 2**21])
 @pytest.mark.parametrize(("content", "place"), [(b"na\xefve", 2), (b"\xef\xbb\xbfna\xefve", 5), (b"naiv\xc3", 4)])
 def test_a_text_that_is_not_utf8(directory, monkeypatch, content, place, block):
-    """The error says what reads it."""
+    """The error names the unit that can read it."""
     monkeypatch.setattr(units, "_BLOCK", block)
     (directory / "valid.txt").write_bytes(content)
     with pytest.raises(ValueError, match=rf'valid.txt isn\'t UTF-8: .* at byte {place}\. .*`unit="byte"`.*--unit byte'):
@@ -168,7 +168,7 @@ def test_a_vocabulary_s_file(tmp_path, unit):
     loaded = Vocabulary.load(path)
     assert (loaded, loaded.unit) == (vocabulary, unit)
     assert json.loads(path.read_text()) == {"words": ["a", "\n", UNK], "unit": unit}
-    # A file of before there were others.
+    # A file from before there were other units.
     path.write_text('{"words": ["a"]}')
     assert Vocabulary.load(path).unit == "word"
     for bad in ("line", 3, None, ["word"]):
@@ -192,7 +192,7 @@ def test_words_join_with_spaces():
 
 
 def test_labels():
-    """What can't be seen alone is in quotes."""
+    """Words that can't be seen are shown in quotes."""
     shown = [label(word) for word in ("a", "é", " ", "\n", "\u200b", "<0xC3>", "the cat")]
     assert shown == ["a", "é", "' '", r"'\n'", r"'\u200b'", "<0xC3>", "the cat"]
 

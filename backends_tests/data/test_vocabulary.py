@@ -100,7 +100,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*arguments, **keywords):
         raise OSError("disk full")
 
-    # The file itself isn't touched before the new one is complete beside it.
+    # The file isn't changed before the new one is complete.
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         Vocabulary(["b"]).save(str(path))

@@ -1,4 +1,4 @@
-"""What the tests of this folder score, and those of generation write with."""
+"""The models and the text for the tests of evaluation and of generation."""
 
 import keras
 import numpy as np
@@ -11,17 +11,17 @@ WORDS = 30
 
 
 def make_model(batch_size=4, vocabulary_size=WORDS, **settings):
-    # Regularized, so that anything left on at inference shows.
+    # With regularization, so that a test sees if something is left on at inference.
     model = AWDLSTM(vocabulary_size, embedding_dim=12, hidden_units=16, num_layers=1, seed=3, **settings)
     model.build((batch_size, None))
-    # Weights far from their start, where every word would be about as likely as any other.
+    # Large weights: with the initial ones, all words would have about the same probability.
     rng = np.random.default_rng(5)
     draw_weights(model, rng, 0.7)
     return model
 
 
 class Counted(AWDLSTM):
-    """Counts how often Python runs it: once a program where it is compiled, else once a window."""
+    """Counts how often Python runs it: once for each program if compiled, else once for each window."""
 
     runs = 0
 
@@ -31,7 +31,7 @@ class Counted(AWDLSTM):
 
 
 def make_bigrams(rng):
-    """A user's model of two outputs: a word's row of a table is the logits of the next, and the hidden state too."""
+    """A user's model with two outputs. A word's row of a table is the next word's logits and the hidden state."""
     ids = keras.Input((None,), dtype="int32")
     rows = keras.layers.Embedding(WORDS, WORDS)(ids)
     model = keras.Model(ids, [rows, rows])
@@ -40,7 +40,7 @@ def make_bigrams(rng):
 
 
 def same_logits(logits):
-    """A model that gives the same logits after every word, so that each word drawn is a fresh draw."""
+    """A model that gives the same logits after every word, so that the words are independent draws."""
     model = keras.Sequential([keras.layers.Embedding(len(logits), len(logits))])
     model.build((1, 1))
     model.set_weights([np.tile(np.array(logits, "float32"), (len(logits), 1))])
@@ -48,7 +48,7 @@ def same_logits(logits):
 
 
 def make_text(length):
-    """Words of which each is most often followed by the same one, as a cache and an adapting model can use."""
+    """A text in which a word is mostly followed by the same one, from which a cache and an adapting model gain."""
     rng = np.random.default_rng(7)
     text = np.tile(rng.integers(WORDS, size=9), length // 9 + 1)[:length]
     return np.where(rng.random(length) < 0.3, rng.integers(WORDS, size=length), text).astype("int32")
@@ -59,7 +59,7 @@ def values(variables):
 
 
 def everything(model):
-    """All that scoring leaves alone in a model that is trained: weights, seeds, training states, optimizer, metrics."""
+    """All that scoring must not change in a trained model: weights, seeds, training states, optimizer, metrics."""
     states = [id(part) for lstm in model.lstms for part in lstm.inference_state]
     kept = [variable for variable in model.variables if id(variable) not in states]
     return values([*kept, *model.optimizer.variables, *model.optimizer._iterates, *model.metrics_variables])

@@ -13,7 +13,7 @@ from backends_tests.helpers import once
 
 
 def slow_nats(logits, hidden_states, words, window, interpolation, theta, wait_until_full):
-    """The cache as the paper has it: token by token, a distribution over the whole vocabulary."""
+    """The cache as in the paper: token by token, with a distribution over the whole vocabulary."""
     nats = []
     for t, word in enumerate(words):
         p = np.exp(oracle.log_softmax(logits[t]))
@@ -32,8 +32,8 @@ def slow_nats(logits, hidden_states, words, window, interpolation, theta, wait_u
 @pytest.mark.parametrize(
     ("window", "interpolation", "theta", "wait_until_full", "bptt"),
     [
-        *once((7, 0.3, 0.5, False, 25)),  # an entry is forgotten within a window of the text
-        *once((37, 0.3, 1.0, False, 20)),  # and lives for more than one of them
+        *once((7, 0.3, 0.5, False, 25)),  # an entry is forgotten within one window of the text
+        *once((37, 0.3, 1.0, False, 20)),  # an entry lasts for more than one window
         (37, 0.3, 1.0, True, 20),
         *once((200, 0.9, 2.0, False, 20)),  # longer than the text
     ],
@@ -48,7 +48,7 @@ def test_equals_a_slow_cache_in_numpy(window, interpolation, theta, wait_until_f
     assert score.bits_per_token == pytest.approx(np.mean(expected) / math.log(2), rel=1e-5)
     assert score.tokens == 60
     assert score.seconds > 0
-    # The cache has something to say in this text, or the comparison would say little.
+    # The cache matters in this text, or the comparison would mean little.
     plain = slow_nats(logits[0], inputs[-1][0], text[1:], window, 0.0, theta, wait_until_full)
     assert abs(np.mean(expected) - np.mean(plain)) > 1e-2
 
@@ -68,7 +68,7 @@ def test_no_share_is_no_cache():
 
 
 def test_probabilities_far_apart(rng):
-    """With a large theta, the words that came have probabilities beyond float32's range."""
+    """With a large theta, the probabilities of the next words are below float32's range."""
     states, words = rng.normal(size=(60, 4)).astype("float32"), make_text(60)
     cache = ContinuousCache(make_model(), window=20, theta=200.0)
     found = [cache.log_probabilities(Window(words[part], None, states[part])) for part in (slice(0, 40), slice(40, 60))]

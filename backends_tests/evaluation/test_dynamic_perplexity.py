@@ -45,7 +45,7 @@ def test_statistics_equal_numpy():
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-7)
 
 
-# The greatest rms is 11 times the mean: a decay of 0.4 takes such weights all the way back, and no further.
+# The largest rms is 11 times the mean: a decay of 0.4 takes such weights back to their initial values, not beyond.
 @pytest.mark.parametrize(("learning_rate", "decay", "epsilon"), [(3e-3, 0.0, 2e-5), (3e-2, 0.4, 1e-2)])
 def test_equals_numpy(learning_rate, decay, epsilon):
     model, text = make_model(), make_text(73)
@@ -65,7 +65,7 @@ def test_equals_numpy(learning_rate, decay, epsilon):
 
 
 def test_a_users_model(rng):
-    """Words that occur twice in a window, whose gradients TensorFlow has as two rows, count once."""
+    """A word that occurs twice in a window counts once, though on TensorFlow its gradient has two rows."""
     model, text = make_bigrams(rng), np.array([3, 4, 3, 5, 3, 3, 4, 3, 5, 3, 4], "int32")
     table = model.get_weights()[0].astype("float64")
 
@@ -89,7 +89,7 @@ def test_a_users_model(rng):
 
 def test_without_steps_it_is_plain():
     model, text = make_model(alpha=50.0, beta=50.0), make_text(73)
-    model.predict_on_batch(text[None, :7])  # and leaves a state that isn't the text's
+    model.predict_on_batch(text[None, :7])  # leaves a state that doesn't belong to the text
     rms = [np.ones_like(value) for value in values(model.trainable_variables)]
     loss = dynamic_perplexity(model, text, 0.0, 0.0, rms=rms, bptt=BPTT).loss
     assert loss == pytest.approx(perplexity(model, text, bptt=BPTT).loss, rel=1e-6)

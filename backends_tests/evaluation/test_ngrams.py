@@ -1,4 +1,4 @@
-"""`evaluation.ngram_perplexity`, against counting by plain loops."""
+"""`evaluation.ngram_perplexity`, compared with counting by plain loops."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ def by_loops(train, tokens, size, order):
 @pytest.mark.parametrize("length", [2, 5, 300])
 def test_counts(order, length):
     rng = np.random.default_rng(0)
-    # Words that the training text has not, words that end it, and pairs beyond all that it has.
+    # With words that aren't in the training text, its last word, and pairs that aren't in it.
     train, tokens = rng.integers(0, 12, length).astype("int32"), np.array([*rng.integers(0, 15, 200), 14, 14])
     assert ngram_perplexity(train, tokens, 15, order) == pytest.approx(by_loops(train, tokens, 15, order), rel=1e-12)
 

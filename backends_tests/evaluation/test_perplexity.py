@@ -16,7 +16,7 @@ def tokens(rng):
 
 
 def nats(model, tokens, batch_size):
-    """NumPy's mean cross-entropy, from the logits of one call on the whole rows."""
+    """The mean cross-entropy in NumPy, from the logits of one call on whole rows."""
     length = (len(tokens) - 1) // batch_size
     x = tokens[: length * batch_size].reshape(batch_size, length)
     y = tokens[1 : length * batch_size + 1].reshape(batch_size, length)
@@ -60,7 +60,7 @@ def test_leaves_the_model_as_it_is(tokens):
         np.testing.assert_array_equal(old, new)
     assert model.optimizer is optimizer
     assert [metric.name for metric in model.metrics] == metrics
-    # And it trains on, validation included.
+    # The model can be trained further, with validation.
     history = model.fit(dataset, validation_data=dataset, callbacks=awd_lstm(dataset), verbose=0)
     assert np.isfinite(history.history["val_perplexity"]).all()
 

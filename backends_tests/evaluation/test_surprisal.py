@@ -24,7 +24,7 @@ def model():
 
 
 def expected_bits(model, tokens, batch_size=1):
-    """NumPy's, of the whole rows at once."""
+    """The bits in NumPy, from one call on whole rows."""
     length = (len(tokens) - 1) // batch_size
     x = tokens[: length * batch_size].reshape(batch_size, length)
     y = tokens[1 : length * batch_size + 1].reshape(batch_size, length)
@@ -37,7 +37,7 @@ def expected_bits(model, tokens, batch_size=1):
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_tokens_equal_numpy_and_add_up_to_the_perplexity(model, vocabulary, rng, batch_size):
     tokens = rng.integers(len(WORDS), size=59).astype("int32")
-    # First, as it leaves a state behind.
+    # Called first, as it leaves a state in the model.
     score = perplexity(model, tokens, batch_size=batch_size, bptt=20)
     table = surprisal(model, vocabulary, tokens, batch_size=batch_size, bptt=20)
     expected = expected_bits(model, tokens, batch_size)

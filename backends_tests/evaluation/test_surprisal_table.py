@@ -55,7 +55,7 @@ def test_as_many_bits_as_words():
 
 
 class Parsed(HTMLParser):
-    """Each element's tag, attributes and text; raises where one isn't closed in its order."""
+    """Collects each element's tag, attributes and text. Raises if elements aren't closed in order."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -88,13 +88,13 @@ def test_html_holds_every_word_as_text(table):
     assert len(set(styles[:5])) == 5
     assert [styles[:5].index(style) for style in styles[5:]] == LEVELS
     assert ["underline" in (style or "") for style in styles[:5]] == [False] * 4 + [True]
-    # A line of the text is one of the page.
+    # Each line of the text is a line of the page.
     assert sum(tag == "br" for tag, _, _ in elements) == TEXT.count("<eos>")
     assert table._repr_html_() == table.html()
 
 
 def runs(text):
-    """Pairs of a style's codes and the text that has it."""
+    """Pairs of a style's codes and the text with this style."""
     pieces = re.split("\x1b\\[([0-9;]*)m", text)
     return [("0", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
 
@@ -113,7 +113,7 @@ def test_ansi_has_the_same_levels(table):
     found = {text: codes for line in lines for codes, text in runs(line) if codes != "0"}
     for word, level in [("<b>b</b>", 1), ("&", 1), ('"a"', 2), ("<script>", 3), ("b", 4)]:
         assert found[word] == by_level[level - 1]
-    # Nothing is left on at a line's end.
+    # Every style is ended at the line's end.
     assert all(runs(line)[-1][0] == "0" for line in [legend, *lines])
 
 
@@ -124,13 +124,13 @@ def luminance(colour):
 
 
 def contrast(one, other):
-    """As WCAG 2 defines it, which asks for 4.5."""
+    """The contrast as WCAG 2 defines it, which requires 4.5."""
     low, high = sorted([luminance(one), luminance(other)])
     return (high + 0.05) / (low + 0.05)
 
 
 def of_256(number):
-    """The colour of a terminal's palette, from its cube."""
+    """The colour with this number in a terminal's palette of 256 colours."""
     number -= 16
     return [0 if part == 0 else 55 + 40 * part for part in (number // 36, number // 6 % 6, number % 6)]
 
@@ -141,7 +141,7 @@ def test_html_is_readable_on_light_and_dark_pages(table, page, letters):
     assert len(set(veils)) == 4
     grounds = [[page] * 3] + [[page * (1 - a) + part * a for part in colour] for *colour, a in dict.fromkeys(veils)]
     assert min(contrast(ground, [letters] * 3) for ground in grounds) >= 4.5
-    # And the levels can be told apart, each further from the page than the last.
+    # The levels can be told apart: each differs more from the page than the previous one.
     distances = [np.abs(np.subtract(ground, grounds[0])).sum() for ground in grounds]
     assert np.diff(distances).min() > 20
 

@@ -1,4 +1,4 @@
-"""`evaluation.score_texts`: many short texts, each for itself."""
+"""`evaluation.score_texts`: many short texts, each scored separately."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_few_programs(vocabulary):
     model = Counted(len(WORDS), embedding_dim=4, hidden_units=5, num_layers=1, seed=3)
     model.build((4, None))
     score_texts(model, vocabulary, make_texts(200))
-    # PyTorch compiles nothing; TensorFlow's graphs are for all lengths from the second one on.
+    # PyTorch compiles nothing. On TensorFlow, from the second length on one graph serves all lengths.
     assert keras.backend.backend() == "torch" or model.runs <= 4
 
 

@@ -10,7 +10,7 @@ from awd_keras.models import AWDLSTM
 pytestmark = pytest.mark.once
 
 WORDS = Vocabulary(["<eos>", "a", UNK, "b"])
-# The first has nothing before it, so it isn't predicted, and in two rows the last isn't either.
+# The first token isn't predicted, as nothing comes before it; in two rows, the last one isn't either.
 TOKENS = np.array([2, 0, 2, 1, 2, 3, 0, 1, 2, 1, 0, 2], "int32")
 
 

@@ -1,4 +1,4 @@
-"""`num_beams`: beam search against all texts there are, and against the likeliest word each time."""
+"""`num_beams`: beam search, compared with all possible texts, and with taking the likeliest word each time."""
 
 import itertools
 
@@ -31,7 +31,7 @@ def weights_of(model):
 
 
 def log_p(weights, prompt, words):
-    """The log-probabilities of words after a prompt, by NumPy."""
+    """The log-probabilities of words after a prompt, in NumPy."""
     ids = [WORDS.index(word) for word in [*prompt.split(), *words]]
     logits = oracle.AWDLSTM(weights, 1).forward(np.array([ids]))[0][0].astype("float64")
     logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
@@ -40,7 +40,7 @@ def log_p(weights, prompt, words):
 
 
 def best_of_all(weights, prompt, length, stop=(), penalty=1.0):
-    """The best of all texts of so many words, and of those that end before, without the word that ends them."""
+    """The best of all texts of this length and of all that end earlier, without the word that ends them."""
     texts = []
     for words in itertools.product(WORDS, repeat=length):
         end = next((place for place, word in enumerate(words) if word in stop), length)
@@ -120,7 +120,7 @@ def test_one_compiled_step(vocabulary):
 
 @pytest.mark.once
 def test_a_vocabulary_of_another_model():
-    """Of which nothing tells before there are logits."""
+    """It is only found when there are logits."""
     with pytest.raises(ValueError, match="`vocabulary` must have .* logits, 4. Received: .*3 words"):
         generate(same_logits([1.0, 2.0, 3.0, 4.0]), Vocabulary(WORDS[:3]), "a", num_beams=2)
 

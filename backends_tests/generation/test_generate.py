@@ -51,9 +51,9 @@ def test_greedy_follows_the_logits_of_the_whole_text(model, vocabulary):
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 5}])
 @pytest.mark.parametrize("backend", ["torch", *once("jax", "tensorflow")])
 def test_text_of_a_saved_model_is_that_of_numpy(backend, settings):
-    """The same model on every backend, saved under each, so the same text on all."""
+    """The same model, saved on each backend, writes the same text on every backend."""
     model = keras.saving.load_model(SAVED / f"{backend}.keras")
-    # Far apart, and without a bias: as they are saved, the weights make one word follow every other.
+    # Larger weights, and no bias: with the saved weights, the same word follows every word.
     for variable in model.trainable_variables:
         variable.assign((0 if variable is model.embedding.bias else 4) * variable)
     weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
@@ -121,16 +121,16 @@ def test_no_unknown_word_is_written_unless_it_is_allowed():
     for settings in ({"seed": 1}, {"temperature": 0}, {"num_beams": 1}):
         assert "<unk>" not in generate(model, known, "a", max_words=60, **settings)
         assert "<unk>" in generate(model, known, "a", max_words=60, allow_unknown=True, **settings)
-    # The others share its probability.
+    # The other words share the probability of `<unk>`.
     words = words_of(generate(model, known, "a", max_words=800, seed=1))
     np.testing.assert_allclose([words.count(word) / 800 for word in "abcd"], 0.25, atol=0.06)
-    # It is read all the same.
+    # In a prompt, `<unk>` is still read.
     assert generate(model, known, "zzz", max_words=1, seed=1).startswith("zzz ")
 
 
 @pytest.mark.once
 def test_repetition_is_penalized(vocabulary):
-    # Each word's logit falls from 4 or 3 to a tenth, once it has been read, in the prompt or as it was written.
+    # Once a word was read, in the prompt or after it was written, its logit falls from 4 or 3 to a tenth of that.
     model = same_logits([1.0, 4.0, 3.0, 2.5, -5.0, -5.0])
     text = generate(model, vocabulary, "a", max_words=4, temperature=0, repetition_penalty=10.0)
     assert words_of(text) == ["a", "b", "c", "<eos>", "a"]
@@ -155,15 +155,16 @@ def test_one_compiled_step_for_prompts_and_words_of_any_number(vocabulary):
     generate(model, vocabulary, ["a b c d", ""], max_words=30, seed=1)
     generate(model, vocabulary, ["a", "\n\n"], max_words=3, temperature=0, top_k=2)
     assert model.runs == {"jax": 1, "tensorflow": 1, "torch": 2 + 33 + 4}[keras.backend.backend()]
-    # 100 words of one row alone are 3 windows of 32 and 4 words; 199 of both one of 128, 2 of 32, 7 words; one is left.
+    # 100 words of the longer row are 3 windows of 32 and 4 of one word. 199 words of both rows are one window of 128, 2
+    # of 32 and 7 of one word. The last word is left.
     generate(model, vocabulary, ["a " * 300, "b " * 200], max_words=1, seed=1)
     generate(model, vocabulary, ["a " * 9, "b " * 77], max_words=1, seed=1)
-    # A graph of TensorFlow's is for all lengths from the second one on.
+    # On TensorFlow, from the second length on one graph serves all lengths.
     assert model.runs == {"jax": 4, "tensorflow": 3, "torch": 39 + 18 + 8}[keras.backend.backend()]
 
 
 def test_prompts_are_read_as_word_by_word(vocabulary):
-    """Long ones, of which the shorter begin within the others, and before that leave nothing behind."""
+    """For long prompts: the shorter ones begin later, and what their rows read before has no effect."""
     model = make_model(3, len(WORDS))
     rng = np.random.default_rng(1)
     prompts = [rng.integers(len(WORDS), size=length).tolist() for length in (171, 140, 8)]
@@ -205,7 +206,7 @@ def test_stops(vocabulary):
         end = next(place for place in range(2, len(whole)) if whole[place] in words)
         assert words_of(text) == whole[:end]
         assert not text.endswith("\n") or "<eos>" not in words
-    # A word that isn't drawn ends nothing.
+    # A stop word that is never drawn changes nothing.
     assert words_of(generate(model, vocabulary, "a c", max_words=60, seed=1, stop="e")) == whole
 
 
@@ -215,7 +216,7 @@ def test_streams_the_text_of_generate(model, vocabulary):
     pieces = list(stream(model, vocabulary, PROMPTS, max_words=20, seed=1, stop="e"))
     for row, text in enumerate(texts):
         assert "".join(piece for place, piece in pieces if place == row) == text
-    # The prompts, then each row's words in step with the others'.
+    # First come the prompts, then the words, one for each row in turn.
     assert pieces[:4] == list(enumerate(PROMPTS))
     single = [piece for _, piece in stream(model, vocabulary, PROMPTS[3], max_words=20, seed=1, stop="e")]
     assert single == [piece for row, piece in pieces if row == 3]
@@ -309,7 +310,7 @@ def test_unknown_words(model, vocabulary):
 def test_bad_arguments(model, vocabulary, arguments, message):
     with pytest.raises(ValueError, match=message):
         generate(model, vocabulary, "a", **arguments)
-    # At once, not where the first piece is asked for.
+    # The error comes at once, not with the first piece.
     with pytest.raises(ValueError, match=message):
         stream(model, vocabulary, "a", **arguments)
 

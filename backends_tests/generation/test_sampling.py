@@ -21,7 +21,7 @@ LOGITS = np.random.default_rng(0).normal(scale=3.0, size=12).astype("float32")
 
 
 def oracle(logits, temperature=1.0, top_k=None, top_p=None, min_p=None):
-    """The probabilities that words are drawn with, by plain loops."""
+    """The probabilities of the words to draw, by plain loops."""
     weights = [math.exp((float(x) - float(max(logits))) / temperature) for x in logits]
     p = [weight / sum(weights) for weight in weights]
     ranked = sorted(range(len(p)), key=lambda word: -p[word])
@@ -91,7 +91,7 @@ def test_repetition_is_penalized():
     logits = np.array([2.0, -3.0, 4.0, -1.0])
     penalized = penalize_repetition(logits, np.array([0, 1, 0]), 2.0)
     np.testing.assert_array_equal(penalized, [1.0, -6.0, 4.0, -1.0])
-    # What came in is as it was.
+    # The argument isn't changed.
     np.testing.assert_array_equal(logits, [2.0, -3.0, 4.0, -1.0])
     np.testing.assert_array_equal(penalize_repetition(np.array([-np.inf, 1.0]), np.array([0]), 2.0), [-np.inf, 1.0])
 

@@ -1,6 +1,7 @@
-"""What is the layer's own: its weights, what is dropped of them, the carried state.
+"""`AblatedLSTM`: its weights, which of them are dropped, and its carried state.
 
-The equations and their gradients: ../backend/test_ablated_equations.py; config, files and dtypes: ../test_contract.py.
+For its equations and gradients, see ../backend/test_ablated_equations.py; for config, files and dtypes,
+../test_contract.py.
 """
 
 import keras
@@ -17,12 +18,12 @@ ZEROS = np.zeros((BATCH, TIME, FEATURES), "float32")
 WIDTHS = {"lstm": (4, 4, 4), "-srnn": (4, 3, 3), "-srnn-out": (3, 2, 2), "-srnn-hidden": (4, 0, 3), "-gates": (1, 1, 1)}
 PATHS = {"-srnn": "generic", "-srnn-out": "generic", "-srnn-hidden": "associative_scan", "-gates": "generic"}
 variants = pytest.mark.parametrize("variant", AblatedLSTM.VARIANTS)
-# Keras's loops differ in what they put out before the first step that counts.
+# The first step counts in both rows: before such a step, the outputs of Keras's loops differ between backends.
 MASK = np.array([[True, False, True, True, False], [True, True, False, False, True]])
 
 
 def built(variant, weight_drop=0.0, **arguments):
-    """A layer with weights large enough to tell a right result from a wrong one."""
+    """A layer with weights so large that wrong results show."""
     # Without initializers that JAX has to compile.
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     layer = AblatedLSTM(UNITS, variant, weight_drop, **{"return_sequences": True, **zeros, **arguments})
@@ -46,7 +47,7 @@ def drawn(rng, *shape):
 
 @variants
 def test_a_call_equals_numpy(rng, variant):
-    """Backwards, with a mask and from a state, in a compiled model."""
+    """With `go_backwards`, a mask and an initial state, in a compiled model."""
     layer = built(variant, return_state=True, go_backwards=True)
     inputs = [keras.Input(batch_shape=(BATCH, *shape)) for shape in ((TIME, FEATURES), (UNITS,), (UNITS,))]
     counts = keras.Input(batch_shape=(BATCH, TIME), dtype="bool")
@@ -60,7 +61,7 @@ def test_a_call_equals_numpy(rng, variant):
 
 @pytest.mark.once
 def test_the_whole_lstm_is_weight_drop_lstm(rng):
-    """Its masks and its implementation too."""
+    """Also its masks and its implementation."""
     x = drawn(rng, TIME, FEATURES)
     ours, theirs = AblatedLSTM(UNITS, seed=3), WeightDropLSTM(UNITS, seed=3)
     ours.build(x.shape), theirs.build(x.shape)
@@ -82,7 +83,7 @@ def test_has_no_weights_that_it_does_not_use(variant):
     state = {f"{mode}_{part}" for mode in ("training", "inference") for part in "hc"}
     assert {variable.name for variable in layer.non_trainable_variables} == state | {"seed_generator_state"}
     assert not layer.non_trainable_weights
-    # The forget gate's bias begins with ones, as Keras's.
+    # The forget gate's bias is initialized with ones, as Keras's is.
     begins = np.zeros((bias, UNITS))
     begins[1:2] = 1
     np.testing.assert_array_equal(to_numpy(layer.cell.bias).reshape(bias, UNITS), begins)
@@ -111,7 +112,7 @@ def test_drops_of_the_weights_that_there_are(variant):
 
 @pytest.mark.parametrize("variant", ["-srnn-hidden", *once("-gates")])
 def test_carries_its_state_from_window_to_window(rng, variant):
-    """Training and inference each have theirs, and both can be zeroed."""
+    """Training and inference have separate states, and both can be zeroed."""
     x = drawn(rng, 6, FEATURES)
     layer = built(variant, stateful=True)
     first, second = np.split(expected_of(layer, x)[0], 2, axis=1)
@@ -128,7 +129,7 @@ def test_carries_its_state_from_window_to_window(rng, variant):
 
 @pytest.mark.parametrize("variant", ["-srnn", "-gates"])
 def test_an_empty_batch(variant):
-    """That of `"-srnn-hidden"`: ../test_contract.py."""
+    """For `"-srnn-hidden"`, see ../test_contract.py."""
     assert tuple(built(variant)(np.zeros((0, TIME, FEATURES), "float32")).shape) == (0, TIME, UNITS)
 
 
@@ -145,7 +146,7 @@ def test_bidirectional(rng):
 
 @pytest.mark.once
 def test_half_precision(rng):
-    """Of `"-srnn-hidden"`: ../test_contract.py."""
+    """For `"-srnn-hidden"` in half precision, see ../test_contract.py."""
     x = drawn(rng, TIME, FEATURES)
     layer = built("-srnn", dtype="mixed_bfloat16")
     outputs = keras.Sequential([layer]).predict_on_batch(x)

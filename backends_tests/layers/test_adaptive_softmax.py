@@ -69,7 +69,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_loss_equals_numpy(rng, kind, monkeypatch):
-    # Parts of two tokens, of which a cluster has several.
+    # Parts of two tokens, so that a cluster has several parts.
     monkeypatch.setattr("awd_keras.layers.adaptive_softmax.ROWS", 2)
     layer, y = drawn(rng), TARGETS[kind]
     h, weights = rng.normal(size=(*y.shape, SIZE)).astype("float32"), rng.normal(size=y.shape).astype("float32")
@@ -78,7 +78,7 @@ def test_loss_equals_numpy(rng, kind, monkeypatch):
 
 
 class LanguageModel(keras.Model):
-    """What a user writes: hidden states, and a loss that is made of them."""
+    """A user's model: hidden states, and a loss that is made from them."""
 
     def __init__(self, softmax, lstm):
         super().__init__()
@@ -93,7 +93,7 @@ class LanguageModel(keras.Model):
 
 
 def test_gradients_equal_those_of_all_log_probabilities(rng):
-    """A step of SGD with the layer's loss, and one with the cross-entropy of what NumPy has shown to be right."""
+    """A step of SGD with the layer's loss equals one with the cross-entropy of the log-probabilities."""
     x = rng.integers(0, WORDS, (2, 4))
     y = TARGETS["of all clusters"]
     changes = []

@@ -1,4 +1,4 @@
-"""What Keras asks of a layer, every public one answers: shapes, dtypes, masks, and life inside of a wrapper."""
+"""What Keras expects of a layer, for every public layer: shapes, dtypes, masks, and use inside of wrappers."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def adaptive(**kwargs):
     return layers.AdaptiveSoftmax(WORDS, SIZE, cutoffs=[3, 6], div_value=2, **kwargs)
 
 
-# A layer, what it's called on, and with which arguments. Each public layer needs an entry, or the first test fails.
+# A layer, its inputs, and the arguments of its call. Each public layer needs an entry, or the first test fails.
 CALLS = {
     "AdaptiveSoftmax": [(adaptive, IDS, {}), (adaptive, X, {"reverse": True})],
     "EmbeddingDropout": [
@@ -41,7 +41,7 @@ CASES = [
     for name, calls in CALLS.items()
     for i, call in enumerate(calls)
 ]
-# The Keras layer that each stands for; `AdaptiveSoftmax`, `ConcatPooling` and `QRNN` stand for none.
+# The Keras layer that each replaces; `AdaptiveSoftmax`, `ConcatPooling` and `QRNN` replace none.
 STANDS_FOR = {
     "EmbeddingDropout": (CALLS["EmbeddingDropout"][0][0], lambda **k: keras.layers.Embedding(WORDS, SIZE, **k)),
     "LockedDropout": (CALLS["LockedDropout"][0][0], lambda: keras.layers.Dropout(0.5)),
@@ -57,7 +57,7 @@ def to_numpy(x):
 
 
 def described(values):
-    """Shapes and dtypes, of one tensor or several."""
+    """The shapes and dtypes of one tensor or several."""
     return [(tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in keras.tree.flatten(values)]
 
 
@@ -70,10 +70,10 @@ def test_every_public_layer_is_here():
 def test_shapes_and_dtypes_are_those_of_a_call(make, inputs, arguments):
     layer, unbuilt = make(dtype="mixed_bfloat16"), make(dtype="mixed_bfloat16")
     expected = described(layer(inputs, **arguments))
-    # The batch and the time are known, or one of them isn't, or both.
+    # Batch size and time are known, or one of them is unknown, or both.
     for unknown in ((), (0,), (1,), (0, 1)):
         shape = tuple(None if axis in unknown else length for axis, length in enumerate(inputs.shape))
-        lost = {inputs.shape[axis] for axis in unknown}  # No other size is one of them.
+        lost = {inputs.shape[axis] for axis in unknown}  # no other axis has this size
         wanted = [tuple(None if length in lost else length for length in of_call) for of_call, _ in expected]
         shapes = unbuilt.compute_output_shape(shape, **arguments)
         shapes = [shapes] if not isinstance(shapes[0], (tuple, list)) else shapes
@@ -103,7 +103,7 @@ def test_masks_are_those_of_the_keras_layer(name):
 
 
 class Wrapper(keras.layers.Wrapper):
-    """What a user writes: it forwards calls and masks."""
+    """A user's wrapper, which forwards calls and masks."""
 
     def call(self, inputs):
         return self.layer.call(inputs)
@@ -117,7 +117,7 @@ class Wrapper(keras.layers.Wrapper):
 
 @pytest.mark.once
 def test_a_wrapper_of_one_s_own_passes_the_mask_on():
-    """Eager and symbolic, to an LSTM after it: padding changes nothing."""
+    """Eager and symbolic, to an LSTM after the wrapper: padding changes nothing."""
     embedding = layers.EmbeddingDropout(WORDS, SIZE, mask_zero=True, seed=1)
     lstm = layers.WeightDropLSTM(3, seed=1)
     expected = to_numpy(lstm(embedding(IDS)))
@@ -136,7 +136,7 @@ def test_a_wrapper_of_one_s_own_passes_the_mask_on():
     ("make", "inputs"), [pytest.param(make, inputs, id=name) for name, ((make, inputs, _), *_) in CALLS.items()]
 )
 def test_time_distributed(make, inputs):
-    """Eager, symbolic with a known time, and symbolic without one, against the layer itself on each step."""
+    """Eager, and symbolic with known and unknown time: the same as the layer itself on each step."""
     layer = make()
     inputs = np.stack([inputs, inputs[::-1]], axis=1)  # (batch, 2 steps, ...)
     expected = np.stack([to_numpy(layer(inputs[:, step])) for step in range(2)], axis=1)
@@ -153,7 +153,7 @@ def test_time_distributed(make, inputs):
 @pytest.mark.parametrize("flags", RNN_FLAGS, ids=str)
 @pytest.mark.parametrize("name", ["WeightDropLSTM", "AblatedLSTM"])
 def test_bidirectional(name, flags):
-    """Eager and symbolic, against Keras's LSTM with the same weights."""
+    """Eager and symbolic: the same as Keras's LSTM with the same weights."""
     make = getattr(layers, name)
     ours = keras.layers.Bidirectional(make(5, seed=1, **flags))
     keras_s = keras.layers.Bidirectional(keras.layers.LSTM(5, **flags))
@@ -178,7 +178,7 @@ CELLS = [layers.WeightDropLSTM, layers.AblatedLSTM, lambda *a, **k: layers.Ablat
 @pytest.mark.once
 @pytest.mark.parametrize("make", CELLS)
 def test_use_cudnn_is_what_was_asked_for_and_bidirectional_calls_the_layers(make, monkeypatch):
-    """Where there is cuDNN, Keras's `Bidirectional` runs two of Keras's LSTMs as one, with the weights they store."""
+    """With cuDNN, Keras's `Bidirectional` runs two of Keras's LSTMs as one, with their stored weights."""
     fused = []
 
     def run(*_, **__):

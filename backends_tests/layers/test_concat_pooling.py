@@ -1,4 +1,4 @@
-"""Concat pooling against NumPy, wherever the padding is, whole and in parts."""
+"""Concat pooling equals NumPy's, with padding anywhere, and for whole sequences and parts."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ SIZE = 3
 
 
 def oracle(rows):
-    """Of texts without padding."""
+    """The result for texts without padding."""
     return np.stack([np.concatenate([x[-1], x.max(axis=0), x.mean(axis=0)]) for x in rows])
 
 
@@ -20,7 +20,7 @@ def texts(rng):
 
 
 def padded(rows, in_front):
-    """With what would be seen, if it were: large numbers."""
+    """Pads with large numbers, which would show in the result."""
     x = np.full((len(rows), 6, SIZE), 9.0, "float32")
     mask = np.zeros((len(rows), 6), bool)
     for row, values in enumerate(rows):

@@ -103,7 +103,7 @@ def test_functional_model_with_tied_logits():
     assert model.predict(np.ones((2, 3), "int32"), verbose=0).shape == (2, 3, WORDS)
 
 
-# Keras's own test fits on a generator, and never calls the layer in reverse, hence `use_bias`.
+# Keras's own test fits on a generator, and never calls the layer in reverse, so `use_bias` is False.
 @pytest.mark.once
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
 def test_keras_layer_contract():

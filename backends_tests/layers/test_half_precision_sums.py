@@ -1,6 +1,6 @@
-"""In 16 bits, a gradient that is a sum over many tokens is one of all of them.
+"""In 16 bits, a gradient that is a sum over many tokens includes all of them.
 
-In bfloat16 256 + 1 is 256: a sum that is kept in it stops growing. It made perplexity after an epoch 7 times as large.
+In bfloat16, 256 + 1 is 256, so a sum stops growing. This once made the perplexity after an epoch 7 times as large.
 """
 
 import keras
@@ -15,9 +15,9 @@ TOKENS = 2000
 
 
 def gradients_of(layer, x, y):
-    """A function that gives, for inputs, the gradients of the mean over tokens of the sum of the outputs.
+    """A function from inputs to the gradients of the mean over tokens of the sum of the outputs.
 
-    They are read off the weights' change in one step of SGD.
+    The gradients are computed from the weights' change in one step of SGD.
     """
     model = keras.Model(x, y)
     model.compile(keras.optimizers.SGD(1.0), loss=lambda _, outputs: ops.sum(outputs, axis=-1))
@@ -33,12 +33,12 @@ def gradients_of(layer, x, y):
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("adaptive", [False, True])
-@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of what only the reverse call uses
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of variables that only the reverse call uses
 def test_a_word_s_embedding(adaptive, dtype):
     layer = AdaptiveSoftmax(3, 4, [2], dtype=dtype) if adaptive else EmbeddingDropout(3, 4, 0.0, dtype=dtype)
     x = keras.Input((TOKENS,), dtype="int32")
     found = gradients_of(layer, x, layer(x))(np.ones((1, TOKENS), "int32"))
-    # Each token adds a share of one to each component of its word's row.
+    # Each token adds an equal share to each component of its word's row; the shares sum to one.
     table = next(g for name, g in found.items() if name in ("embeddings", "embeddings_0"))
     np.testing.assert_allclose(table[1], 1, rtol=0.01)
     np.testing.assert_array_equal(table[0], 0)
@@ -53,12 +53,12 @@ def test_the_logits_bias(dtype):
     np.testing.assert_allclose(found["bias"], 1, rtol=0.01)
 
 
-# A sum of two that half precision has, which lies just below one that it has too; cut off, it is 1.
+# Numbers of half precision whose sum is slightly below another such number. Rounded, it is that one; cut off, it is 1.
 NEARLY, SUM = 0.00775, 1 + 2**-7
 
 
 def test_products_are_rounded():
-    """And not cut off, as TensorFlow does on a processor that doesn't multiply bfloat16 itself."""
+    """They aren't cut off, as by TensorFlow on a processor that can't multiply bfloat16."""
     layer = EmbeddingDropout(1, 2, use_bias=False, embeddings_initializer="ones", dtype="mixed_bfloat16")
     x = np.array([[[1, NEARLY]]], "float32")
     np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(layer(x, reverse=True), "float32")), SUM, rtol=1e-3)
@@ -84,5 +84,5 @@ def test_an_lstm_s_bias(rng):
         layer = WeightDropLSTM(4, return_sequences=True, kernel_initializer="ones", dtype=dtype)
         x = keras.Input((1, 3))
         found.append(gradients_of(layer, x, layer(x))(np.repeat(one, rows, axis=0))["bias"])
-    # The mean over equal rows is that of one of them.
+    # The mean over equal rows equals that of one row.
     np.testing.assert_allclose(found[1], found[0], atol=0.03 * abs(found[0]).max())

@@ -1,7 +1,7 @@
-"""The GRU, the QRNN and the Mogrifier LSTM as layers: what is dropped of them, and what they carry.
+"""The GRU, the QRNN and the Mogrifier LSTM as layers: which weights are dropped, and which state is carried.
 
-Their equations and gradients: ../backend/test_gated_loops.py; config, files and dtypes: ../test_contract.py; copies and
-counts of the state: ../test_carried_state.py.
+For equations and gradients, see ../backend/test_gated_loops.py; for config, files and dtypes, ../test_contract.py; for
+copies and counts of the state, ../test_carried_state.py.
 """
 
 import keras
@@ -14,7 +14,7 @@ from backends_tests.helpers import draw_weights, once, to_numpy, values_of, weig
 
 BATCH, TIME, FEATURES, UNITS = 2, 6, 3, 4
 ZEROS = np.zeros((BATCH, TIME, FEATURES), "float32")
-# Keras's loops differ in what they put out before the first step that counts, of a window too.
+# The first step of each window counts: before such a step, the outputs of Keras's loops differ between backends.
 MASK = np.array([[True, False, True, True, False, False], [True, True, False, True, False, True]])
 # The layer, its arguments, and the oracle.
 LAYERS = {
@@ -26,7 +26,7 @@ every = pytest.mark.parametrize("name", LAYERS)
 
 
 def built(name, **arguments):
-    """A layer with weights large enough to tell a right result from a wrong one."""
+    """A layer with weights so large that wrong results show."""
     cls, own, _ = LAYERS[name]
     # Without initializers that JAX has to compile.
     zeros = {"kernel_initializer": "zeros"} | ({} if cls is QRNN else {"recurrent_initializer": "zeros"})
@@ -37,7 +37,7 @@ def built(name, **arguments):
 
 
 def expected_of(name, layer, x, *state, **options):
-    """Outputs, and the parts of the state."""
+    """The outputs and the parts of the state, in NumPy."""
     state = state or [np.zeros((len(x), FEATURES if part == "x" else UNITS)) for part in layer.PARTS]
     weights = [value.astype("float64") for value in values_of(layer.trainable_variables)]
     return LAYERS[name][2](x, *state, *weights, **options)
@@ -54,7 +54,7 @@ def assert_near(actual, expected):
 
 @every
 def test_two_windows_equal_one_long_one(rng, name):
-    """With steps that don't count, in training and at inference, which have a state each; and each can be zeroed."""
+    """With masked steps, in training and at inference, which have separate states that can be zeroed."""
     rates = {"kernel_weight_drop": 0.0, **({} if name == "qrnn" else {"weight_drop": 0.0})}
     layer, x = built(name, stateful=True, return_state=True, **rates), drawn(rng, TIME, FEATURES)
     first, second = slice(TIME // 2), slice(TIME // 2, TIME)
@@ -76,7 +76,7 @@ def test_two_windows_equal_one_long_one(rng, name):
 
 @every
 def test_weights_are_dropped_in_training_alone(name):
-    """One mask a call, each weight by itself, the kept ones scaled; the stored ones stay."""
+    """Each call draws one mask of single weights, and scales those that are kept. The stored weights don't change."""
     layer = built(name, kernel_weight_drop=0.25, seed=1)
     stored = values_of(layer.trainable_variables)
     first, second = (weights_that_run(layer, ZEROS, training=True) for _ in range(2))
@@ -97,7 +97,7 @@ def test_weights_are_dropped_in_training_alone(name):
 
 @pytest.mark.parametrize("name", ["gru", "mogrifier"])
 def test_the_gradient_is_masked_as_the_forward_pass_is(rng, name):
-    """A training step changes the kept weights alone, all of them."""
+    """A training step changes all kept weights, and no others."""
     layer = built(name, seed=1)
     stored = to_numpy(layer.cell.recurrent_kernel)
     state = to_numpy(layer.seed_generator.state)
@@ -156,7 +156,7 @@ def test_a_gru_says_which_implementation_ran(rng):
 
 
 def test_without_rounds_a_mogrifier_is_the_lstm(rng):
-    """Its masks too."""
+    """Also its masks."""
     x = drawn(rng, TIME, FEATURES)
     ours, theirs = MogrifierLSTM(UNITS, 0, seed=3), WeightDropLSTM(UNITS, seed=3)
     ours.build(x.shape), theirs.build(x.shape)
@@ -177,7 +177,7 @@ def test_matrices_of_a_rank_are_products(rng):
 
 @pytest.mark.once
 def test_the_rounds_of_a_mogrifier_begin_with_other_values():
-    """One initializer gives equal shapes equal values; with the same seed, all are drawn as before."""
+    """One initializer would give equal shapes equal values. With the same seed, all values are drawn again."""
     layers = [
         MogrifierLSTM(4, 5, mogrifier_initializer=keras.initializers.RandomUniform(seed=seed)) for seed in (3, 3, None)
     ]
@@ -190,7 +190,7 @@ def test_the_rounds_of_a_mogrifier_begin_with_other_values():
 
 
 def test_zoneout_keeps_what_there_was(rng):
-    """A unit either moves as without zoneout or stays, drawn for each step; at inference all move."""
+    """In each step, a unit either changes as without zoneout or keeps its value. At inference all change."""
     layer = QRNN(64, zoneout=0.3, output_gate=False, return_sequences=True, bias_initializer="ones", seed=1)
     x = drawn(rng, TIME, FEATURES)
     layer.build(x.shape)

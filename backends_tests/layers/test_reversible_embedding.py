@@ -1,4 +1,4 @@
-"""`EmbeddingDropout` is a `keras.layers.ReversibleEmbedding`: it has what that one has."""
+"""`EmbeddingDropout` has all features of its base class `keras.layers.ReversibleEmbedding`."""
 
 import importlib
 
@@ -21,7 +21,7 @@ def to_numpy(x):
 
 
 def pair(use_bias=False, **kwargs):
-    """Ours and Keras's, with the same weights."""
+    """Our layer and Keras's, with the same weights."""
     ours = EmbeddingDropout(WORDS, SIZE, rate=0.5, use_bias=use_bias, seed=1, **kwargs)
     theirs = keras.layers.ReversibleEmbedding(WORDS, SIZE, embeddings_initializer=ours.embeddings_initializer, **kwargs)
     ours.build()
@@ -65,7 +65,7 @@ def test_float32_logits_of_a_layer_in_half_precision_round_nothing():
 @pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
 @pytest.mark.parametrize("mode", ["int8", "int4", "int4 in groups"])
 def test_quantized_as_keras_s(mode, settings, tmp_path):
-    """The same numbers as Keras's, plus the bias; then dropped whole words; then a file."""
+    """It gives the same numbers as Keras's plus the bias, drops whole words, and is saved and loaded."""
     config = keras.quantizers.Int4QuantizationConfig(block_size=2) if mode == "int4 in groups" else None
     ours, theirs = pair(**settings)
     for layer in (ours, theirs):
@@ -90,7 +90,7 @@ def test_quantized_as_keras_s(mode, settings, tmp_path):
 
 @pytest.mark.once
 def test_a_quantized_model_scores_with_its_logits():
-    """The chunked cross-entropy reads a table of floats: a quantized one can't be it."""
+    """The chunked cross-entropy needs a table of floats, so a quantized model uses its logits."""
     scores = []
     for chunked in (False, True):
         model = AWDLSTM(WORDS, SIZE, 5, 1, seed=1, chunked_cross_entropy=chunked)
@@ -117,7 +117,7 @@ def test_a_subclass_is_quantized_only_where_it_says_so():
 @pytest.mark.once
 @pytest.mark.parametrize("settings", [{}, {"tie_weights": False}], ids=str)
 def test_lora(settings, tmp_path):
-    """Of a built layer and as arguments; the table stays, its factors and the bias learn, and a file merges them."""
+    """For a built layer and by arguments. The table doesn't change, its factors and the bias do; a file merges them."""
     ours, theirs = pair(use_bias=True, **settings)
     ours.enable_lora(2, lora_alpha=3)
     theirs.enable_lora(2, lora_alpha=3)
@@ -162,7 +162,7 @@ class Model(keras.Model):
 
 @pytest.mark.parametrize("kind", ["Embedding", "ReversibleEmbedding"])
 def test_a_file_of_a_keras_embedding_into_ours(kind, tmp_path):
-    """The bias, which is in no such file, stays."""
+    """The bias isn't changed, as such a file has none."""
     model = Model(getattr(keras.layers, kind)(WORDS, SIZE))
     expected = to_numpy(model(IDS))
     model.save_weights(tmp_path / "model.weights.h5")
@@ -175,14 +175,14 @@ def test_a_file_of_a_keras_embedding_into_ours(kind, tmp_path):
 
 
 def ragged_ids():
-    """Ragged ids, on TensorFlow alone: elsewhere there are none, and nothing to test."""
+    """Ragged ids, which exist only on TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         return []
     return [importlib.import_module("tensorflow").ragged.constant([[3, 1, 4], [], [0, 3]])]
 
 
 def test_ragged_ids():
-    """Embeddings as Keras's layer gives them, words that are dropped, and logits."""
+    """The embeddings are those of Keras's layer, words are dropped, and logits are right."""
     for ragged in ragged_ids():
         layer, keras_s = pair()
         ids = keras.Input((None,), dtype="int32", ragged=True)

@@ -32,7 +32,7 @@ def test_a_loaded_model_goes_on_with_the_masks_that_would_have_come(tmp_path, na
         loaded = keras.saving.load_model(tmp_path / name)
     else:
         model.save_weights(tmp_path / name)
-        # Built with another seed, so that the seed has to come from the file too.
+        # Built with another seed, so that the seed must come from the file.
         loaded = make_model(seed=7)
         loaded.load_weights(tmp_path / name)
     expected = draw(model, 2)
@@ -41,7 +41,7 @@ def test_a_loaded_model_goes_on_with_the_masks_that_would_have_come(tmp_path, na
 
 
 def test_weights_fit_a_model_that_drops_nothing_and_back(tmp_path):
-    """As when one fine-tunes without dropout."""
+    """As for fine-tuning without dropout."""
     path = tmp_path / "model.weights.h5"
     model, plain = make_model(), make_model(rate=0.0)
     model.save_weights(path)
@@ -56,9 +56,9 @@ def test_weights_fit_a_model_that_drops_nothing_and_back(tmp_path):
 
 @pytest.mark.parametrize("state", [[2**31 + 5, 3], [2**32 - 1, 2**31]])
 def test_seeds_of_32_bits(tmp_path, state):
-    """PyTorch's are signed, JAX's unsigned, TensorFlow's have 64 bits."""
+    """PyTorch's seeds are signed, JAX's unsigned, and TensorFlow's have 64 bits."""
     layer, other = LockedDropout(0.5, seed=1), LockedDropout(0.5, seed=1)
-    layer.load_own_variables({"seed_state": np.array(state, "uint32")})  # as files of before have it
+    layer.load_own_variables({"seed_state": np.array(state, "uint32")})  # as in earlier files
     saved = {}
     layer.seed_generator.save_own_variables(saved)
     assert saved["seed_state"].tolist() == state
@@ -68,7 +68,7 @@ def test_seeds_of_32_bits(tmp_path, state):
 
 
 class Model(keras.Model):
-    """Layers as attributes, by which files name those before `layers`; those after it go by their classes."""
+    """A model with layers as attributes. Files name those before `layers` by attribute, later ones by class."""
 
     def __init__(self, *layers):
         super().__init__()

@@ -17,7 +17,7 @@ def sequences(rng, batch=BATCH, time=TIME, features=FEATURES):
 
 
 def built(batch=BATCH, units=UNITS, features=FEATURES, scale=0.5, **kwargs):
-    """A layer with weights large enough to tell a right result from a wrong one."""
+    """A layer with weights so large that wrong results show."""
     # Without initializers that JAX has to compile.
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     layer = WeightDropLSTM(units, **{"return_sequences": True, **zeros, **kwargs})
@@ -28,7 +28,7 @@ def built(batch=BATCH, units=UNITS, features=FEATURES, scale=0.5, **kwargs):
 
 
 def gradients(layer, x, seed_state=None):
-    """Gradients of a random linear function of the outputs, read off the weights' change in one step of SGD."""
+    """Gradients of a random linear function of the outputs, from the weights' change in one step of SGD."""
     if seed_state is not None:
         layer.seed_generator.state.assign(seed_state)
     direction = np.random.default_rng(3).normal(size=(*x.shape[:2], layer.units)).astype("float32")
@@ -43,7 +43,7 @@ def gradients(layer, x, seed_state=None):
 
 
 def mask_of(layer, x, seed_state):
-    """The mask that a call with this state of the seeds draws: where the stored kernel has a gradient."""
+    """The mask that a call with this state of the seeds draws: True where the stored kernel has a gradient."""
     return gradients(layer, x, seed_state)[1] != 0
 
 
@@ -199,7 +199,7 @@ def test_forward_equals_numpy(rng, batch, time, features, units, masked):
     x = sequences(rng, batch, time, features)
     mask = rng.random((batch, time)) < 0.7 if masked else None
     if masked:
-        mask[:, 0] = True  # before the first step that counts, backends of Keras differ in the output
+        mask[:, 0] = True  # before the first step that counts, outputs differ between Keras's backends
     state = [rng.normal(size=(batch, units)).astype("float32") for _ in "hc"]
     weights = (to_numpy(v) for v in layer.trainable_variables)
     expected = oracle.lstm(x, *state, *weights, mask=mask)[:3]
@@ -209,13 +209,13 @@ def test_forward_equals_numpy(rng, batch, time, features, units, masked):
 
 
 def test_a_mask_in_a_list_is_the_mask(rng):
-    """As Keras's LSTM has it."""
+    """As in Keras's LSTM."""
     layer, x, mask = built(), sequences(rng), rng.random((BATCH, TIME)) < 0.7
     np.testing.assert_array_equal(to_numpy(layer(x, mask=[mask])), to_numpy(layer(x, mask=mask)))
 
 
 def test_symbolic_calls():
-    """Where there are shapes and no values, nothing is drawn."""
+    """When only shapes are computed, no seed is drawn."""
     layer = WeightDropLSTM(UNITS, return_sequences=True)
     assert layer(keras.Input((None, FEATURES)), training=True).shape == (None, None, UNITS)
     unrolled = WeightDropLSTM(UNITS, unroll=True)
@@ -227,14 +227,14 @@ def test_symbolic_calls():
     ("batch", "time", "features", "units"), [*once((1, 1, 1, 1), (1, 6, 2, 3), (4, 1, 3, 2)), (2, 9, 4, 5)]
 )
 def test_the_fast_path_equals_the_generic_loop(rng, batch, time, features, units):
-    """The gradients too: of kernels, bias, inputs and initial state."""
+    """Also the gradients: of kernels, bias, inputs and initial state."""
     x = sequences(rng, batch, time, features)
     y = rng.normal(size=(batch, time, units)).astype("float32")
     state = [rng.normal(size=(batch, units)).astype("float32") for _ in "hc"]
     results = []
     for use_cudnn in ("auto", False):
         lstm = built(batch, units, features, weight_drop=0.0, use_cudnn=use_cudnn)
-        # What is trained before the LSTM shows the gradients of its inputs.
+        # Trained layers before the LSTM show the gradients of its inputs.
         inputs = [keras.Input(batch_shape=part.shape) for part in (x, *state)]
         scaled = [
             keras.layers.Dense(part.shape[-1], kernel_initializer="identity", name=name)(part)
@@ -283,7 +283,7 @@ def test_both_directions_drop_and_each_with_its_own_mask(rng):
     whole = [to_numpy(y) for y in layer(x, training=False)]
     dropped = [to_numpy(y) for y in layer(x, training=True)]
     assert all(np.abs(w - d).max() > 1e-2 for w, d in zip(whole, dropped, strict=True))
-    # With the same weights and the same masks, the one on x would be the other on x reversed.
+    # With the same weights and the same masks, one direction on x would equal the other on x reversed.
     _, reversed_x = layer(x[:, ::-1], training=False)
     np.testing.assert_allclose(to_numpy(reversed_x)[:, ::-1], whole[0], atol=1e-5)
     forward_mask = seed_state(forward)
@@ -330,7 +330,7 @@ def test_predict_and_evaluate_carry_state_in_compiled_code(rng):
 
 
 def test_fit_carries_state_and_has_no_gradient_across_windows(rng):
-    """Two steps with a learning rate of zero, then one: the gradient of window two given window one's last state."""
+    """After a step with a learning rate of zero, the next one's gradient is that given the first one's last state."""
     x = sequences(rng, time=10)
     layer = stateful()
     weights = [to_numpy(v).astype("float64") for v in layer.trainable_variables]

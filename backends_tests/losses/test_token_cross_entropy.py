@@ -39,7 +39,7 @@ def test_padding_is_left_out(rng):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_the_softmax_of_16_bits_is_taken_in_float32(rng, dtype):
-    """Of the logits as they came, which 16 bits have rounded."""
+    """The softmax of the given logits, which are rounded to 16 bits."""
     y, logits, _ = example(rng)
     rounded = keras.ops.cast(logits, dtype)
     exact = keras.ops.convert_to_numpy(keras.ops.cast(rounded, "float32"))
@@ -49,7 +49,7 @@ def test_the_softmax_of_16_bits_is_taken_in_float32(rng, dtype):
 
 
 def test_gradient(rng):
-    """One step of SGD changes logits by the softmax less the target."""
+    """One step of SGD changes logits by the softmax minus the target."""
     y, logits, _ = example(rng)
     embedding = keras.layers.Embedding(2 * 5, 9)
     embedding.build()
@@ -64,7 +64,7 @@ def test_gradient(rng):
 
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
 def test_logits_that_nobody_has_computed(rng, reduction):
-    """With weights of tokens or of rows, of which some are zero, and without."""
+    """With weights for tokens or for rows, some of them zero, and without weights."""
     y, h, table = rng.integers(0, 9, (2, 5)), rng.normal(size=(2, 5, 3)), rng.normal(size=(9, 3))
     losses = -np.take_along_axis(oracle.log_softmax(h @ table.T + 0.5), y[..., None], axis=-1)[..., 0]
     arrays = [array.astype("float32") for array in (h, table, np.full(9, 0.5))]

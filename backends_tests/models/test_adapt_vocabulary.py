@@ -26,7 +26,7 @@ def test_known_words_keep_their_rows_and_others_get_the_mean(model):
     for old, new in zip(model.embedding.get_weights(), adapted.embedding.get_weights(), strict=True):
         mean = old.mean(axis=0)
         np.testing.assert_allclose(new, [old[3], mean, old[0], old[2], mean], rtol=1e-6)
-    # What is read, and said of words that both have.
+    # For words that both vocabularies have, the same is read, and the same logits are given.
     logits, others = (to_numpy(each(ids)) for each, ids in ((model, KNOWN), (adapted, KNOWN_TOO)))
     np.testing.assert_allclose(others[..., [2, 3, 0]], logits[..., [0, 2, 3]], atol=1e-5)
     for one, other in zip(model.get_weights(), before, strict=True):

@@ -103,7 +103,7 @@ def test_initial_values():
             value = to_numpy(variable)
             assert np.abs(value).max() <= bound
             assert value.std() == pytest.approx(2 * bound / np.sqrt(12), rel=0.15)
-            assert abs(value[..., lstm.units : 2 * lstm.units].mean()) < bound / 2  # no boost
+            assert abs(value[..., lstm.units : 2 * lstm.units].mean()) < bound / 2  # no ones in the bias
 
 
 @pytest.mark.once
@@ -113,7 +113,7 @@ def test_architecture():
     assert [d.rate for d in model.locked_dropouts] == [0.25, 0.25, 0.4]
     assert model.get_layer("input_dropout").rate == 0.4
     assert all(lstm.weight_drop == 0.5 and lstm.stateful for lstm in model.lstms)
-    # TAR on the last raw output, AR on the last dropped one, nowhere else.
+    # TAR acts on the last raw output, AR on the last dropped output, and no other layer has them.
     penalties = [getattr(layer, "activity_regularizer", None) for layer in model.lstms]
     assert [type(p) for p in penalties] == [type(None)] * 2 + [TemporalActivationRegularizer]
     penalties = [layer.activity_regularizer for layer in model.locked_dropouts]
@@ -135,19 +135,19 @@ def test_hidden_states_are_what_the_logits_are_made_of():
     outputs = model(ids, return_hidden_states=True)
     for output, expected in zip(outputs, (logits, inputs[-1]), strict=True):
         np.testing.assert_allclose(to_numpy(output), expected, atol=1e-5)
-    # In a user's model of two outputs too.
+    # Also in a user's model with two outputs.
     ids = keras.Input(batch_shape=(BATCH, 4), dtype="int32")
     both = keras.Model(ids, model(ids, return_hidden_states=True))
     assert [tuple(output.shape) for output in both.outputs] == [(BATCH, 4, WORDS), (BATCH, 4, 5)]
 
 
 def test_twenty_training_steps_equal_numpy():
-    """Loss, clipping, weight decay, AR, TAR and carried state, masks off: the same on every backend."""
+    """Loss, clipping, weight decay, AR, TAR and carried state, without masks, are the same on every backend."""
     model = with_random_weights(small(alpha=2.0, beta=1.0, **NO_MASKS))
     rate, decay, clip = 2.0, 1e-3, 0.25
     model.compile(NTASGD(rate, weight_decay=decay, global_clipnorm=clip))
     reference = oracle.AWDLSTM(weights_of(model), BATCH, alpha=2.0, beta=1.0)
-    # Nothing may depend on float64 being at hand: the same weights as the model's.
+    # The NumPy model gets the same weights, converted to float64.
     data = tokens(BATCH * 100 + 1)
     x, y = data[:-1].reshape(BATCH, 100), data[1:].reshape(BATCH, 100)
     for start in range(0, 100, 5):
@@ -205,9 +205,9 @@ class Subclassed(keras.Model):
 
 @pytest.mark.parametrize("build", [functional, *once(sequential, Subclassed, easy)])
 def test_models_of_users_train_with_the_whole_recipe(build):
-    """A text that repeats itself is learnt; validation has another batch size; the average is used."""
+    """A repeating text is learnt, with another batch size for validation, and with averaging."""
     text = np.tile(np.random.default_rng(0).permutation(WORDS), 30)
-    # Windows of 10 tokens and one of 2: two programs of JAX's.
+    # Windows of 10 tokens and one of 2, so that JAX compiles two programs.
     train = BPTTDataset(text, BATCH, bptt=10, variable=False)
     valid = BPTTDataset(text[:201], 2, bptt=10, variable=False)
     model = build()

@@ -1,4 +1,4 @@
-"""AWD-LSTM with the ablated cells in place of its LSTMs."""
+"""AWD-LSTM with the ablated cells instead of LSTMs."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def with_weights(model):
 
 
 def expected_of(model, ids, states):
-    """Logits of a window, in NumPy; `states` are the LSTMs' [h, c] before it, and then after it."""
+    """The logits of a window, in NumPy. Updates `states`, the LSTMs' [h, c]."""
     table, bias = (ops.convert_to_numpy(v).astype("float64") for v in model.embedding.trainable_variables)
     x = table[ids]
     for lstm, state in zip(model.lstms, states, strict=True):
@@ -47,7 +47,7 @@ def zeros(batch_size):
 
 @pytest.mark.parametrize("cell", ABLATED)
 def test_logits_equal_numpy(cell):
-    """In windows that carry their state."""
+    """In windows with a carried state."""
     model = with_weights(small(cell))
     states = zeros(BATCH)
     for window in np.random.default_rng(0).integers(0, WORDS, (2, BATCH, TIME)):
@@ -71,7 +71,7 @@ def test_the_inference_step_equals_numpy(cell):
 def test_the_lstm_is_the_layer_that_it_was():
     assert {type(lstm) for lstm in small("lstm").lstms} == {WeightDropLSTM}
     without = {name: value for name, value in small("lstm").get_config().items() if name != "cell"}
-    assert AWDLSTM.from_config(without).cell == "lstm"  # a file from before there were others
+    assert AWDLSTM.from_config(without).cell == "lstm"  # a file from before there were other cells
 
 
 @pytest.mark.once
@@ -84,7 +84,7 @@ def test_trains_with_the_whole_recipe(tmp_path):
     valid = BPTTDataset(np.arange(81) % WORDS, BATCH, bptt=20, variable=False)
     history = model.fit(train, epochs=6, validation_data=valid, callbacks=awd_lstm(train), verbose=0).history
     assert history["perplexity"][-1] < 6 < history["perplexity"][0] < 2 * WORDS
-    # Penalties are in the loss, and not in the perplexity.
+    # The loss includes penalties, the perplexity doesn't.
     assert history["loss"][-1] > np.log(history["perplexity"][-1])
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

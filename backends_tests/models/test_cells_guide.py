@@ -1,4 +1,4 @@
-"""What the guide says works with each cell, each softmax and untied weights: all of it is run."""
+"""Runs everything that the guide of cells says works with each cell, each softmax and untied weights."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2].joinpath("docs/guides/cells.md")
 
 
 def promises():
-    """The arguments of `AWDLSTM` of each row, and what it promises of each column."""
+    """The arguments of `AWDLSTM` in each row of the guide's table, and the promise of each column."""
     section = PAGE.read_text(encoding="utf-8").partition("## What works with each")[2]
     head, _, *lines = [re.split(r" *\| *", line)[1:-1] for line in section.splitlines() if line.startswith("|")]
     found = {}
@@ -33,7 +33,7 @@ def promises():
 
 
 PROMISES = promises()
-# On each backend; of those that differ from the LSTM, whose tests are elsewhere.
+# Rows that run daily on each backend. The tests of the LSTM are elsewhere.
 EVERY_DAY = ['cell="qrnn"', 'cell="mogrifier"', 'cell="gru", tie_weights=False, softmax="adaptive"']
 
 
@@ -71,7 +71,7 @@ def test_resume_is_bit_for_bit(run, tmp_path):
 
 
 def test_evaluation_cache_and_dynamic_evaluation(run):
-    """Mixed with no cache, and learning nothing, both are the plain perplexity; else they are another one."""
+    """With a share or a learning rate of 0, both give the plain perplexity; otherwise they don't."""
     model, tokens = run.model(), make_corpus().test
     plain = evaluation.perplexity(model, tokens, bptt=10).perplexity
     logits = ops.convert_to_numpy(model.predict(tokens[None, :-1], verbose=0)).astype("float64")[0]
@@ -87,7 +87,7 @@ def test_evaluation_cache_and_dynamic_evaluation(run):
 
 
 def test_generation_and_the_inference_step(run):
-    """Word by word, from a carried state or one that is handed on, as in one window."""
+    """Word by word, with a carried state or one that is passed on, the result is that of one window."""
     model, vocabulary = run.model(), make_corpus().vocabulary
     draw_weights(model, np.random.default_rng(3), 0.5)
     text = generation.generate(model, vocabulary, "a b c", max_words=5, temperature=0.0, allow_unknown=True)
@@ -116,7 +116,7 @@ def test_analysis_or_why_not(run, row):
 
 @pytest.mark.thorough
 def test_several_devices_follow_one(row, tmp_path):
-    """Without masks, which each device draws for itself."""
+    """Without masks, which each device draws separately."""
     model = {"embedding_dim": 4, "hidden_units": 6, "num_layers": 2, **PROMISES[row][0]}
     process = start("train", tmp_path / "several", repr(model))
     one = several_devices.train(tmp_path / "one", model)

@@ -1,4 +1,4 @@
-"""AWDLSTM without its logits: trained, scored and saved, it does what it does with them."""
+"""AWDLSTM with the chunked cross-entropy trains, scores and is saved as with all logits."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ TEXT = np.random.default_rng(0).integers(0, WORDS, BATCH * 4 * TIME + 1)
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    """Parts of 7 tokens, of which a window has three, the last one smaller."""
+    """Sets parts of 7 tokens, so that a window has three, the last one smaller."""
     monkeypatch.setattr(backend, "rows_at_a_time", lambda words: 7)
 
 
@@ -45,7 +45,7 @@ def weights_of(model):
 
 
 def asked_for_logits(model):
-    """A list that grows where the model makes all logits."""
+    """A list that grows whenever the model computes all logits."""
     asked = []
     call = model.embedding.call
 
@@ -59,7 +59,7 @@ def asked_for_logits(model):
 
 
 def counted(monkeypatch, owner, name):
-    """The calls of a function from now on."""
+    """A list of the calls of a function from now on."""
     calls = []
     real = getattr(owner, name)
     monkeypatch.setattr(owner, name, lambda *args: calls.append(args) or real(*args))
@@ -97,7 +97,7 @@ def test_training_steps_equal_numpy(monkeypatch):
 
 
 def test_mixed_precision():
-    """With a scale of the loss; the gradients are near those of float64."""
+    """With loss scaling, the gradients are near those of float64."""
     model = small(dtype="mixed_float16", alpha=0.0, beta=0.0, **NO_MASKS)
     model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0)))
     before = weights_of(model)
@@ -110,11 +110,11 @@ def test_mixed_precision():
 
 
 def trained(chunked):
-    """A model after the whole recipe, what `fit` and `evaluate` say, and where it made logits, from now on too."""
+    """A model after the whole recipe, the results of `fit` and `evaluate`, and the list of `asked_for_logits`."""
     model = small(chunked, alpha=0.1, beta=0.1)
     model.compile(NTASGD(1.0, non_monotone_interval=1), weighted_metrics=[MeanCrossEntropy()])
     train, valid = windows(), windows(2)
-    model._symbolic_build(data_batch=train[0])  # which asks for their shape
+    model._symbolic_build(data_batch=train[0])  # Keras asks for the logits' shape here
     asked = asked_for_logits(model)
     history = model.fit(train, validation_data=valid, epochs=2, callbacks=awd_lstm(train), verbose=0).history
     return model, [*history.values(), model.evaluate(valid, verbose=0)], asked
@@ -128,7 +128,7 @@ def test_the_whole_recipe_is_the_same_without_logits(tmp_path):
         np.testing.assert_allclose(values, others, rtol=1e-5)
     for weights, others in zip(weights_of(model), weights_of(plain), strict=True):
         np.testing.assert_allclose(weights, others, atol=1e-4)
-    # A text is scored without them too, and learnt from.
+    # A batch is also scored and trained on without logits.
     x, y = TEXT[None, :-1], TEXT[None, 1:]
     cross_entropy = oracle.AWDLSTM(weights_of(model), 1).loss_and_gradients(x, y)[1]
     assert perplexity(model, TEXT, bptt=TIME).loss == pytest.approx(cross_entropy, rel=1e-5)
@@ -138,7 +138,7 @@ def test_the_whole_recipe_is_the_same_without_logits(tmp_path):
     for actual, gradient in zip(rms, gradients, strict=True):
         np.testing.assert_allclose(actual, np.abs(gradient), atol=1e-4)
     assert not asked
-    # What the model gives for a text are logits.
+    # A call of the model returns logits.
     logits = oracle.AWDLSTM(weights_of(model), BATCH).forward(x)[0]
     np.testing.assert_allclose(model.predict(x, verbose=0), logits, atol=1e-5)
     assert asked
@@ -174,7 +174,7 @@ def test_when_logits_are_deferred(chunked, words, compiled, deferred):
 
 
 def test_who_asks_for_logits_gets_them():
-    """In a model in which it is a part, and with its hidden states."""
+    """As part of another model, and with hidden states, the model returns logits."""
     model, other = small(), small()
     with model.deferring_logits():
         assert model.defers_logits()

@@ -11,7 +11,7 @@ WORDS, UNITS = 11, (7, 7, 5)
 
 
 def trained():
-    """A model whose logits tell all its weights and states apart."""
+    """A model whose logits depend visibly on all weights and states."""
     model = AWDLSTM(WORDS, embedding_dim=UNITS[-1], hidden_units=UNITS[0], num_layers=3, seed=1)
     model.build((2, None))
     rng = np.random.default_rng(5)
@@ -25,7 +25,7 @@ def zero_state(batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_equals_numpy(batch_size):
-    """Logits and states, word by word, whatever batch size the model was built for."""
+    """Logits and states, word by word, for any batch size that the model was built for."""
     model = trained()
     step, state = inference_step(model), zero_state(batch_size)
     reference = oracle.AWDLSTM(values_of(model.trainable_variables), batch_size)

@@ -1,7 +1,7 @@
-"""Trained models under Keras's NumPy backend, in one process of its own.
+"""Trained models under Keras's NumPy backend, in another process.
 
-Keras imports JAX there for convolutions and Fourier transforms. An empty module in its place shows that nothing of it
-is computed with, and lets this run where JAX isn't installed.
+With this backend, Keras imports JAX for convolutions and Fourier transforms. Here an empty module replaces JAX. This
+shows that JAX isn't used, and lets the test run where it isn't installed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A language model, and a classifier, whose embedding begins with a table of somebody's own."""
+"""A language model and a classifier whose embedding begins with the user's own table."""
 
 import json
 import zipfile
@@ -36,7 +36,7 @@ def train(model, optimizer):
 
 
 def test_it_is_what_the_model_begins_with():
-    """In what comes in and, tied, in the logits; all other weights are those of the seed, under the same names."""
+    """The table is used for inputs and tied logits. All other weights are those of the seed, under the same names."""
     model = built()
     np.testing.assert_array_equal(to_numpy(model.embedding.embeddings), TABLE.astype("float32"))
     logits = oracle.AWDLSTM([to_numpy(v) for v in model.trainable_variables], BATCH).forward(IDS)[0]
@@ -49,7 +49,7 @@ def test_it_is_what_the_model_begins_with():
 
 
 def test_config_and_files(tmp_path):
-    """The config has no table: a file has it among the weights, and a copy by the config alone begins at random."""
+    """The config has no table: a file has it in its weights, and a copy made from the config has random values."""
     model = built()
     config = model.get_config()
     assert "embeddings" not in config
@@ -73,7 +73,7 @@ def test_config_and_files(tmp_path):
 
 
 def test_a_classifier_has_it_without_training():
-    """Of a language model that isn't built, of one that is, and of a frozen table; so has another vocabulary."""
+    """From a language model that isn't built, one that is, and a frozen table; also with another vocabulary."""
     for language_model in (small(), built()):
         for trainable in (True, False):
             language_model.embedding.trainable = trainable
@@ -87,7 +87,7 @@ def test_a_classifier_has_it_without_training():
 
 @pytest.mark.parametrize("arguments", [{"chunked_cross_entropy": True}, *once({}, {"tie_weights": False})])
 def test_frozen(arguments):
-    """`trainable = False` freezes the layer: the table and all that makes the logits. A multiplier of 0 the table."""
+    """`trainable = False` freezes the layer, with the logits' bias. A multiplier of 0 freezes the table only."""
     model = built(**arguments)
     model.embedding.trainable = False
     before = model.get_weights()
@@ -104,7 +104,7 @@ def test_frozen(arguments):
 
 @pytest.mark.once
 def test_frozen_after_loading(tmp_path):
-    """Keras's files of a subclassed model don't say which layers train; the optimizer's multipliers are in them."""
+    """Keras's file of a subclassed model doesn't store which layers train, but stores the optimizer's multipliers."""
     model = built()
     train(model, LayerwiseLearningRate(NTASGD(1.0), {"embedding/embeddings": 0.0}))
     model.save(tmp_path / "model.keras")

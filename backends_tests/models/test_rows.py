@@ -1,4 +1,4 @@
-"""Rows that are texts of their own, and batches that aren't all of one size."""
+"""Batches whose rows are separate texts, and batches of different sizes."""
 
 import importlib
 
@@ -47,7 +47,7 @@ def with_large_weights(one):
 
 
 def logits_of(one, parts, rows):
-    """By NumPy: parts read one after the other, each of the first rows of the state, or each from zero."""
+    """The logits in NumPy of consecutive parts, which begin at the first rows of the state, or at a zero state."""
     weights = values_of(one.trainable_variables)
     reference = oracle.AWDLSTM(weights, rows)
     found = []
@@ -78,7 +78,7 @@ def generator():
 
 
 def data():
-    """The rows four at a time, the last batch of two, in the forms that this backend takes."""
+    """The rows in batches of four, the last one of two, in all forms that this backend takes."""
     yield "fit", IDS, {"y": TARGETS, "batch_size": 4}
     yield "fit", generator(), {}
     yield "evaluate", Dataset(), {}
@@ -90,7 +90,7 @@ def data():
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data", "ignore:.*shuffle=True. was passed")
 def test_a_last_batch_of_fewer_rows():
-    """A model that isn't built yet trains and scores, from a zero state, as NumPy does."""
+    """A model that isn't built yet trains and scores from a zero state as NumPy does."""
     for method, x, arguments in data():
         one = model()
         name = f"{method} {x}"
@@ -124,7 +124,7 @@ def test_batches_larger_than_the_model_was_built_for():
 
 @pytest.mark.parametrize("stateful", [True, False])
 def test_rows_that_are_no_stream(stateful):
-    """With `stateful=False`, a row's logits are those of the row alone, whatever is in its batch or came before."""
+    """With `stateful=False`, a row's logits don't depend on its batch or on earlier calls."""
     one = with_large_weights(model(stateful, batch=4))
     ids = np.repeat(IDS[:1], 6, axis=0)
     alone = logits_of(one, [IDS[:1]], 1)

@@ -1,4 +1,4 @@
-"""The classifier: its layers, padding, windows without gradients, and what Keras does with a model."""
+"""The classifier: its layers, padding, windows without gradients, and its use as a Keras model."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ LENGTHS = (11, 4, 6)
 def language_model():
     model = AWDLSTM(WORDS, embedding_dim=4, hidden_units=5, num_layers=2, seed=1)
     model.build((1, None))
-    for variable in model.trainable_variables:  # large enough to tell
+    for variable in model.trainable_variables:  # so large that errors show
         variable.assign(4 * variable)
     return model
 
@@ -46,7 +46,7 @@ def same_weights(classifier, source):
 
 
 def test_reads_each_text_as_the_language_model_from_a_zero_state(language_model, rng):
-    """Pooled by NumPy, what the head gets; wherever the padding is, and whatever else is in the batch."""
+    """The head's inputs equal NumPy's pooling, with padding anywhere, and with any other texts in the batch."""
     rows = texts(rng)
     classifier = new_classifier(language_model)
     pooled = []
@@ -72,7 +72,7 @@ def test_backwards_reads_from_the_end(language_model, rng):
 
 @pytest.mark.parametrize("length", [12, None])
 def test_windows_change_nothing_but_gradients(language_model, rng, length):
-    """Texts of 11, 4 and 6 tokens in windows of 3; also where a program doesn't know the length."""
+    """Texts of 11, 4 and 6 tokens in windows of 3; also in a program for any length."""
     rows = texts(rng)
     whole = new_classifier(language_model)
     parted = same_weights(new_classifier(language_model, max_gradient_tokens=3), whole)
@@ -88,7 +88,7 @@ def test_windows_change_nothing_but_gradients(language_model, rng, length):
 
 
 def moved(classifier, ids):
-    """The rows of the embedding that a step changes."""
+    """The rows of the embedding that a training step changes."""
     table = to_numpy(classifier.embedding.embeddings).copy()
     classifier.compile(keras.optimizers.SGD(1.0), jit_compile=backend.jit_compile())
     classifier.train_on_batch(ids, np.zeros(len(ids), "int32"))
@@ -114,7 +114,7 @@ def test_the_language_model_stays_what_it_is(language_model, rng):
 
 
 def test_learns_and_is_saved(rng, tmp_path):
-    """Which of three words a text has, by layers of different rates and with weights of the classes."""
+    """Learns which of three words a text has, with a learning rate for each layer and with class weights."""
     vocabulary = Vocabulary([f"w{index}" for index in range(WORDS)])
     labels = rng.integers(CLASSES, size=36)
     words = [[f"w{index}" for index in [*rng.integers(3, WORDS, size=4), label]] for label in labels]
@@ -139,7 +139,7 @@ def test_learns_and_is_saved(rng, tmp_path):
 
 
 def test_the_mean_of_both_ways(language_model, rng, tmp_path):
-    """As docs/guides/classifier.md has it: what Keras does with a model of the mean, against NumPy's mean."""
+    """A Keras model of both classifiers' mean, as in docs/guides/classifier.md, equals NumPy's mean."""
     ways = [
         new_classifier(language_model, backwards=backwards, max_gradient_tokens=3, name=name)
         for name, backwards in (("forward", False), ("backward", True))
@@ -161,7 +161,7 @@ def test_the_mean_of_both_ways(language_model, rng, tmp_path):
 
 
 def test_a_text_without_a_word(language_model, rng):
-    """A row of padding alone, and a batch of them or of no row, make no NaN, in training neither."""
+    """A row with only padding, a batch of such rows and an empty batch give no NaN, also in training."""
     rows = texts(rng)
     classifier = new_classifier(language_model, max_gradient_tokens=3, dropout=0)
     with_none = np.concatenate([padded(rows), np.full((1, 12), -1, "int32")])
@@ -183,7 +183,7 @@ def test_class_weights(rng):
     ids, labels = padded(texts(rng)), np.array([0, 1, 1])
     classifier = new_classifier(AWDLSTM(WORDS, 4, 5, 2, *[0.0] * 5, seed=1), dropout=0)
     for layer in classifier.head.layers:
-        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)  # by its averages, as in inference
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)  # so that it uses its averages
     logits = to_numpy(classifier(ids)).astype("float64")
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(3), labels]
     classifier.compile(keras.optimizers.SGD(0.0), jit_compile=backend.jit_compile())

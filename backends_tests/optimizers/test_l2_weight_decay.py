@@ -1,4 +1,4 @@
-"""Weight decay in the gradient, around any optimizer: equal to NumPy's, kept in files, seen by nothing else."""
+"""Weight decay in the gradient, for any optimizer: it equals NumPy's, is saved, and changes nothing else."""
 
 import copy
 
@@ -51,7 +51,7 @@ INNER = {
 
 
 def expected(rule, variables, all_gradients, clip=None, decayed=("kernel", "bias")):
-    """The values after all steps, in float64."""
+    """The values after all steps, in NumPy and float64."""
     values = [w.astype("float64") for w in values_of(variables)]
     moments = [[0 * w, 0 * w] for w in values]
     for count, each in enumerate(all_gradients, start=1):
@@ -66,7 +66,7 @@ def expected(rule, variables, all_gradients, clip=None, decayed=("kernel", "bias
 @pytest.mark.parametrize("rule", [adam, *once(sgd, momentum)], ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("clip", [None, 0.25])
 def test_20_steps_equal_numpy(rule, clip, rng):
-    """What is clipped is the gradient without the decay."""
+    """The gradient is clipped without the decay."""
     variables, all_gradients = new_variables(rng), gradients(rng)
     values = expected(rule, variables, all_gradients, clip)
     apply(L2WeightDecay(INNER[rule](global_clipnorm=clip), DECAY), variables, all_gradients)
@@ -94,7 +94,7 @@ def test_accumulated_gradients_have_it_once(rng):
 
 
 def test_clips_an_embedding_whose_words_repeat():
-    """On TensorFlow its gradient is a list of rows, whose norm is another one."""
+    """On TensorFlow its gradient is a list of rows, which has another norm."""
     model = keras.Sequential([keras.layers.Embedding(3, 2, embeddings_initializer="ones")])
     model.build((1, 4))
     optimizer = L2WeightDecay(keras.optimizers.SGD(1.0, global_clipnorm=0.5), 0.0)

@@ -1,4 +1,4 @@
-"""Learning rates by layer: equal to groups of parameters, whatever the optimizer, and changed without compiling."""
+"""Learning rates by layer equal groups of parameters, for any optimizer, and change without compiling."""
 
 import copy
 
@@ -31,7 +31,7 @@ def steps(optimizer, variables, all_gradients):
 
 
 class Group:
-    """A variable with a learning rate of its own, in NumPy: SGD with momentum, or AdamW."""
+    """A variable with its own learning rate, in NumPy: SGD with momentum, or AdamW."""
 
     def __init__(self, w, rate):
         self.w, self.rate = w.astype("float64"), rate
@@ -71,7 +71,7 @@ def test_equals_groups_of_parameters(name, rng):
 
 
 def test_a_multiplier_of_0_keeps_and_of_1_changes_nothing(rng):
-    """To the last bit, also where the step isn't finite."""
+    """To the last bit, even if the step isn't finite."""
     variables, others = new_variables(rng), new_variables(np.random.default_rng(0))
     before = values_of(variables)
     all_gradients = gradients(rng, 3)
@@ -111,9 +111,9 @@ def test_the_moving_average_and_constraints_see_what_comes_out():
     inner = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
     optimizer = LayerwiseLearningRate(inner, {"body": 0.5})
     steps(optimizer, [w], [[np.array([1.0, 4.0], "float32")]])
-    np.testing.assert_allclose(to_numpy(w), [0.5, 0.0])  # not 1 - 0.5 * 1 of a w that was cut at 0 before
+    np.testing.assert_allclose(to_numpy(w), [0.5, 0.0])  # the constraint comes after the multiplier
     optimizer.finalize_variable_values([w])
-    # Keras takes the average before it constrains, and it begins with the first iterate.
+    # Keras averages before it applies constraints, and the average begins with the first iterate.
     np.testing.assert_allclose(to_numpy(w), [0.5, -1.0])
 
 
@@ -153,7 +153,7 @@ def test_ulmfit_divides_by_the_layer():
     assert names == ["embedding", "both", "lstm", "head"]
     values = [float(to_numpy(m)) for m in optimizer.multipliers.values()]
     np.testing.assert_allclose(values, [2.6**-3, 2.6**-2, 2.6**-1, 1])
-    # Each variable has that of its layer.
+    # Each variable has the multiplier of its layer.
     before = model.get_weights()
     optimizer.apply([ops.ones(v.shape) for v in model.trainable_variables])
     moved = [float((a - b).max()) for a, b in zip(before, model.get_weights(), strict=True)]
@@ -181,7 +181,7 @@ def test_fit_file_and_copy(rng, tmp_path):
     model.fit(x, y, verbose=0)
     model.optimizer.multipliers["body"].assign(0.0)
     model.optimizer.inner_optimizer.start_averaging()
-    model.optimizer.inner_optimizer.use_averages()  # whose iterates are in the file too
+    model.optimizer.inner_optimizer.use_averages()  # the file then has the iterates too
     model.save(tmp_path / "model.keras")
     again, copied = keras.saving.load_model(tmp_path / "model.keras"), copy.deepcopy(model)
     for other in (again, copied):

@@ -1,4 +1,4 @@
-"""NT-ASGD's step, average, trigger, exchange and state."""
+"""NT-ASGD: its step, average, trigger, exchange of average and iterate, and state."""
 
 import math
 
@@ -55,7 +55,7 @@ def assert_equal(variables, arrays, tolerance=1e-6):
 
 
 def averages_of(optimizer, variables):
-    """A look at the averages that leaves all as it was."""
+    """The averages. The model is restored afterwards."""
     optimizer.use_averages()
     averages = [ops.convert_to_numpy(v).copy() for v in variables]
     optimizer.use_iterates()
@@ -95,7 +95,7 @@ def test_30_steps_equal_numpy(rng):
             optimizer.start_averaging()
             oracle.start()
             assert_equal(averages_of(optimizer, variables), oracle.weights)
-        # Small ones, which aren't clipped, and large ones.
+        # Small gradients, which aren't clipped, and large ones.
         scale = 0.01 if step % 3 else 1.0
         gradients = [scale * rng.normal(size=shape).astype("float32") for shape in SHAPES]
         optimizer.apply([ops.convert_to_tensor(g) for g in gradients])
@@ -120,7 +120,7 @@ def test_30_compiled_steps_equal_numpy(rng):
         oracle.step(mse_gradients(oracle.weights, x, y))
         assert_equal(model.trainable_variables, oracle.weights)
         if step >= 11:
-            # And no buffer is shared: each exchange comes before another compiled step.
+            # This also shows that no buffer is shared: a compiled step follows each exchange.
             assert_equal(averages_of(optimizer, model.trainable_variables), oracle.averages)
     assert len(oracle.iterates) == 20
 
@@ -169,7 +169,7 @@ def test_a_variable_without_gradient_keeps_its_value_in_the_average():
     optimizer.apply([one, one])
     with pytest.warns(UserWarning, match="Gradients do not exist"):
         optimizer.apply([one, None])
-    # Iterates 1, 0, -1 of the first and 1, 0, 0 of the second.
+    # The iterates are 1, 0, -1 for the first and 1, 0, 0 for the second.
     assert_equal(averages_of(optimizer, variables), [np.zeros(2), np.full(2, 1 / 3)])
 
 
@@ -180,7 +180,7 @@ def test_the_average_is_of_constrained_iterates():
     optimizer.build(layer.trainable_variables)
     optimizer.start_averaging()
     optimizer.apply([ops.full((2, 1), 4.0), ops.zeros((1,))])
-    # 1, then max(0, 1 - 4).
+    # The iterates are 1 and max(0, 1 - 4).
     averages = averages_of(optimizer, layer.trainable_variables)
     assert_equal(averages, [np.full((2, 1), 0.5), np.zeros(1)])
 
@@ -276,7 +276,7 @@ def test_a_gradient_of_another_dtype_than_its_variable_s(variable_dtype, gradien
 
 
 def check_step_of_dtypes(variable_dtype, gradient_dtype):
-    """Beside another variable, whose gradient has its dtype: as NumPy clips, and as Keras's own SGD casts."""
+    """With a second variable, whose gradient has its dtype. Clips as NumPy does, and casts as Keras's own SGD does."""
     gradients = [np.array([3.0, -4.0]), np.array([12.0])]
     dtypes = [(variable_dtype, gradient_dtype), ("float32", "float32")]
 
@@ -292,7 +292,7 @@ def check_step_of_dtypes(variable_dtype, gradient_dtype):
     # Keras can't clip gradients of several dtypes on TensorFlow.
     sgd = step(keras.optimizers.SGD(learning_rate=0.5, weight_decay=0.25))
     for place, gradient in enumerate(gradients):
-        # SGD subtracts twice: in bfloat16 the two may round apart.
+        # SGD subtracts twice, so that results in bfloat16 may be rounded differently.
         tolerance = 1e-6 if {*dtypes[place]} <= {"float32", "float64"} else 3e-2
         expected = 1 - 0.5 * (gradient * 0.5 / 13 + 0.25)
         np.testing.assert_allclose(clipped[place], expected, rtol=0, atol=tolerance)
@@ -348,7 +348,7 @@ def test_no_gradients_is_no_step():
 
 
 def worse(measures, n):
-    """The rule as the design words it, for each measure."""
+    """The rule as the docstring of `NTASGD` states it, for each measure."""
     logs, found = [], []
     for v in measures:
         v = math.inf if math.isnan(v) else v
@@ -358,9 +358,9 @@ def worse(measures, n):
 
 
 def check_trigger(measures, n):
-    """The rule is the same whether averaging is on already or not; the first worse measure starts it."""
+    """The rule is the same before and after averaging has begun. The first worse measure starts averaging."""
     expected = worse(measures, n)
-    # Of all measures, as a run that has ended is asked.
+    # `is_worse` gets all measures, as for a run that has ended.
     assert [is_worse(measures[: k + 1], n) for k in range(len(measures))] == expected
     optimizer, averaging = NTASGD(non_monotone_interval=n), NTASGD(non_monotone_interval=n)
     for each in (optimizer, averaging):
@@ -375,21 +375,21 @@ def check_trigger(measures, n):
 @pytest.mark.parametrize(
     ("measures", "n", "expected"),
     [
-        # Always better: never.
+        # Always better: averaging never begins.
         ([9, 8, 7, 6, 5, 4, 3], 2, None),
-        # Worse at once, but there have to be more than n measures first.
+        # Worse at once, but more than n measures are needed first.
         ([5, 6, 7, 8], 2, 3),
         ([5, 6, 7, 8], 3, None),
         # The best ones are among the last n, which don't count.
         ([9, 8, 3, 4, 5], 2, None),
         ([9, 8, 3, 4, 5], 1, 4),
-        # Noise above the last ones but below the best older one.
+        # Noise: worse than the last ones, but better than the best older one.
         ([90, 80, 70, 72, 69, 71, 70.5], 3, 6),
         ([90, 80, 70, 72, 69, 71, 69.5], 5, None),
-        # As good as the best isn't worse.
+        # Equal to the best isn't worse.
         ([5, 5, 5, 5, 5], 1, None),
         ([0.1, 0.3, 0.1, 0.1, 0.1], 1, None),
-        # NaN and infinity: as bad as can be, but not worse than themselves.
+        # NaN and infinity are the worst, but not worse than themselves.
         ([math.nan, math.nan, math.nan], 1, None),
         ([5, math.inf, 4, math.nan], 1, 3),
         ([5, 4, 1e300], 1, 2),
@@ -470,7 +470,7 @@ def test_half_precision_variables_have_float32_averages(dtype):
         if step % 7 == 0:
             optimizer.use_averages()
             optimizer.use_iterates()
-    # 1, 2, 1, 2, ..., 1. In bfloat16 the running mean would stick far from this.
+    # The iterates are 1, 2, 1, 2, ..., 1. In bfloat16 the running mean would stop far from their mean.
     np.testing.assert_allclose(optimizer._averages[0].numpy(), 181 / 121, atol=1e-4)
     assert variable.dtype == dtype
     optimizer.use_averages()
@@ -523,7 +523,7 @@ def test_state_goes_through_a_file(rng, tmp_path):
 
 
 def averaged_model(rng):
-    """After two steps with averaging, the raw iterate in it."""
+    """A model after two steps with averaging, which has the raw iterate."""
     model = linear_model(NTASGD(learning_rate=0.1))
     model.optimizer.start_averaging()
     for x, y in batches(rng, 2):
@@ -534,7 +534,7 @@ def averaged_model(rng):
 def test_the_raw_iterate_takes_memory_only_while_the_averages_are_in_the_model(rng):
     model = averaged_model(rng)
     numbers = len([v for v in model.optimizer.variables if v.shape == ()])
-    # One vector, of measures, and one array a weight: its average.
+    # One vector of measures, and for each weight one array, its average.
     assert len(model.optimizer.variables) - numbers == 1 + len(model.weights)
     assert model.optimizer._iterates == []
     model.optimizer.use_averages()
@@ -555,7 +555,7 @@ def test_weights_files_have_the_raw_iterate_where_the_model_has_the_averages(rng
     model.save_weights(with_averages)
     assert not np.array_equal(raw[0], averages[0])
     other = linear_model(NTASGD(learning_rate=0.1))
-    # Each over the other, too.
+    # Also when one file is loaded after the other.
     for _ in range(2):
         other.load_weights(with_averages)
         assert_equal(other.trainable_variables, averages, 0)
@@ -641,7 +641,7 @@ def test_loss_scaling_changes_nothing(rng):
             for optimizer in optimizers:
                 optimizer.start_averaging()
         if step == 5:
-            # A step that isn't finite is left out, by the weights and by the average.
+            # A step that isn't finite changes neither the weights nor the average.
             scaled.train_on_batch(x, np.full_like(y, np.inf))
         plain.train_on_batch(x, y)
         scaled.train_on_batch(x, y)

@@ -1,4 +1,4 @@
-"""The slanted triangle, against the paper's formula."""
+"""The slanted triangular schedule equals the paper's formula."""
 
 import math
 

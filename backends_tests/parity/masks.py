@@ -1,9 +1,9 @@
-"""The masks that a model is going to draw, seen from outside.
+"""Finds the masks that a model is going to draw, without looking into the model.
 
-A mask is a function of a layer's seed and of how often the layer was called in training. So a second layer, made of the
-first one's `get_config()`, draws the same masks one after the other, whatever its weights are; and with weights and
-inputs that are chosen for it, its output shows them. The product needs no hook for that, and no mask is taken from the
-model that trains: were these not the masks that it draws, no step would agree.
+A mask is a function of a layer's seed and of how often the layer was called in training. So a second layer, made from
+the first one's `get_config()`, draws the same masks in the same order, whatever its weights are. With suitable weights
+and inputs, its output shows the masks. So the library needs no hook, and no mask is taken from the model that trains:
+if these were other masks, no step would agree.
 """
 
 import numpy as np
@@ -11,9 +11,10 @@ from keras import ops
 
 
 def masks(model, batch_size):
-    """Yields, for one training step after the other, the masks of each layer by its name, True where kept.
+    """Yields, for each training step, a dictionary of the layers' masks by name, which are True where values are kept.
 
-    `(words,)` of the embedding, `(batch, features)` of locked dropout, `(units, 4 * units)` of an LSTM.
+    Their shapes are `(words,)` for the embedding, `(batch, features)` for locked dropout, `(units, 4 * units)` for an
+    LSTM.
     """
     draws = {model.embedding.name: _words(model.embedding)}
     features = model.embedding_dim
@@ -30,7 +31,7 @@ def _copy(layer, **changes):
 
 
 def _words(layer):
-    """A table of ones, of which every word is looked up."""
+    """The mask of words: every word is looked up in a table of ones."""
     copy = _copy(layer, embeddings_initializer="ones")
     ids = np.arange(layer.input_dim)
     while True:
@@ -45,13 +46,13 @@ def _features(layer, batch_size, features):
 
 
 def _recurrent_weights(layer):
-    """One linear time step from c = 10 and, in row r of the batch, an h that is 1 at r and 0 elsewhere.
+    """The mask of recurrent weights, from one linear time step with c = 10 and, in row r, an h that is 1 at r only.
 
-    All recurrent weights are such that one that is kept counts 1. With the bits m of row r, the gates are then
+    The recurrent weights are such that a weight that is kept adds 1. With the bits m of row r, the gates are then
 
         i = 1 + m_i,  f = m_f,  content = 2 + m_c,  o = 1 + m_o
 
-    and `c' = 10 f + i * content`, where `i * content` is 2, 3, 4 or 6, and `h' = o * c'` give the four bits away.
+    and the four bits follow from `c' = 10 f + i * content`, where `i * content` is 2, 3, 4 or 6, and `h' = o * c'`.
     """
     units = layer.units
     copy = _copy(
@@ -75,7 +76,7 @@ def _recurrent_weights(layer):
         i = product > 3
         content = product / (1 + i) - 2
         bits = np.concatenate([i, f, content, o], axis=-1)
-        # Anything else than 0 and 1 would mean that the layer computes something else than is said above.
+        # Values other than 0 and 1 would mean that the layer doesn't compute the equations above.
         assert set(np.unique(bits)) == {0, 1}
         assert np.abs(c - np.rint(c)).max() < 1e-4
         yield bits.astype(bool)

@@ -1,4 +1,4 @@
-"""The library's side, as its users train: `fit` with `callbacks.awd_lstm`."""
+"""The library's training, as users run it: `fit` with `callbacks.awd_lstm`."""
 
 import math
 
@@ -53,7 +53,7 @@ def weights(model) -> dict[str, np.ndarray]:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Notes the losses of each step, where Keras shows means since the epoch's beginning."""
+    """Records the loss of each step. Keras shows means since the epoch's beginning."""
 
     def __init__(self, trace):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What both sides train: sizes, rates, texts. Numbers only, so that the two share nothing else."""
+"""The sizes, rates and texts of both trainings. These are only numbers, so that the trainings share no code."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Every part of AWD-LSTM is on, and strong enough to be missed within 50 steps."""
+    """All parts of AWD-LSTM are on, and so strong that 50 steps show if one is missing."""
 
     vocabulary_size: int = 50
     embedding_dim: int = 8
@@ -27,17 +27,17 @@ class Recipe:
     non_monotone_interval: int = 2
     batch_size: int = 4
     bptt: int = 10
-    # JAX compiles each length of window: this leaves it five at most.
+    # JAX compiles each length of window. This leaves at most five.
     length_multiple: int = 5
     tokens_per_row: int = 80
     epochs: int = 8
     valid_batch_size: int = 2
     valid_tokens_per_row: int = 60
-    # The last window is shorter than the others, so that it matters whether tokens count the same or windows do.
+    # The last window is shorter than the others, so that a mean over tokens differs from a mean over windows.
     valid_bptt: int = 16
     seed: int = 4
 
-    # Of the weights to begin with: so large that the LSTMs matter in a text that is this short.
+    # The standard deviation of the initial weights, so large that the LSTMs matter in such a short text.
     deviation: float = 0.7
 
     @property
@@ -47,10 +47,10 @@ class Recipe:
         return list(itertools.pairwise(sizes))
 
     def texts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens to train with and to validate with.
+        """The tokens for training and for validation.
 
-        A few words are frequent, and others in validation than in training: the better the model knows the one text,
-        the less it expects the other, which is what sets off averaging after the first epochs.
+        A few words are frequent, but not the same ones in validation as in training. So the better the model knows the
+        training text, the worse it predicts the other, which starts averaging after the first epochs.
         """
         rng = np.random.default_rng(self.seed)
         p = 1 / np.arange(1, self.vocabulary_size + 1)

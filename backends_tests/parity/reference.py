@@ -1,7 +1,7 @@
-"""AWD-LSTM's training out of PyTorch's own modules and optimizer, in float64, for the comparison step by step.
+"""AWD-LSTM's training made of PyTorch's own modules and optimizer, in float64, for the comparison step by step.
 
-It shares no code with awd_keras, nor with the reference that the benchmarks time. What is written out here is only what
-PyTorch has no module for: the masks' places, the penalties, and the rule that sets off averaging.
+It shares no code with awd_keras, nor with the benchmarks' reference. Only what PyTorch has no module for is written
+here: where masks apply, the penalties, and the rule that starts averaging.
 """
 
 import math
@@ -16,12 +16,12 @@ from backends_tests.parity.trace import Trace
 
 
 def drop(x, mask, rate):
-    """x without what the mask drops; all of x where there is no mask."""
+    """Drops elements of x by the mask. Without a mask, returns x."""
     return x if mask is None else x * torch.as_tensor(mask, dtype=x.dtype) / (1 - rate)
 
 
 class WeightDrop(nn.Module):
-    """What an `nn.LSTMCell` sees of its recurrent weights."""
+    """The parametrization of an `nn.LSTMCell`'s recurrent weights that drops some of them."""
 
     def __init__(self, rate):
         super().__init__()
@@ -34,7 +34,7 @@ class WeightDrop(nn.Module):
 
 
 class Network(nn.Module):
-    """Token ids (batch, time) to logits, with the masks of the names that are given."""
+    """Token ids (batch, time) to logits, with the given masks, by name."""
 
     def __init__(self, recipe):
         super().__init__()
@@ -44,13 +44,13 @@ class Network(nn.Module):
         self.decoder.weight = self.embedding.weight
         self.cells = nn.ModuleList(nn.LSTMCell(features, units) for features, units in recipe.layer_sizes)
         for cell in self.cells:
-            # PyTorch has two bias vectors that are only ever added: one stays zero.
+            # PyTorch has two bias vectors, which are only added: one stays zero.
             nn.init.zeros_(cell.bias_hh).requires_grad_(False)
             parametrize.register_parametrization(cell, "weight_hh", WeightDrop(recipe.weight_drop))
         self.double()
 
     def places(self):
-        """The parameters by the names that the weights to start from come with."""
+        """The parameters by the names of the initial weights."""
         places = {"embeddings": self.embedding.weight, "bias": self.decoder.bias}
         for index, cell in enumerate(self.cells):
             places[f"lstm_{index}_kernel"] = cell.weight_ih
@@ -68,7 +68,7 @@ class Network(nn.Module):
         values = {name: place.detach().numpy().copy() for name, place in self.places().items()}
         return {name: value.T if "kernel" in name else value for name, value in values.items()}
 
-    # Weights are dropped once a call, not once a time step: for speed alone, the mask being the same.
+    # Weights are dropped once in a call, not in each time step. This is for speed: the mask is the same.
     @parametrize.cached()
     def forward(self, tokens, state, masks):
         """Returns logits, the last LSTM's output before and after its dropout, and the state."""
@@ -102,14 +102,14 @@ def cross_entropy(logits, targets):
 
 
 def rows(tokens, count):
-    """The text in `count` rows: inputs, and the token that follows each."""
+    """The text in `count` rows: inputs and targets."""
     length = (len(tokens) - 1) // count
     cut = [torch.as_tensor(tokens[start : start + count * length].reshape(count, length)) for start in (0, 1)]
     return cut[0], cut[1]
 
 
 class Reference:
-    """The training. Each rule is a method, for the tests that break one."""
+    """The training. Each rule is a method, so that tests can break one."""
 
     def __init__(self, recipe, weights):
         self.recipe = recipe
@@ -134,7 +134,7 @@ class Reference:
         return [tuple(part.detach() for part in layer) for layer in state]
 
     def epoch_state(self, state):
-        """The state that an epoch begins with, `state` being what the last one ended with."""
+        """The initial state of an epoch. `state` is the final state of the previous one."""
         return
 
     def starts_averaging(self, measures, new):
@@ -145,7 +145,7 @@ class Reference:
         return AveragedModel(self.network)
 
     def train(self, lengths, masks) -> Trace:
-        """Trains on windows of `lengths[epoch]` tokens with one of `masks` a step."""
+        """Trains on windows of `lengths[epoch]` tokens, with one of `masks` for each step."""
         trace = Trace()
         train_text, valid_text = self.recipe.texts()
         inputs, targets = rows(train_text, self.recipe.batch_size)
@@ -187,5 +187,5 @@ class Reference:
 
     @torch.no_grad()
     def validate(self, x, y):
-        """The whole text as one window: carried state makes no difference to it."""
+        """The perplexity of the whole text as one window, which needs no carried state."""
         return math.exp(cross_entropy(self.averaged()(x, None, {})[0], y))

@@ -1,9 +1,9 @@
-"""64 steps of `fit` beside a training made of PyTorch's own modules: `nox -s parity`.
+"""Compares 64 steps of `fit` with a training made of PyTorch's own modules: `nox -s parity`.
 
-The same initial weights, text and masks; variable windows and the learning rate that goes with them, carried state,
-clipping, weight decay, AR and TAR, and averaging that validation sets off midway. The masks are drawn beside the model
-and given to the reference; `masks.py` says how. pytest doesn't collect this file by itself, as it needs PyTorch on
-every backend.
+Both have the same initial weights, text and masks; windows of variable length with scaled learning rates, carried
+state, clipping, weight decay, AR and TAR, and averaging that validation starts midway. The masks are drawn separately
+and given to the reference; `masks.py` explains how. pytest doesn't collect this file automatically, as it needs PyTorch
+on every backend.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ RATES = {
 
 @dataclasses.dataclass
 class Run:
-    """What the library was given, and what it made of it."""
+    """The library's initial values, and its trace."""
 
     initial: dict[str, np.ndarray]
     lengths: list[np.ndarray]
@@ -42,7 +42,7 @@ class Run:
     ours: Trace
 
     def compare(self, reference) -> dict[str, float]:
-        """Prints and returns how far the library is from a reference."""
+        """Prints and returns the differences between the library and a reference."""
         found = deviations(self.ours, reference, self.initial)
         print(", ".join(f"{name} {value:.1e}" for name, value in found.items()))
         return found
@@ -82,7 +82,7 @@ def test_averaging_starts_midway_and_at_the_same_time(run, trace):
 
 
 def test_what_could_be_off_is_on(run, reference, trace):
-    """Lengths vary, from epoch to epoch too; clipping bites in some steps and leaves others alone."""
+    """Window lengths vary, also from epoch to epoch. Some steps are clipped, and others aren't."""
     assert len({length for of_epoch in run.lengths for length in of_epoch}) > 5
     assert len({tuple(of_epoch) for of_epoch in run.lengths}) == RECIPE.epochs
     assert len(reference.norms) == len(trace.losses)
@@ -90,7 +90,7 @@ def test_what_could_be_off_is_on(run, reference, trace):
 
 
 def test_every_weight_moves(run, trace):
-    """As far as a tenth of its norm, so that a deviation relative to that says something."""
+    """Each moves by at least a tenth of its norm, so that a deviation relative to the movement means something."""
     for name, initial in run.initial.items():
         assert np.linalg.norm(trace.iterate[name] - initial) > 0.1 * np.linalg.norm(initial), name
 
@@ -126,7 +126,7 @@ class ClippedOneByOne(Reference):
 
 
 class DecayClipped(Reference):
-    """The decay as a penalty in the loss, whose gradient is clipped with the rest."""
+    """The decay is a penalty in the loss, whose gradient is clipped with the others."""
 
     def clip(self):
         for parameter in self.parameters:
@@ -148,7 +148,7 @@ class NotAveraged(Reference):
 
 
 class LastMeasures(Reference):
-    """The rule as the paper's text has it, by a misprint."""
+    """The rule as in the paper's text, which has a misprint."""
 
     def starts_averaging(self, measures, new):
         n = self.recipe.non_monotone_interval
@@ -160,7 +160,7 @@ class ExponentialAverage(Reference):
         return AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
 
 
-# What a difference must be seen in, by ten times the tolerance at least.
+# A difference must show in these, by at least ten times the tolerance.
 EVERYWHERE = set(TOLERANCES)
 AVERAGES = {"perplexity", "average"}
 
@@ -184,7 +184,7 @@ NUMBERS = {
 
 
 def not_seen(found, where=EVERYWHERE):
-    # NaN counts as not seen: a reference that diverges shows nothing.
+    # NaN counts as not seen, as a reference that diverges shows nothing.
     return [(name, found[name]) for name in sorted(where) if not found[name] > 10 * TOLERANCES[name]]
 
 
@@ -212,7 +212,7 @@ def test_a_mask_that_is_left_out_is_seen(run, name):
 
 @pytest.mark.parametrize("name", RATES)
 def test_a_mask_of_the_step_before_is_seen(run, name):
-    """So that not only the rate of a mask counts."""
+    """Shows that the masks must be equal, not only their rates."""
     late = [run.masks[-1], *run.masks[:-1]]
     mixed = [{**now, name: before[name]} for now, before in zip(run.masks, late, strict=True)]
     found = run.compare(Reference(RECIPE, run.initial).train(run.lengths, mixed))

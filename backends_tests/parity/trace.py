@@ -1,4 +1,4 @@
-"""What a training leaves behind to be compared, and how far two of them are apart."""
+"""The results of a training for comparison, and the differences between two of them."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclasses.dataclass
 class Trace:
-    """A whole training.
+    """The results of a whole training.
 
     Attributes:
-        losses: of each step, penalties included.
-        cross_entropies: of each step, the loss without them.
-        perplexities: on the validation text, after each epoch, by the average once there is one.
+        losses: the loss of each step, with penalties.
+        cross_entropies: the loss of each step, without penalties.
+        perplexities: on the validation text after each epoch, with the average once there is one.
         averaging_from: the number of epochs before averaging.
         iterate: the last weights by name, in Keras's layout.
         average: their average, in the same way.
@@ -26,16 +26,16 @@ class Trace:
     average: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-# By how much may differ what, relatively.
+# The largest relative difference that is allowed.
 TOLERANCES = {"loss": 1e-4, "cross-entropy": 1e-4, "perplexity": 1e-4, "iterate": 1e-3, "average": 1e-3}
 
 
 def deviations(trace, reference, initial) -> dict[str, float]:
     """The largest relative differences.
 
-    Of numbers: |a - b| / |b|, the largest of all steps or epochs. Of weights: ||a - b|| over ||b|| or over the norm of
-    b's way from the initial weights, whichever is smaller, so that a variable which hardly moved can't pass by that;
-    the largest of all variables.
+    For numbers, it is |a - b| / |b|, the largest over steps or epochs. For weights, it is ||a - b|| divided by ||b|| or
+    by the norm of b's change from the initial weights, whichever is smaller, so that a variable that has hardly changed
+    is checked too; the largest over variables.
     """
     return {
         "loss": _of_numbers(trace.losses, reference.losses),
@@ -56,5 +56,5 @@ def _of_weights(a, b, initial):
     assert a.keys() == b.keys() == initial.keys()
     norm = np.linalg.norm
     scales = {name: min(norm(b[name]), norm(b[name] - initial[name])) for name in b}
-    # Not Python's `max`, which may pass over NaN.
+    # Not Python's `max`, which may ignore NaN.
     return float(np.max([norm(a[name] - b[name]) / scales[name] for name in b]))

@@ -1,4 +1,4 @@
-"""What the suites of Keras and keras-hub ask of `Embedding` and `ReversibleEmbedding`, asked of `EmbeddingDropout`."""
+"""Tests of `Embedding` and `ReversibleEmbedding` in Keras's and keras-hub's suites, applied to `EmbeddingDropout`."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What Keras's suite asks of `LSTM` and `Bidirectional`, asked of `WeightDropLSTM`; the figures are Keras's layer's."""
+"""Tests of `LSTM` and `Bidirectional` in Keras's suite, applied to `WeightDropLSTM`. Keras's layer gives the values."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def mask():
 
 
 def pair(**arguments):
-    """Ours and Keras's, with the same weights."""
+    """Our layer and Keras's, with the same weights."""
     ours, keras_own = WeightDropLSTM(UNITS, weight_drop=0.5, **arguments), keras.layers.LSTM(UNITS, **arguments)
     for layer in (ours, keras_own):
         layer.build((BATCH, TIME, FEATURES))
@@ -60,7 +60,7 @@ def test_outputs(x, arguments):
 def test_masked_steps_are_left_out(x, mask, go_backwards):
     ours, keras_own = pair(return_sequences=True, return_state=True, go_backwards=go_backwards)
     assert_same(ours(x, mask=mask), keras_own(x, mask=mask))
-    # What stands in them has no part.
+    # The values of masked steps have no effect.
     changed = np.where(mask[..., None], x, 9.0).astype("float32")
     assert_same(ours(x, mask=mask)[1:], ours(changed, mask=mask)[1:])
 
@@ -129,7 +129,7 @@ def test_a_model_goes_through_a_file(x, tmp_path, kind):
 
 
 def test_it_learns(x):
-    """As Keras's test of a layer fits one batch."""
+    """It fits one batch, as in Keras's test of a layer."""
     model = keras.Sequential([WeightDropLSTM(UNITS, weight_drop=0.5), keras.layers.Dense(1)])
     model.compile("adam", loss="mse")
     y = np.ones((BATCH, 1), "float32")

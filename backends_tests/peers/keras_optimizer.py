@@ -1,4 +1,4 @@
-"""What Keras's suite asks of `SGD` and of loss scaling, asked of `NTASGD`."""
+"""Tests of `SGD` and of loss scaling in Keras's suite, applied to `NTASGD`."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def test_a_step(arguments, gradient, expected):
     start = [1.0, 2.0, 3.0, 4.0]
     made = steps(NTASGD(learning_rate=0.5, **{**PLAIN, **arguments}), [gradient], start)
     np.testing.assert_allclose(made, expected, atol=1e-6)
-    # Keras's own makes the same one.
+    # Keras's own SGD makes the same step.
     same = steps(keras.optimizers.SGD(learning_rate=0.5, **{**PLAIN, **arguments}), [gradient], start)
     np.testing.assert_allclose(made, same, atol=1e-6)
 
@@ -58,7 +58,7 @@ def test_a_fixed_loss_scale():
 
 
 def scaled(gradients, **arguments):
-    """Steps of a model whose gradients are its inputs: on JAX, Keras scales a loss in a compiled step alone."""
+    """Steps of a model whose gradients are its inputs. On JAX, Keras scales a loss only in a compiled step."""
     inner = NTASGD(learning_rate=0.5, **PLAIN)
     outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=4.0, **arguments)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])

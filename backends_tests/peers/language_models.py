@@ -1,4 +1,4 @@
-"""What fastai, PyTorch-NLP, allennlp and gluon-nlp ask of their parts of AWD-LSTM, asked of ours."""
+"""Tests of fastai, PyTorch-NLP, allennlp and gluon-nlp of their parts of AWD-LSTM, applied to ours."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_weights_are_dropped_in_training_and_stay_as_they_are(lstm, rng):
 
 
 def test_only_what_recurs_is_dropped(lstm, rng):
-    """The first step has no state yet, so that it is the same with and without."""
+    """The first step has a zero state, so it is the same with and without weight drop."""
     x = rng.normal(size=(2, 5, 8)).astype("float32")
     dropped, kept = numpy_of(lstm(x, training=True)), numpy_of(lstm(x))
     np.testing.assert_allclose(dropped[:, 0], kept[:, 0], atol=1e-6)

@@ -1,4 +1,4 @@
-"""`examples/ablated_cells.py`: cells are trained alike, the table is of given results, and it goes on."""
+"""`examples/ablated_cells.py`: cells are trained equally, tables are right for given results, and it continues."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ TITLE = {**SETTINGS, "backend": "jax", "train_tokens": 1234, "words": 56}
 
 @pytest.fixture
 def cells(monkeypatch):
-    """The script, which finds the other one beside itself."""
+    """The script, which imports another one from its directory."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     specification = importlib.util.spec_from_file_location("ablated_cells", EXAMPLES / "ablated_cells.py")
     module = importlib.util.module_from_spec(specification)
@@ -109,7 +109,7 @@ def test_the_picture(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(cells.Figure, "savefig", lambda self, path, **_: drawn.append(self))
     cells.draw(cells.summarize(found, SETTINGS), TITLE, tmp_path)
     (axes,) = drawn[0].axes
-    # What isn't finished isn't drawn, what overflowed says so, and a long bar leaves room for the others.
+    # An unfinished cell isn't drawn, one that overflowed has a label, and a long bar is cut.
     labels = ["lstm", "lstm-srnn", "lstm-srnn-out", "lstm-gates"]
     assert [label.get_text() for label in axes.get_yticklabels()] == labels
     assert [bar[0].get_width() for bar in axes.containers] == pytest.approx([110, 130, 220])
@@ -119,7 +119,7 @@ def test_the_picture(cells, tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(tmp_path):
-    """The smallest of all: windows of one length, so that JAX compiles them once."""
+    """The smallest possible command, with windows of one length, so that JAX compiles them once."""
     write_text(tmp_path / "text")
     sizes = {"batch-size": 4, "embedding-dim": 6, "hidden-units": 8, "num-layers": 1, "epochs": 1}
     options = [str(word) for name, value in sizes.items() for word in (f"--{name}", value)]
@@ -137,12 +137,12 @@ def test_trains_reports_and_goes_on(cells, command, monkeypatch, capsys):
     assert np.isfinite(run.result["test_perplexity"])
     assert (output / "ablated_cells.png").read_bytes().startswith(b"\x89PNG")
     assert "| lstm-gates |" in capsys.readouterr().out
-    # All is finished, and nothing is trained again; other settings would be another table.
+    # When all is finished, nothing is trained again. Other settings are refused, as they need another table.
     monkeypatch.setattr(runs, "train", None)
     assert cells.main(command) == 0
     assert cells.main([*command, "--epochs", "2"]) == 2
     assert "with epochs=1: choose another --output" in capsys.readouterr().err
-    # The table is of all seeds.
+    # The table includes all seeds.
     shutil.copytree(output / "lstm-gates" / "seed-0", output / "lstm-gates" / "seed-7")
     assert cells.main(command) == 0
     found = json.loads((output / "ablated_cells.json").read_text(encoding="utf-8"))["results"]

@@ -1,4 +1,4 @@
-"""`examples/ablation.py`: what each variant changes, what the table says of given results, and that it goes on."""
+"""`examples/ablation.py`: what each variant changes, the table for given results, and that it continues."""
 
 import importlib.util
 import json
@@ -51,7 +51,7 @@ def test_a_variant_differs_from_the_full_model_in_its_own_part_alone(ablation, v
     }
     expected = {**full, **others, "model": {**SIZES, **model}, "optimizer": {**full["optimizer"], **optimizer}}
     assert ablation.arguments_of(variant, SETTINGS) == expected
-    # What is taken away is there in the presets.
+    # The presets have all parts that are left out.
     assert {"tiny", "ptb", "wikitext-2"} <= {*ablation.AVERAGED} < {*PRESETS}
     for preset in map(PRESETS.get, ablation.AVERAGED):
         assert all(preset.model[name] > 0 for name in model)
@@ -75,7 +75,7 @@ def test_the_settings_are_the_preset_s_own_but_for_those_given(ablation):
     assert own["backend"] == keras.backend.backend()
     given = ["--epochs", "4", "--hidden-units", "7", "--non-monotone-interval", "2"]
     changed = ablation.settings_of(ablation.parse(["--output", "x", "--preset", "ptb", *given]), corpus)
-    # No more epochs of fine-tuning than of training, unless asked for.
+    # By default, fine-tuning has as many epochs as training.
     expected = {**own, "epochs": 4, "finetune_epochs": 4, "hidden_units": 7, "non_monotone_interval": 2}
     assert changed == expected
     none = ablation.parse(["--output", "x", "--preset", "ptb", *given, "--finetune-epochs", "0"])
@@ -87,7 +87,7 @@ def test_without_nt_asgd_averaging_never_begins(ablation):
     for variant in ("full", "nt-asgd"):
         optimizer = NTASGD(**ablation.arguments_of(variant, SETTINGS)["optimizer"])
         optimizer.build([])
-        # From bad to worse, as long as there are epochs.
+        # Measures that only get worse, one for each epoch.
         triggered[variant] = any(optimizer.update_trigger(measure) for measure in range(1, 1 + SETTINGS["epochs"]))
     assert triggered == {"full": True, "nt-asgd": False}
 
@@ -129,7 +129,7 @@ def test_the_figures_of_the_table(ablation, tmp_path):
     assert row["test_perplexity_change"] == pytest.approx([-3.5 / 3, -2, -0.5])
     assert row["valid_perplexity_change"] == pytest.approx([-7 / 3, -4, -1])
     assert row["percents"] == pytest.approx([-1, -200 / 110, -50 / 90])
-    # 66.3 and 63.7 where the full model has 60.0 and 57.3.
+    # The paper has 66.3 and 63.7, and 60.0 and 57.3 for the full model.
     assert (row["paper_valid_perplexity_change"], row["paper_test_perplexity_change"]) == (6.3, 6.4)
     assert row["paper_percent"] == pytest.approx(100 * 6.4 / 57.3)
     agrees = {variant: row["agrees"] for variant, row in rows.items()}
@@ -155,7 +155,7 @@ def test_the_picture(ablation, tmp_path, monkeypatch):
     monkeypatch.setattr(ablation.Figure, "savefig", lambda self, path, **_: drawn.append(self))
     ablation.draw(ablation.summarize(found), TITLE, tmp_path)
     (axes,) = drawn[0].axes
-    # What isn't finished has no bar.
+    # An unfinished variant has no bar.
     assert [label.get_text() for label in axes.get_yticklabels()] == ["no weight-drop", "no ar-tar"]
     worse, better = (container[0] for container in axes.containers)
     assert (worse.get_width(), better.get_width()) == pytest.approx((10, -10))
@@ -167,7 +167,7 @@ def test_the_picture(ablation, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """The smallest of all: windows of one length, so that JAX compiles them once."""
+    """The smallest possible command, with windows of one length, so that JAX compiles them once."""
     directory = tmp_path_factory.mktemp("ablation")
     write_text(directory / "text")
     sizes = {"batch-size": 4, "embedding-dim": 6, "hidden-units": 8, "num-layers": 1, "epochs": 1, "finetune-epochs": 1}
@@ -197,7 +197,7 @@ def test_trains_fine_tunes_and_reports(ablation, output, command):
     ):
         result = runs.Run.open(output / name).result
         assert found[variant]["0"]["test_perplexity"] == result["test_perplexity"]
-        # So short a fine-tuning may well leave the model as it is.
+        # Such a short fine-tuning may not improve the model, so its result isn't checked.
         assert ("finetuned_from" in found[variant]["0"]) is name.endswith("finetuned")
         assert f"| {result['valid_perplexity']:.1f} |" in (output / "ablation.md").read_text(encoding="utf-8")
     assert [variant for variant in found if not found[variant]] == [
@@ -216,7 +216,7 @@ def test_goes_on(ablation, output, command, monkeypatch):
 
     monkeypatch.setattr(runs, "train", None)
     monkeypatch.setattr(runs, "finetune", finetune)
-    # All is finished; only the first run's scoring is lacking; the fine-tuning hasn't begun.
+    # Three cases: all is finished; only the first run's scoring is missing; the fine-tuning hasn't begun.
     assert ablation.main([*command, "full"]) == 0
     (output / "full/seed-0/result.json").unlink()
     assert ablation.main([*command, "full"]) == 0
@@ -268,7 +268,7 @@ def test_bad_input_is_one_line_and_leaves_nothing_behind(ablation, command, tmp_
     assert capsys.readouterr().err == "ablation: Argument `epochs` must be a positive integer. Received: epochs=0\n"
     assert ablation.main([*command, "--batch-size", "1000"]) == 2
     assert "`batch_size`" in capsys.readouterr().err
-    # Not after a training of whole models.
+    # The error comes before anything is trained.
     assert ablation.main([*command, "--finetune-epochs", "-1"]) == 2
     assert "Argument `finetune_epochs` must be an integer of at least 0. Received" in capsys.readouterr().err
     assert not any(tmp_path.glob("*/*"))

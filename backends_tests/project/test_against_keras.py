@@ -1,4 +1,4 @@
-"""`examples/against_keras.py`: that it runs on a small text, and that what it compares is of one size."""
+"""`examples/against_keras.py`: it runs on a small text, and its models have the same size."""
 
 import importlib
 from pathlib import Path
@@ -24,7 +24,7 @@ def small_corpus():
 
 
 def weights(example, sizes, words):
-    """The numbers of weights of all the models of some sizes."""
+    """The number of weights of each model with these sizes."""
     for shape in sizes.keras.values():
         yield example.keras_lstm(words, shape).count_params()
     for layers, settings in sizes.ours.items():
@@ -48,7 +48,7 @@ def test_rows_are_the_text_and_the_words_that_follow(example):
 
 
 def test_a_model_without_a_part(example, monkeypatch, tmp_path):
-    """`experiments/without_a_part.py`: each variant trains, and is scored with its state carried."""
+    """`experiments/without_a_part.py`: each variant trains, and is scored with a carried state."""
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     parts = importlib.import_module("without_a_part")
     corpus = small_corpus()
@@ -56,7 +56,7 @@ def test_a_model_without_a_part(example, monkeypatch, tmp_path):
         settings = {**example.SETTINGS["awd-lstm"], "batch_size": 10, "bptt": 10, **change}
         found = parts.variant(name, corpus).run(settings, 0, 1, True)
         assert len(found["curves"]["valid"]) == 1
-        # Read as one stream, of 9 windows; the curve's is of 10 rows.
+        # The result reads the text as one stream, in 9 windows; the curve reads it in 10 rows.
         assert found["valid"] == pytest.approx(found["curves"]["valid"][0], rel=0.5)
         assert 1 < found["test"] < 100
 

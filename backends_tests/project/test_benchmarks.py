@@ -1,4 +1,4 @@
-"""Each script of benchmarks/ and experiments/ says what it does, and what is timed or trained there runs."""
+"""Each script of benchmarks/ and experiments/ has a help text, and the code that it times or trains runs."""
 
 import importlib
 import json
@@ -16,7 +16,7 @@ from backends_tests.runs.small_run import make_corpus, write_text
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS, EXPERIMENTS = ROOT / "benchmarks", ROOT / "experiments"
-# What has a command line.
+# The scripts with a command line.
 SCRIPTS = {
     path
     for path in [*BENCHMARKS.glob("*.py"), *EXPERIMENTS.rglob("*.py")]
@@ -57,7 +57,7 @@ SUBJECTS = [
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """They are scripts that find each other beside themselves."""
+    """Lets the scripts import each other from their directories."""
     for folder in (BENCHMARKS, EXPERIMENTS):
         monkeypatch.syspath_prepend(str(folder))
 
@@ -92,7 +92,7 @@ def test_one_bias_or_two():
     import two_biases
 
     one, two = (two_biases.train(make_corpus(), count, seed=0, epochs=1) for count in (1, 2))
-    # Both vectors have the gradient of the one.
+    # Each of the two vectors has the gradient of the single one.
     assert two["share of the gradient's norm"] > 1.1 * one["share of the gradient's norm"]
     assert two["valid perplexity"] != one["valid perplexity"]
 
@@ -113,7 +113,7 @@ def test_the_reference_s_curve(monkeypatch, tmp_path, capsys):
         assert first != second
     assert written["valid_perplexity"] != written["train_perplexity"]
     assert (tmp_path / "curves" / "curves.png").is_file()
-    # Runs of another length would be rows of the same table.
+    # Runs with another number of epochs are refused, as they don't belong in the same table.
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--epochs", "3"])
     with pytest.raises(SystemExit, match="2"):
         learning_curves.main()
@@ -141,7 +141,7 @@ def test_the_reference_averages_as_ntasgd_does():
     trainer.step = recorded
     for line in learning_curve(trainer, windows, valid, epochs=12):
         lines.append(line)
-        # Between epochs the model has the iterate, whatever validation saw.
+        # Between epochs the model has the iterate, even if validation used the average.
         np.testing.assert_array_equal(trainer.parameters[0].numpy(force=True), iterates[-1])
     optimizer = NTASGD(non_monotone_interval=1)
     optimizer.build([])
@@ -163,12 +163,12 @@ def test_how_far_backends_and_seeds_are_apart():
     from learning_curves import SPREAD, spread_of
 
     ours = {"torch": {0: [100.0, 9.0], 1: [110.0]}, "jax": {0: [120.0, 9.0], 1: [130.0]}}
-    # Of the six ways to deal four runs to two backends, two have means as far apart: this one, and its mirror image.
+    # Of the six ways to assign four runs to two backends, two have means as far apart: this one and its mirror image.
     backends, seeds, chance = 125 / 105 - 1, 110 / 100 - 1, 1 / 3
     found = spread_of(ours, 0)
     assert list(found) == list(SPREAD)
     assert [*found.values()] == pytest.approx([backends, backends, seeds, chance], abs=0.02)
-    # The reference is no backend, but its seeds are apart too.
+    # The reference isn't a backend, but the spread of its seeds counts.
     reference = {"reference": {0: [210.0], 1: [315.0]}}
     assert [*spread_of(ours | reference, 0).values()] == pytest.approx([backends, 1.5, 0.5, chance], abs=0.02)
     assert [*spread_of(ours, 1).values()] == [0.0, 0.0, None, None]
@@ -221,7 +221,7 @@ def test_a_worker_answers_each_order():
 def test_a_ratio_is_of_the_same_round():
     from measure import ratio
 
-    # A machine that becomes four times slower half way changes nothing.
+    # The ratio doesn't change if the machine becomes four times slower halfway.
     samples = {"a": [1.0, 1.0, 4.0, 4.0], "b": [2.0, 2.0, 8.0, 8.0]}
     assert ratio(samples, "a", "b") == 2.0
 

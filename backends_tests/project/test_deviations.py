@@ -1,4 +1,4 @@
-"""What experiments/deviations.py counts for docs/paper_map.md is what it says."""
+"""The functions of experiments/deviations.py, whose results are in docs/paper_map.md, are right."""
 
 import importlib
 import json
@@ -21,7 +21,8 @@ def deviations(monkeypatch):
 
 
 def test_lengths_that_were_drawn_are_those_of_the_dataset(deviations):
-    # A text of many windows lacks or exceeds a token a window at most; few lengths of another draw would be so close.
+    # In a text of many windows, each length changes by at most one token. Lengths of another draw would rarely be so
+    # close.
     dataset = BPTTDataset(np.zeros(400_001, "int32"), 20, length_multiple=1, seed=7)
     for epoch in range(3):
         change = np.abs(dataset.window_lengths(epoch) - deviations.drawn(dataset, epoch))
@@ -37,7 +38,7 @@ def test_the_original_s_windows(deviations):
     rows = 200_000 // 20
     for epoch in range(20):
         assert deviations.original_lengths(200_000, preset, epoch).sum() in (rows - 1, rows - 2)
-    # Half a token less than N(70, 5) and N(35, 5) on average.
+    # The mean is half a token less than with N(70, 5) and N(35, 5), as lengths are truncated.
     assert lengths.mean() == pytest.approx(0.95 * 70 + 0.05 * 35 - 0.5, abs=0.6)
 
 

@@ -1,4 +1,4 @@
-"""What the documentation names is there: files, classes, methods and tests."""
+"""Everything that the documentation names exists: files, classes, methods and tests."""
 
 import ast
 import pkgutil
@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A page may leave these out of a path, and its own folder.
+# A path on a page may begin in one of these folders, or in the page's own.
 BASES = (ROOT, ROOT / "awd_keras", ROOT / "backends_tests")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")]
 FOLDERS = ("awd_keras/", "backends_tests/", "benchmarks/", "docs/", "examples/", "experiments/")
 
 
 def problems(text, place):
-    """What a page in the directory `place` names, and isn't there."""
+    """The names on a page in the directory `place` that don't exist."""
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
     found = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     missing = [link for link in found if not (place / link).exists()]
     for line in text.splitlines():
-        # `::name` goes on from the last file of its line.
+        # `::name` belongs to the previous file on the same line.
         last = None
         for code in re.findall(r"`([^`]+)`", line):
             path, _, name = code.partition("::")
@@ -35,7 +35,7 @@ def problems(text, place):
 
 
 def names_a_file(code):
-    # `my_layer.py` and `NAME.py` are the reader's.
+    # `my_layer.py` and `NAME.py` stand for the reader's files.
     is_path = re.fullmatch(r"[\w./-]+", code) and not re.search(r"my_|NAME", code)
     return bool(is_path) and (code.endswith((".py", ".md")) or code.startswith(FOLDERS))
 
@@ -43,7 +43,7 @@ def names_a_file(code):
 def file_of(path, place):
     found = [base / path for base in (*BASES, place) if (base / path).exists()]
     if not found and "/" not in path:
-        # A name alone, where the text says in which folders.
+        # A name without a folder: the text says in which folders the file is.
         found = [file for folder in FOLDERS for file in (ROOT / folder).rglob(path)]
     return found[0] if found else None
 
@@ -156,7 +156,7 @@ def test_the_site_s_navigation_has_every_page():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
     listed = set(re.findall(r"[\w/]+\.md", text))
     assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
-    # Under the page's own heading, so that the two are the same.
+    # The navigation uses the page's own heading, so that both are the same.
     assert not re.search(r": [\w/]+\.md", text)
 
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an argument is a ValueError, as in Keras."""
+"""Errors of arguments are always ValueErrors, as in Keras."""
 
 import ast
 from pathlib import Path

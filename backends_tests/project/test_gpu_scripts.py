@@ -1,4 +1,6 @@
-"""The scripts for a GPU that is lent for minutes: what they write, that they stop in time, go on and repeat nothing."""
+"""The scripts for a GPU that is lent for minutes: what they write, and that they stop in time, continue, and repeat
+nothing.
+"""
 
 import argparse
 import importlib
@@ -20,7 +22,7 @@ SCRIPTS = Path(__file__).parents[2] / "experiments" / "gpu"
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """The scripts find each other beside themselves, and the benchmarks one folder up."""
+    """Lets the scripts import each other from their directory, and the experiments from the one above."""
     monkeypatch.syspath_prepend(str(SCRIPTS.parent))
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
@@ -32,7 +34,7 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def directory(corpus, tmp_path_factory):
-    """A run of two epochs, which has ended."""
+    """A finished run of two epochs."""
     directory = tmp_path_factory.mktemp("run") / "small"
     runs.train(directory, corpus, "tiny", **{**SETTINGS, "epochs": 2})
     return directory
@@ -88,7 +90,7 @@ def test_half_precision_goes_there_and_back(tmp_path, monkeypatch):
     paths[3].unlink()
     with pytest.raises(ValueError, match="all parts"):
         half_weights.read_half(other, "small", tmp_path)
-    # Parts of an earlier, larger file don't stay.
+    # Parts of an earlier, larger file are deleted.
     monkeypatch.setattr(half_weights, "VALUES", 10**6)
     assert half_weights.write_half(model, "small", tmp_path) == list(tmp_path.iterdir())
 
@@ -109,7 +111,7 @@ def test_a_run_becomes_a_file_and_a_picture(directory, tmp_path):
     assert collected["seconds_an_epoch"] == np.median([line["seconds"] for line in run.metrics()])
     assert collected["versions"]["keras"] == run.config["versions"]["keras"]
     assert collected["settings"]["model"] == run.config["model"]
-    # Nothing of where things lie on the machine.
+    # No paths of the machine.
     assert "text" not in collected["settings"]
     assert "command" not in collected["hardware"]
     assert collected["hardware"]["device"]
@@ -140,7 +142,7 @@ def test_a_fine_tuned_run(directory, corpus, tmp_path, monkeypatch):
         assert collected[name] == result[name]
     assert collected["triggered_epoch"] == 0
     assert collected["settings"]["finetuned_from"].keys() == {"model_digest", "valid_perplexity"}
-    # While it trains, the model that it starts with may be the best.
+    # During a fine-tuning, its initial model may be the best.
     start = {**run.config["finetuned_from"], "valid_perplexity": 0.5}
     monkeypatch.setattr(runs.Run, "config", {**run.config, "finetuned_from": start})
     monkeypatch.setattr(runs.Run, "result", None)
@@ -190,7 +192,7 @@ def test_another_seed_is_another_run(monkeypatch):
 
 
 class Timer:
-    """Stands for `threading.Timer`: it goes off when the test says so, and not by the clock."""
+    """Replaces `threading.Timer`: the test decides when it goes off, not the clock."""
 
     running: ClassVar[list] = []
 
@@ -265,7 +267,7 @@ def test_training_has_a_third_of_each_call(tmp_path, monkeypatch):
 
     def run(name, backend, command, seconds):
         begun.append(name)
-        # Nearly a third of the call, so that the next one is begun, and takes all that it may.
+        # Takes nearly a third of the call, so that the next stage begins, and uses all its time.
         now[0] += seconds if len(begun) % 2 == 0 else seconds - 1
 
     monkeypatch.setattr(script, "run", run)

@@ -1,6 +1,6 @@
 """The rules of `docs/design.md` and `CONTRIBUTING.md`: which folder may import which, and how long a file may be.
 
-The table of the one is read here; each check is shown to fail on what breaks the rule.
+The table of `docs/design.md` is read here. Each check is also run on something that breaks the rule, and must fail.
 """
 
 import ast
@@ -13,19 +13,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "awd_keras"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-# What only knows the others' names, or nobody: it comes before Keras is imported.
+# Modules that run before Keras is imported, and only know other modules' names.
 DOORS = ("__init__", "__main__", "_version", "_with_keras")
 FRAMEWORKS = ("generic.py", "jax.py", "tensorflow.py", "torch.py")
 
 
 def table(page):
-    """The rows of the table of rooms, in their order."""
+    """The rows of the table of folders ("rooms"), in their order."""
     rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|$", page, re.MULTILINE)
     return {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
 
 
 def room(path):
-    """A folder of the package, or a file beside the folders."""
+    """The room of a file: its folder in the package, or the file itself if it isn't in a folder."""
     return path.parts[0] if len(path.parts) > 1 else path.stem
 
 
@@ -44,7 +44,7 @@ def imported_rooms(source):
 
 
 def arrows():
-    """What each room imports of others, beside the version."""
+    """The rooms that each room imports, without the version."""
     found = collections.defaultdict(set)
     for path in FILES:
         if room(path) not in DOORS:
@@ -54,7 +54,7 @@ def arrows():
 
 
 def arrows_back(rooms):
-    """Arrows to a room that comes later."""
+    """Imports of a room that comes later in the table."""
     order = list(rooms)
     return [(one, other) for one in order for other in rooms[one] if order.index(other) >= order.index(one)]
 

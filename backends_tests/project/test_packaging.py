@@ -1,4 +1,4 @@
-"""What a user gets from `pip install`: the wheel, built here without the network."""
+"""The wheel that a user gets from `pip install`, built here without the network."""
 
 import re
 import subprocess
@@ -66,7 +66,7 @@ def test_addresses_have_one_place():
 def test_citation_and_changelog_are_of_this_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert set(re.findall(r"^ *version: ([\w.]+)", citation, re.MULTILINE)) == {awd_keras.__version__}
-    # A version under development has no date of a release, and its changes are those that are unreleased.
+    # A version under development has no release date, and its changes are under "Unreleased".
     dates = set(re.findall(r"^ *date-released: (.+)$", citation, re.MULTILINE))
     heading, *_ = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     if ".dev" in awd_keras.__version__:

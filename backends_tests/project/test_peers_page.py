@@ -1,4 +1,4 @@
-"""docs/peers.md has a row for each test in backends_tests/peers, and for nothing else."""
+"""docs/peers.md has a row for each test in backends_tests/peers, and no other rows."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The tables of measured times and memory in the docs are those of the files in docs/results/performance."""
+"""The tables of times and memory in the docs have the numbers of the files in docs/results/performance."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ def row_of(rows, **facts):
 
 
 def on_page(heading):
-    """The tables' rows of a section, without what is in brackets: the aims."""
+    """The rows of a section's tables, without the targets in brackets."""
     _, found, section = TEXT.partition(f"\n## {heading}\n")
     assert found
     return [[cell.partition("(")[0].strip() for cell in row] for row in tables.rows_of(section.partition("\n## ")[0])]
@@ -113,7 +113,7 @@ AXES = {"bptt": "window", "hidden_units": "hidden units", "vocabulary_size": "wo
 
 def test_as_the_sizes_grow():
     rows = [row for row in on_page("As the sizes grow") if row[0] in AXES.values()]
-    # A table of times, and one of peaks.
+    # A table of times, and one of peak memory.
     (times, peaks) = ({tuple(row[:2]): row[2:] for row in rows if len(row) == length} for length in (8, 6))
     measured = [rows_of(f"scaling_ptb_{backend}") for backend in BACKENDS]
     assert len(times) == len(peaks) == len(measured[0])

@@ -1,4 +1,6 @@
-"""The tables of trained perplexities are those of the files beside them; docs/performance.md has a test of its own."""
+"""The tables of results have the numbers of the files next to them. (For docs/performance.md, see
+test_performance_page.py.)
+"""
 
 import importlib
 import json
@@ -67,7 +69,7 @@ def experiment(monkeypatch):
 
 
 def unpack(study, directory):
-    """As `study.pack` had it before."""
+    """Undoes `study.pack`."""
     for name, runs in study.items():
         (directory / name).mkdir()
         for run, result in runs.items():
@@ -90,7 +92,7 @@ def of_runs(runs, kind, figure):
 
 
 def test_against_keras(tmp_path, experiment):
-    """Each model by the search whose seeds are better on validation; the page has what came of both, too."""
+    """Each model has the search whose seeds are better on validation. The page also has both searches' results."""
     best = {
         name: min((search[name] for search in SEARCHES), key=lambda runs: mean(of_runs(runs, "seed", "valid")))
         for name in SEARCHES[0]
@@ -124,7 +126,7 @@ OVERFITTING = json.loads((DOCS / "results/overfitting/overfitting.json").read_te
 
 @pytest.mark.parametrize("model", OVERFITTING)
 def test_overfitting(model):
-    """Means over the seeds."""
+    """The page has means over the seeds."""
     runs = OVERFITTING[model]
 
     def mean(figure, form):

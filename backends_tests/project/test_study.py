@@ -1,4 +1,4 @@
-"""The protocol of `experiments/study.py`: equal trials, chosen by validation, the test read only at the end."""
+"""The protocol of `experiments/study.py`: equal numbers of trials, choice by validation, tests only at the end."""
 
 import importlib
 import json
@@ -14,7 +14,7 @@ def study(monkeypatch):
 
 
 def made_up(study, asked):
-    """A contender whose validation is best at 0.5, and that notes what it is asked to do."""
+    """A contender whose validation is best at 0.5, and that records its calls in `asked`."""
 
     def run(settings, seed, epochs, tested):
         asked.append((seed, epochs, tested))
@@ -36,7 +36,7 @@ def test_the_best_trial_is_trained_anew_and_tested(study, tmp_path):
     study.final(tmp_path, contender, settings, [0, 1])
     assert asked[6:] == [(0, 50, True), (1, 50, True)]
     assert {seed: run["test"] - run["valid"] for seed, run in study.finals(tmp_path, "made-up").items()} == {0: 0, 1: 1}
-    # What has been run isn't run again.
+    # Finished trials aren't run again.
     assert study.search(tmp_path, contender, 6) == settings
     study.final(tmp_path, contender, settings, [0, 1])
     assert len(asked) == 8
@@ -47,7 +47,7 @@ def test_the_best_short_trials_are_trained_anew_to_the_end(study, tmp_path):
 
     def run(settings, seed, epochs, tested):
         asked.append((settings, seed, epochs))
-        # What is best at first is worst in the end.
+        # The best settings after 3 epochs are the worst at the end.
         return {"valid": settings["rate"] if epochs == 3 else -settings["rate"]}
 
     contender = study.Contender("made-up", {"rate": 0.9}, {"rate": study.uniform(0, 1)}, run, epochs=50)
@@ -85,7 +85,7 @@ def test_the_page_of_sequences_has_the_tables_of_the_files(study):
 
 
 def test_chance(study):
-    # Of the 20 ways to deal six figures, this one and its mirror image are as far apart.
+    # Of the 20 ways to divide six numbers, this one and its mirror image are as far apart.
     assert study.chance([1.0, 2.0, 3.0], [10.0, 11.0, 12.0]) == 2 / 20
     assert study.chance([1.0, 2.0], [2.0, 1.0]) == 1
     assert study.spread([1.0, 2.0, 4.5]) == "2.5 (1.0 to 4.5)"

@@ -1,4 +1,4 @@
-"""`examples/text_classification.py` and its study: no text is in two parts, and what tells classes is what it says."""
+"""`examples/text_classification.py` and its study: no text is in two splits, and the classifiers are right."""
 
 import gzip
 import importlib
@@ -33,7 +33,7 @@ def study(example, monkeypatch):
 
 @pytest.fixture
 def directory(example, tmp_path):
-    """Lists of words as the package has them: 40 of each language's own, one of two languages, and what is no word."""
+    """Lists of words as in the package: 40 for each language, one of two languages, and some that aren't words."""
     rng = np.random.default_rng(0)
     for number, code in enumerate(example.LANGUAGES):
         letters = "abcdefghijklmnopqr"[2 * number : 2 * number + 2]
@@ -74,7 +74,7 @@ def test_naive_bayes_by_hand(example):
     task = example.split(classes, texts, labels, "word", valid=0, test=0)
     task = task._replace(labelled=np.array([0, 1, 2]))
     (told,) = example.naive_bayes(task, 0, longest=1, added=1.0)(np.array([3]))
-    # Of `<eos>`, x, y and z, the class a has 2, 2, 0, 0 and b 4, 1, 1, 1; one text of the three is of a.
+    # The counts of `<eos>`, x, y and z are 2, 2, 0, 0 in class a and 4, 1, 1, 1 in b. One of the three texts is in a.
     logits = np.log([3 / 8 * 3 / 8 * 3 / 8, 5 / 11 * 5 / 11 * 2 / 11]) + np.log([2 / 5, 3 / 5])
     np.testing.assert_allclose(told, np.exp(logits) / np.exp(logits).sum(), rtol=1e-12)
 

@@ -1,4 +1,4 @@
-"""py.typed promises types: what a user calls has them. What Keras calls, `call` for example, has none, as in Keras."""
+"""All functions that users call have types, as py.typed promises. Those that Keras calls, such as `call`, have none."""
 
 import ast
 import inspect
@@ -8,7 +8,7 @@ import pytest
 
 import awd_keras
 
-# Keras's own, but users call them.
+# Methods of Keras that users call too.
 METHODS = [
     "build",
     "compile",
@@ -19,7 +19,7 @@ METHODS = [
     "test_on_batch",
     "predict_on_batch",
     "export",
-    # In a loop of one's own.
+    # In a custom training loop.
     "__call__",
     "apply",
     "update_state",
@@ -41,7 +41,7 @@ def public():
 
 
 def of_class(path, cls):
-    """Its constructor, and the methods that users call."""
+    """The constructor of a class, and its methods that users call."""
     others = [base for base in cls.__mro__ if not base.__module__.startswith("awd_keras")]
     for name, value in vars(cls).items():
         value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
@@ -51,7 +51,7 @@ def of_class(path, cls):
 
 
 def lacking(function):
-    """The parameters without a type, and "return"; mypy takes a constructor that has parameters to return None."""
+    """The parameters without a type, and "return" if its type is missing. A constructor with parameters needs none."""
     signature = inspect.signature(function)
     parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
     found = [p.name for p in parameters if p.annotation is p.empty]
@@ -65,7 +65,7 @@ def test_what_a_user_calls_has_types(path, function):
 
 
 def test_typed_use_has_every_public_name():
-    """`mypy --strict`, in `nox -s lint`, tells what a user's calls lack in the names that are there."""
+    """`mypy --strict`, in `nox -s lint`, checks the calls of these names in typed_use.py."""
     tree = ast.parse(Path(__file__).parents[1].joinpath("typed_use.py").read_text(encoding="utf-8"))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -8,7 +8,7 @@ from backends_tests.helpers import once
 
 
 def penalty(x, regularizer, dtype="float32"):
-    """What a layer adds to the loss, after Keras has divided by the batch size."""
+    """The penalty that a layer adds to the loss, after Keras has divided it by the batch size."""
     layer = keras.layers.Activation("linear", activity_regularizer=regularizer, dtype=dtype)
     layer(x)
     (loss,) = layer.losses
@@ -36,7 +36,7 @@ def test_half_precision_does_not_overflow():
 
 
 def test_in_the_training_loss(rng):
-    """The loss of `fit` less the error is the penalty, for any batch size."""
+    """The loss of `fit` minus the error is the penalty, for any batch size."""
     x = rng.normal(size=(6, 5, 4)).astype("float32")
     for batch_size in (1, 6):
         model = keras.Sequential(

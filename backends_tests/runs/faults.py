@@ -1,9 +1,9 @@
-"""Breaks training runs in processes of their own, lets each go on, and holds it against one that was let be.
+"""Breaks training runs in other processes, resumes each, and compares it with an uninterrupted run.
 
     python backends_tests/runs/faults.py --kills 30
 
-SIGKILL at random moments, half of them while a file is being written; SIGINT and SIGTERM; a disk that takes no more. It
-prints what was tried, and ends with status 1 if a single bit of a run differs from the uninterrupted one's.
+It tries SIGKILL at random moments, half of them while a file is being written; SIGINT and SIGTERM; and a full disk. It
+prints what was tried, and ends with status 1 if a run differs from the uninterrupted one in a single bit.
 `nox -s faults` runs it on each backend.
 """
 
@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-# One thread, so that this process can be forked: a broken run then needn't import its framework again.
+# One thread, so that this process can be forked. Then a resumed run needn't import its framework again.
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
-# JAX compiles each program in the first run alone.
+# With this cache, JAX compiles each program only in the first run.
 compiled = tempfile.TemporaryDirectory(prefix="awd_keras_compiled_")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -32,12 +32,12 @@ from backends_tests.runs.small_run import EPOCHS, OPTIONS, contents, differences
 
 
 class Process:
-    """`awd-keras train` in a process of its own, forked off this one.
+    """`awd-keras train` in another process, forked from this one.
 
     Args:
-        arguments: what follows `train`.
-        logs: the directory that gets its two output streams.
-        limit: the greatest size of a file that it can write, in bytes.
+        arguments: the arguments after `train`.
+        logs: the directory for its two output streams.
+        limit: the largest size of a file that it can write, in bytes.
     """
 
     def __init__(self, *arguments, logs, limit=resource.RLIM_INFINITY):
@@ -72,7 +72,7 @@ class Process:
 
 
 class Faults:
-    """The uninterrupted run, and the faults that are tried on others like it."""
+    """The uninterrupted run, and the faults that are tried on equal runs."""
 
     def __init__(self, folder, seed):
         self.folder, self.random = folder, random.Random(seed)
@@ -120,11 +120,11 @@ class Faults:
             if writing:
                 time.sleep(self.random.random() * 0.004)
             if process.stop(signal.SIGKILL) != -signal.SIGKILL:
-                continue  # It had ended by itself.
+                continue  # it had already ended
             in_writing += any(directory.glob(".writing-*"))
             checkpoints = runs.Checkpoints(directory).paths()
             last.append(checkpoints[0].stem.removeprefix("checkpoint-") if checkpoints else "none")
-            # Where nothing was there yet, the same command just works.
+            # If there was no run yet, the same command starts it again.
             again = self.resume if (directory / "config.json").exists() else self.start
             equal += self.check(f"killed-{tried}", again(directory).wait())
             tried += 1
@@ -133,7 +133,7 @@ class Faults:
         print(f"{in_writing} of them were killed while a file was being written; last checkpoints: {hit}")
 
     def stopped(self, name, number):
-        """A run that a signal ends after an epoch, before the last one: its process, the status and the directory."""
+        """A run that a signal stops after an epoch, but before the last one. Returns process, status and directory."""
         directory = self.folder / name
         while True:
             process = self.start(directory)
@@ -142,7 +142,7 @@ class Faults:
             status = process.stop(number)
             if not (directory / f"checkpoint-{EPOCHS}.keras").exists():
                 return process, status, directory
-            shutil.rmtree(directory)  # It was faster.
+            shutil.rmtree(directory)  # it ended before the signal
 
     def stop(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -156,7 +156,7 @@ class Faults:
 
     def fill(self):
         _, _, directory = self.stopped("full", signal.SIGKILL)
-        # Metrics go in, a model doesn't.
+        # Metrics fit on the disk, a model doesn't.
         limit = min(path.stat().st_size for path in directory.glob("checkpoint-*.keras")) // 2
         process = self.resume(directory, limit=limit)
         status, said = process.wait(), process.errors()

@@ -8,7 +8,7 @@ import keras
 from awd_keras import runs
 from backends_tests.runs.small_run import SETTINGS, make_corpus
 
-# Masks would be another backend's own.
+# Without masks, which would differ between backends.
 NO_MASKS = dict.fromkeys(("input_dropout", "hidden_dropout", "output_dropout", "embedding_dropout", "weight_drop"), 0.0)
 
 directory = Path(__file__).parent / "saved" / keras.backend.backend()

@@ -1,4 +1,4 @@
-"""The epochs of a run in NumPy, and what a run's checkpoint has in their place."""
+"""The epochs of a run in NumPy, and the corresponding values of a run's checkpoint."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SAVED = Path(__file__).parent / "saved"
 
 
 def optimizer_variables(directory, epoch):
-    """The optimizer's variables in a checkpoint, by what they are."""
+    """The optimizer's variables in a checkpoint, by their meaning."""
     config = runs.Run.open(directory).config
     model = AWDLSTM.from_config(config["model"])
     model.compile(NTASGD.from_config(config["optimizer"]))
@@ -37,7 +37,7 @@ def optimizer_variables(directory, epoch):
 
 
 def perplexity(cross_entropies):
-    """Of pairs (mean over a window, number of targets)."""
+    """The perplexity from pairs (mean cross-entropy of a window, number of targets)."""
     total, count = np.sum([(mean * count, count) for mean, count in cross_entropies], axis=0)
     return np.exp(total / count)
 

@@ -1,4 +1,4 @@
-"""A run of a second or two, and all of it that must not depend on interruptions."""
+"""A run of a second or two, and everything in it that must not depend on interruptions."""
 
 import contextlib
 import io
@@ -21,10 +21,10 @@ SETTINGS = {
     "epochs": EPOCHS,
     "batch_size": 4,
     "bptt": 10,
-    "seed": 410,  # windows of 5 and 11 tokens, now the one and now the other first: JAX compiles no others
+    "seed": 410,  # an epoch has windows of 5 and 11 tokens, in either order: JAX compiles only these
     "verbose": 0,
 }
-# The same for the command line.
+# The same settings for the command line.
 OPTIONS = [
     *("--embedding-dim", "6", "--hidden-units", "8", "--num-layers", "1", "--batch-size", "4", "--bptt", "10"),
     *("--epochs", str(EPOCHS), "--seed", "410", "--learning-rate", "2", "--non-monotone-interval", "1"),
@@ -34,7 +34,7 @@ _TIMES = ("seconds", "tokens_per_second")
 
 def make_corpus():
     rng = np.random.default_rng(1)
-    # What is frequent in training is rare in validation, which therefore gets worse from epoch to epoch.
+    # Words that are frequent in training are rare in validation, so validation gets worse from epoch to epoch.
     p = np.arange(1.0, 10.0) / 45
     train = rng.choice(9, size=65, p=p).astype("int32")
     valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (101, 21))
@@ -42,19 +42,19 @@ def make_corpus():
 
 
 def write_text(directory):
-    """A text for `OPTIONS`, as long as that of `make_corpus`, and like it."""
+    """Writes a text for `OPTIONS` that is similar to that of `make_corpus`, and as long."""
     rng = np.random.default_rng(1)
     rates = np.arange(1.0, 9.0) / 36
     directory.mkdir()
     for split, lines, p in (("train", 13, rates), ("valid", 20, rates[::-1]), ("test", 4, rates[::-1])):
         text = "".join(" ".join(rng.choice(list("abcdefgh"), size=4, p=p)) + "\n" for _ in range(lines))
-        # A word more, the one that has no target.
+        # One word more, for the last target.
         (directory / f"{split}.txt").write_text(text + "\n" * (split != "train"), encoding="utf-8")
 
 
 @contextlib.contextmanager
 def copies_after_each_epoch(folder):
-    """Copies the run that is trained meanwhile to `folder/after-EPOCH`, as `kill -9` would leave it."""
+    """A context in which a run is copied to `folder/after-EPOCH` after each epoch, as `kill -9` would leave it."""
     write = runs.Checkpoints.write
 
     def write_and_copy(self, epoch, model):
@@ -76,7 +76,7 @@ def arrays(path):
 
 
 def contents(directory):
-    """What the directory of a run holds, times left out, as one dictionary of text and arrays."""
+    """The content of a run's directory, without times, as one dictionary of texts and arrays."""
     found = {}
     for path in directory.iterdir():
         if path.suffix == ".keras":
@@ -91,7 +91,7 @@ def contents(directory):
 
 
 def differences(one, other):
-    """The names under which two `contents` differ, in a single bit."""
+    """The names for which two `contents` differ, even in a single bit."""
     return sorted(
         name
         for name in one.keys() | other.keys()

@@ -1,4 +1,4 @@
-"""Runs that read their text from its end."""
+"""Runs that read their text from the end."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_the_run_is_that_of_the_text_turned_round(tmp_path):
     assert [config.pop("text_digest") for config in configs] == [turned.digest, corpus.digest]
     assert configs[0] == configs[1]
     assert differences(*found) == []
-    # As fine-tuning goes on with the run's settings, it reads from the end, too.
+    # A fine-tuning has the run's settings, so it reads from the end too.
     runs.finetune(tmp_path / "backwards", tmp_path / "finer", corpus=corpus, epochs=1, verbose=0)
     assert runs.Run.open(tmp_path / "finer").setting("backwards") is True
 

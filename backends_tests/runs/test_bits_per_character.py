@@ -1,4 +1,4 @@
-"""Runs of characters and of bytes tell the bits per character beside the perplexity; runs of words don't."""
+"""Runs of characters and of bytes report bits per character as well as perplexity; runs of words don't."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def run(request, tmp_path_factory):
 
 
 def bits(model, tokens):
-    """Of a stream of tokens, in NumPy from the model's logits: the mean of -log2 p."""
+    """The mean of -log2 p over a stream of tokens, in NumPy from the model's logits."""
     logits = model.predict(tokens[None, :-1], verbose=0)[0].astype("float64")
     log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     return -np.mean(log_p[np.arange(len(tokens) - 1), tokens[1:]]) / np.log(2)
@@ -66,7 +66,7 @@ def test_the_command_line(run, tmp_path, capsys):
     assert f"  bits/character {result['test_bits_per_character']:.4f}  " in test
     sizes = ["--embedding-dim", "4", "--hidden-units", "6", "--num-layers", "1", "--epochs", "1"]
     arguments = ["--data", str(tmp_path), "--batch-size", "4", "--bptt", "10", *sizes]
-    # The preset says what the unit is.
+    # The preset decides the unit.
     assert run_main("train", "--preset", "tiny-character", "--output", str(tmp_path / "run"), *arguments) == 0
     result = runs.Run.open(tmp_path / "run").result
     said = f"bits a character  valid {result['valid_bits_per_character']:.3f}, test "
@@ -115,7 +115,7 @@ def test_the_curve_has_an_axis_of_bits(tmp_path, monkeypatch, bits_too):
         return
     ((label, low, high, ticks),) = shown
     assert label == "bits per character"
-    # From 4 to 6, and a little more on both sides.
+    # The axis goes from 4 to 6 in perplexity, and a little further on both sides.
     assert 1.8 < low < 2.0
     assert np.log2(6) < high < 2.8
     assert len(ticks) > 2
@@ -125,7 +125,7 @@ def test_the_curve_has_an_axis_of_bits(tmp_path, monkeypatch, bits_too):
 @pytest.mark.once
 @pytest.mark.parametrize(("preset", "words", "million"), [("ptb-character", 50, 13.8), ("enwik8", 205, 47.3)])
 def test_presets_of_the_original(preset, words, million):
-    """Its README's settings; and the number of weights, that of its models but for one bias a layer."""
+    """The settings of its README, and the number of weights of its models with one bias in each layer."""
     settings = PRESETS[preset]
     assert settings.optimizer["weight_decay"] == 1.2e-6
     assert settings.optimizer["global_clipnorm"] == 0.25

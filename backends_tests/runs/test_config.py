@@ -1,4 +1,4 @@
-"""A run's settings, which are checked when it is opened, all at once."""
+"""A run's settings, which are all checked when it is opened."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ SETTINGS = {
     "started_from": {"run": "a", "model_digest": "0", "known_words": 3},
     "finetuned_from": {"run": "a", "model_digest": "0", "valid_perplexity": None},
 }
-# What a run that was made before there was such a setting has.
+# The values of settings that an earlier version didn't have.
 DEFAULTS = {
     "learning_rate_drops": (),
     "variable": True,

@@ -1,4 +1,4 @@
-"""Runs whose numbers overflow: nothing that isn't a number gets in a file, and what is left goes on."""
+"""Runs whose numbers overflow: no NaN gets into a file, and the run can be resumed."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from keras import ops
 from awd_keras import cli, data, models, runs
 from backends_tests.runs.small_run import arrays
 
-# Two windows an epoch, of 5 and 11 tokens or of 11 and 5, as JAX compiles each length. Its own few lengths would have
-# the text begin elsewhere in each epoch.
+# An epoch has two windows, of 5 and 11 tokens or of 11 and 5, as JAX compiles each length. With JAX's default
+# `length_multiple`, the text would begin at another place in each epoch.
 OPTIONS = [
     *("--embedding-dim", "6", "--hidden-units", "8", "--num-layers", "1", "--batch-size", "4", "--bptt", "10"),
     *("--learning-rate", "2", "--seed", "410", "--length-multiple", "1"),
@@ -28,7 +28,7 @@ def text(tmp_path):
     for split, size in (("train", 4 * ROW), ("valid", 100), ("test", 20)):
         words = rng.choice(list("abcdefg"), size=size)
         if split == "train":
-            # In the second row, near the end of it: always in the second window.
+            # Near the end of the second row, which is always in the second window.
             words[ROW + 13] = "z"
         (directory / f"{split}.txt").write_text(" ".join(words) + "\n", encoding="utf-8")
     return directory
@@ -36,7 +36,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def z_overflows(monkeypatch, text):
-    """In training, the model gives NaN for every window that has the word z."""
+    """Makes the model give NaN in training for every window with the word z."""
     z = data.Corpus.from_directory(text).vocabulary["z"]
     call = models.AWDLSTM.call
 
@@ -52,7 +52,7 @@ def train(*arguments):
 
 
 def has_nan(directory):
-    """Whether a file of a run has NaN in it: weights, averages and all else that is saved."""
+    """Whether a file of a run has NaN in weights, averages or anything else that is saved."""
     files = list(directory.glob("*.keras"))
     assert files
     return any(np.isnan(array).any() for path in files for array in arrays(path).values())
@@ -81,7 +81,7 @@ def test_stops_then_goes_on_without_such_steps(tmp_path, text, z_overflows, caps
     assert "skipped steps     2\n" in capsys.readouterr().out
     lines = runs.Run.open(run).metrics()
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
-    # Of the windows without z alone, and near what it was with them.
+    # The perplexity is that of the windows without z, and near the one before.
     assert all(line["train_perplexity"] < 1.5 * lines[1]["train_perplexity"] for line in lines[2:])
     assert json.loads((run / "result.json").read_text(encoding="utf-8"))["skipped_steps"] == 2
     assert not has_nan(run)
@@ -116,7 +116,7 @@ def test_a_learning_rate_that_is_far_too_large(tmp_path, text, capsys, skip):
     assert said.count("\n") == 1
     assert f"The last good checkpoint is {run}" in said
     assert said.endswith(".keras.\n" if skip else "--skip-nonfinite\n")
-    # Nothing of the epoch was written.
+    # No file of the epoch was written.
     assert [path.name for path in runs.Checkpoints(run).paths()] == ["checkpoint-0.keras"]
     assert not (run / "model.keras").exists()
     assert not has_nan(run)
@@ -131,7 +131,7 @@ def test_skip_nonfinite_is_a_boolean(tmp_path, text):
 
 @pytest.mark.once
 def test_mixed_precision(tmp_path, text):
-    # Keras wraps the optimizer then, and finds a scale for the loss by leaving steps out, which are no accidents.
+    # Keras then wraps the optimizer, and leaves steps out to find a scale for the loss, which is no fault.
     corpus = data.Corpus.from_directory(text)
     model = {"embedding_dim": 6, "hidden_units": 8, "num_layers": 1, "dtype": "mixed_float16"}
     result = runs.train(tmp_path / "run", corpus, model=model, epochs=1, batch_size=4, bptt=10, seed=410, verbose=0)

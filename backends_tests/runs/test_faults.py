@@ -21,11 +21,11 @@ SHORT = {**SETTINGS, "epochs": 2}
 
 @contextlib.contextmanager
 def copies(directory, folder):
-    """Copies `directory` before and after each operation on its files: what `kill -9` at that moment would leave."""
+    """Copies `directory` before and after each operation on its files, as `kill -9` at that moment would leave it."""
     seen = {}
 
     def copy():
-        # Once for each set of whole files, with what was being written then, if anything was, cut in half.
+        # Once for each set of whole files. A file that is being written is cut in half.
         files = {path.name: path.read_bytes() for path in directory.glob("*")}
         whole = frozenset(item for item in files.items() if not item[0].startswith(".writing-"))
         if files:
@@ -62,14 +62,14 @@ def test_killed_at_any_operation_on_a_file(tmp_path):
         if (copy / "config.json").exists():
             runs.resume(copy, make_corpus(), verbose=0)
         else:
-            # Nothing was there yet, so that the same command just works.
+            # There was no run yet, so the same command starts it again.
             runs.train(copy, make_corpus(), **SHORT)
         assert differences(contents(copy), expected) == [], copy.name
     assert being_written == {*runs.Run.FILES, *(f"checkpoint-{epoch}.keras" for epoch in range(3))}
 
 
 def test_an_old_run_is_no_run_while_it_is_replaced(tmp_path):
-    """Neither may `--resume` mix the two."""
+    """So `--resume` can't mix the old and the new run."""
     old, new = {"seed": 1}, {"seed": 2}
     directory = tmp_path / "run"
     runs.Run.create(directory, old, Vocabulary(["<eos>"]))
@@ -137,7 +137,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
 @pytest.mark.thorough
 def test_processes_that_are_killed_stopped_or_out_of_disk():
-    """Some of what `nox -s faults` tries."""
+    """Some of the faults that `nox -s faults` tries."""
     script = Path(__file__).with_name("faults.py")
     done = subprocess.run([sys.executable, str(script), "--kills", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

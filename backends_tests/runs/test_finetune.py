@@ -1,4 +1,4 @@
-"""Fine-tuning: averages from the first step, ends by the same criterion, and is tested."""
+"""Fine-tuning: it averages from the first step, ends by the same criterion, and is scored."""
 
 import hashlib
 import shutil
@@ -19,7 +19,7 @@ from backends_tests.runs.test_faults import copies
 
 
 def make_text():
-    """Validation like training for the most part, so that it gets better before it gets worse."""
+    """A text whose validation is mostly like training, so that it gets better before it gets worse."""
     corpus = make_corpus()
     valid = np.concatenate([np.resize(corpus.train, 85), corpus.valid[85:]])
     return Corpus(corpus.train, valid, corpus.test, corpus.vocabulary)
@@ -30,7 +30,7 @@ def digest(path):
 
 
 def worse_epoch(measures, n):
-    """The first epoch that is worse than the best of all before it but the last n."""
+    """The first epoch that is worse than the best of all earlier ones except the last n."""
     found = [k + 1 for k in range(n + 1, len(measures)) if measures[k] > np.min(measures[: k - n])]
     return found[0] if found else None
 
@@ -46,7 +46,7 @@ def finetune(folder, output, **arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run, its fine-tuning, and what that was after each epoch, as `kill -9` would have left it."""
+    """A run, its fine-tuning, and copies of that after each epoch, as `kill -9` would have left it."""
     folder = tmp_path_factory.mktemp("runs")
     runs.train(folder / "run", make_text(), **{**SETTINGS, "epochs": 2})
     with copies_after_each_epoch(folder):
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def no_fit(monkeypatch):
-    """Whoever trains fails."""
+    """Makes any training fail the test."""
 
     def fit(*args, **kwargs):
         raise AssertionError("trained")
@@ -110,11 +110,11 @@ def test_starts_with_a_new_optimizer_and_the_masks_of_the_model(folder):
 
 @pytest.mark.parametrize("made_by", ["torch", *once("jax", "tensorflow")])
 def test_as_numpy_says(tmp_path, made_by):
-    """Of a run of each backend, on this one."""
+    """For a run of each backend, fine-tuned on this one."""
     old = runs.Run(tmp_path / "run")
     shutil.copytree(SAVED / made_by, old.directory)
     shutil.copy(old.path("checkpoint-3.keras"), old.path("model.keras"))
-    # By which the start is the best.
+    # With this perplexity, the initial model is the best.
     old.write_result({"valid_perplexity": 1.5})
     weights = optimizer_variables(old.directory, 3)["averages"]
     result = finetune(tmp_path, tmp_path / "new", corpus=make_corpus())
@@ -130,7 +130,7 @@ def test_as_numpy_says(tmp_path, made_by):
     np.testing.assert_allclose(perplexities(run), [valid for _, valid in expected], rtol=1e-5)
     assert worse_epoch([valid for _, valid in expected], 1) == count == result["stopped_epoch"]
     assert config["backend"] == result["backend"] == keras.backend.backend()
-    # No epoch is better than the start.
+    # No epoch is better than the initial model.
     assert digest(run.path("model.keras")) == digest(old.path("model.keras"))
 
 
@@ -138,14 +138,14 @@ def last_epoch(folder):
     return len(runs.Run.open(folder / "whole").metrics())
 
 
-# Before the first epoch, behind it, and behind the last one but the result.
+# Interrupted before the first epoch, after it, or after the last one but before the result.
 @pytest.mark.parametrize("back", [1, *once(None, 0)])
 def test_goes_on_bit_for_bit(folder, tmp_path, back, request):
     epoch = 0 if back is None else last_epoch(folder) - back
     directory = shutil.copytree(folder / f"after-{epoch}", tmp_path / "new")
     if back == 0:
         request.getfixturevalue("no_fit")
-    # It needs the old run no more.
+    # The old run isn't needed any more.
     (folder / "run").rename(folder / "away")
     try:
         assert runs.resume(directory, make_text(), verbose=0) == runs.Run.open(directory).result
@@ -174,7 +174,7 @@ def test_as_many_epochs_as_the_preset_has(folder, tmp_path, no_fit):
     [
         ([5.0, 6.0], None),
         ([5.0, 6.0, 5.5], 3),
-        # What overflowed is as bad as can be, but not worse than itself.
+        # An overflow is the worst measure, but not worse than another overflow.
         ([5.0, None, 4.0, None], 4),
         ([None, None, None, None], None),
     ],
@@ -186,7 +186,7 @@ def test_where_the_metrics_say_that_it_is_over(measures, expected):
 
 @pytest.mark.once
 def test_killed_before_the_first_checkpoint(folder, tmp_path, monkeypatch):
-    """At any operation on a file."""
+    """Killed before and after each operation on a file."""
 
     class Killed(BaseException):
         pass
@@ -220,7 +220,7 @@ def test_killed_before_the_first_checkpoint(folder, tmp_path, monkeypatch):
             np.testing.assert_array_equal(keras.ops.convert_to_numpy(mine), its)
 
 
-# What is wrong
+# Bad input
 
 
 def files(directory):
@@ -250,7 +250,7 @@ def test_another_text(folder, tmp_path, split, no_fit):
 
 @pytest.mark.once
 def test_where_a_run_is_already(folder, tmp_path, no_fit):
-    """It is deleted if it is to be, and when nothing else is wrong."""
+    """It is deleted only with `overwrite=True`, and only if nothing else is wrong."""
     directory = shutil.copytree(folder / "after-1", tmp_path / "new")
     before = files(directory)
     with pytest.raises(ValueError, match="already holds a run.*--overwrite"):

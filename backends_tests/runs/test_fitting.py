@@ -1,4 +1,4 @@
-"""What `fit` is given in a run: what it validates on, and who says that something is compiled."""
+"""The validation windows of a run, and the notice that something is compiled."""
 
 import threading
 import time
@@ -30,16 +30,16 @@ def test_filled_windows_have_one_length_and_every_target_once(size, rows, bptt):
     np.testing.assert_array_equal(weights, np.broadcast_to(np.arange(weights.shape[1]) < n, weights.shape))
     np.testing.assert_array_equal(x[:, :n].ravel(), tokens[: n * rows])
     np.testing.assert_array_equal(y[:, :n].ravel(), tokens[1 : n * rows + 1])
-    # The least of all lengths that will do, and nothing where there is one window.
+    # The padding of each possible length, whose minimum is expected. A single window needs no padding.
     fills = [0] if n <= bptt else [-n % length for length in range(bptt // 2 + 1, bptt + 1)]
     assert weights.shape[1] - n == min(fills)
 
 
 def test_tokens_that_fill_up_count_for_nothing(monkeypatch, tmp_path):
-    """On every backend; where each length is compiled for, that is how a run validates."""
+    """On every backend, though only backends that compile each length validate in this way."""
     monkeypatch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: True)
     corpus = make_corpus()
-    # 10 targets a row: windows of 4 leave 2 to fill up, and of 3 as many.
+    # A row has 10 targets: both windows of 4 and windows of 3 need 2 tokens of padding.
     filled = _FilledWindows(corpus.valid, 10, 4)
     assert (len(filled), filled.bptt) == (3, 4)
     runs.train(tmp_path / "run", corpus, **{**SETTINGS, "bptt": 4, "epochs": 1})
@@ -50,7 +50,7 @@ def test_tokens_that_fill_up_count_for_nothing(monkeypatch, tmp_path):
 
 @pytest.fixture
 def said(monkeypatch):
-    """What a notice of little patience has said so far."""
+    """The lines that a notice with little patience has printed so far."""
     lines = []
     monkeypatch.setattr("awd_keras.backend.compiles_each_length", lambda jit_compile: True)
     monkeypatch.setattr(recording, "_PATIENCE", 0.0)
@@ -61,7 +61,7 @@ def said(monkeypatch):
 
 @pytest.fixture
 def notice(said):
-    notice = CompilationNotice(BPTTDataset(np.arange(27), 1, bptt=8, variable=False))  # of 8, 8, 8 and 2 tokens
+    notice = CompilationNotice(BPTTDataset(np.arange(27), 1, bptt=8, variable=False))  # windows of 8, 8, 8 and 2 tokens
     model = AWDLSTM(3, embedding_dim=2, hidden_units=2, num_layers=1)
     model.compile()
     notice.set_model(model)
@@ -70,14 +70,14 @@ def notice(said):
 
 
 def step(notice, batch, said=(), lines=0, kind="train"):
-    """A step that takes until so many lines have been said."""
+    """A step that lasts until this number of lines has been printed."""
     getattr(notice, f"on_{kind}_batch_begin")(batch)
     for _ in range(6000):
         if len(said) >= lines:
             break
         time.sleep(0.01)
     getattr(notice, f"on_{kind}_batch_end")(batch)
-    # Who waits with the step may be about to say one line more.
+    # The thread that waits for the step may be about to print one more line.
     for thread in threading.enumerate():
         if "(_wait)" in thread.name:
             thread.join()

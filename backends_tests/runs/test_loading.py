@@ -1,4 +1,4 @@
-"""Files that are damaged, of something else, or made to do harm: one clear line, and no code of theirs is run."""
+"""Files that are damaged, of another kind, or malicious: one clear line, and no code from them runs."""
 
 import io
 import json
@@ -72,7 +72,7 @@ def data(tmp_path):
 
 
 def error_of(capsys, *arguments):
-    """The one line that a command says about bad input."""
+    """The error line of a command with bad input."""
     assert cli.main([str(argument) for argument in arguments]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -83,7 +83,7 @@ def error_of(capsys, *arguments):
 
 
 def error_of_model(run, capsys, data):
-    """The one line about a run's model that Python and both commands give."""
+    """The error about a run's model, which is the same in Python and in both commands."""
     with pytest.raises(ValueError) as error:
         run.model()
     line = str(error.value)
@@ -180,7 +180,7 @@ def test_a_directory_for_a_file(run, capsys):
 
 
 def outcome(run, content, model):
-    """What becomes of a model file: "equal", or what is said about it. Any other exception fails the test."""
+    """The result of loading a model file: "equal", or the message. Any other exception fails the test."""
     run.path("model.keras").write_bytes(content)
     try:
         loaded = run.model()
@@ -207,14 +207,14 @@ def test_a_model_with_flipped_bits(run, content, model):
     rng = random.Random(0)
     data = [content.index(member) for member in members(content).values()]
     data = [range(start, start + len(member)) for start, member in zip(data, members(content).values(), strict=True)]
-    # The zip's own tables are at the end; what is said about each file is between the files.
+    # The zip's tables are at its end, and each file has a header before it.
     places = [*rng.sample(range(len(content)), 400), *range(data[-1].stop, len(content))]
     equal = 0
     for place in places:
         damaged = bytearray(content)
         damaged[place] ^= 1 << rng.randrange(8)
         is_equal = outcome(run, bytes(damaged), model) == "equal"
-        # What loads has lost nothing but a date, or a flag that nobody reads.
+        # If it loads, only a date or an unused flag was damaged.
         assert not (is_equal and any(place in part for part in data))
         equal += is_equal
     assert 0 < equal < len(places) / 4
@@ -244,7 +244,7 @@ def test_members_that_fit_their_checksums_and_yet_are_damaged(run, content):
         for place in rng.sample(range(len(damaged)), 4):
             damaged[place] = rng.randrange(256)
         run.path("model.keras").write_bytes(zipped({**parts, name: bytes(damaged)}))
-        # Without a checksum, nothing tells whether a weight was changed. All that is asked is one kind of error.
+        # Without a checksum, a changed weight can't be detected. There must only be no other kind of error.
         try:
             run.model()
         except ValueError as error:
@@ -279,7 +279,7 @@ def test_code_in_a_model_is_not_run(run, tmp_path, capsys, data, content):
     harm = lambda_model(str(made), tmp_path)
     assert made.exists()
     made.unlink()
-    # Were the guards off, the payloads would work.
+    # Without the checks, the malicious files would work.
     keras.saving.load_model(tmp_path / "saved.keras", safe_mode=False)
     assert made.exists()
     made.unlink()
@@ -294,7 +294,7 @@ def test_code_in_a_model_is_not_run(run, tmp_path, capsys, data, content):
     for bad, said in (
         (harm, "must be an AWDLSTM's"),
         (with_config(class_name="__lambda__", config=function["config"])(content), "must be an AWDLSTM's"),
-        # Where a registered name is given, Keras looks into a dtype too.
+        # With a registered name, Keras also deserializes a dtype.
         (
             with_config(config={**good["config"], "dtype": {**function, "registered_name": "awd_keras>AWDLSTM"}})(
                 content
@@ -397,7 +397,7 @@ def test_a_bad_config(run, capsys, data, changes, said):
 
 @pytest.fixture
 def resumable(run, data):
-    """A run of which everything that it goes on from is there, and no epoch has ended."""
+    """A run that can be resumed, and in which no epoch has ended."""
     corpus = Corpus.from_directory(data)
     config = {
         **run.config,

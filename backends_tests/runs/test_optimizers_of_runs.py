@@ -1,4 +1,4 @@
-"""Runs by other optimizers: their rate by epoch, resumed bit for bit, and what they can't do."""
+"""Runs with other optimizers: their rate by epoch, resuming to the last bit, and what they can't do."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ def train(directory, **settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A whole run, and what it was after each epoch, as `kill -9` would have left it."""
+    """A whole run, and copies of it after each epoch, as `kill -9` would have left it."""
     folder = tmp_path_factory.mktemp("runs")
     with copies_after_each_epoch(folder):
         train(folder / "whole")
@@ -38,11 +38,11 @@ def test_the_rate_is_divided_after_these_epochs(folder):
     assert not any(line["averaging"] for line in lines)
     assert (run.result["optimizer"], run.result["triggered_epoch"], run.result["skipped_steps"]) == ("Adam", None, 0)
     assert run.setting("learning_rate_drops") == [1, 3]
-    # It has learnt.
+    # The model has learnt.
     assert lines[-1]["train_perplexity"] < 0.9 * lines[0]["train_perplexity"]
 
 
-# Before and behind an epoch whose end divides the rate.
+# Interrupted before and after an epoch at whose end the rate is divided.
 @pytest.mark.parametrize("epoch", [2, *once(1, 3)])
 def test_goes_on_bit_for_bit(folder, tmp_path, epoch):
     directory = shutil.copytree(folder / f"after-{epoch}", tmp_path / "run")
@@ -124,7 +124,7 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
         ({"learning_rate_drops": [True]}, "`learning_rate_drops`"),
         ({"skip_nonfinite": True}, "`skip_nonfinite` needs the optimizer NTASGD: .* Received: .*True with Adam"),
     ],
-    # The names of tests hold no addresses of objects.
+    # Without objects' addresses, which names of tests must not have.
     ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),
 )
 def test_wrong_settings(tmp_path, settings, message):

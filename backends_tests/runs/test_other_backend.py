@@ -1,4 +1,4 @@
-"""A run that was interrupted on one backend goes on on another; on each, as NumPy says that it must."""
+"""A run that was interrupted on one backend is resumed on another, with the results of NumPy on each."""
 
 import shutil
 
@@ -16,7 +16,7 @@ from backends_tests.runs.small_run import make_corpus
 def test_goes_on_as_numpy_says(tmp_path, saved_by):
     directory = tmp_path / "run"
     shutil.copytree(SAVED / saved_by, directory)
-    # Any model will do: the best one was of an earlier epoch, and isn't needed here.
+    # Any model works: the best one was from an earlier epoch, and isn't needed here.
     shutil.copy(directory / "checkpoint-3.keras", directory / "model.keras")
     corpus = make_corpus()
     run = runs.Run.open(directory)
@@ -43,6 +43,6 @@ def test_goes_on_as_numpy_says(tmp_path, saved_by):
         assert line["train_perplexity"] == pytest.approx(train, rel=1e-5)
         assert line["valid_perplexity"] == pytest.approx(valid, rel=1e-5)
         assert line["averaging"] is True
-    # The log: the interval is 1, so that the last measure is kept, and the best of all before it.
+    # The trigger's log. The interval is 1, so the last measure is kept, and the best of all earlier ones.
     measures = [line["valid_perplexity"] for line in new]
     assert after["measures"] == pytest.approx([measures[-1], min(measures[:-1])], rel=1e-6)

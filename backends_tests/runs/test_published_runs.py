@@ -1,4 +1,4 @@
-"""`awd-keras train --preset NAME` and nothing else is the published run, from the windows to the last epoch."""
+"""`awd-keras train --preset NAME`, without other options, is the published run, from windows to epochs."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ from awd_keras.cli import main
 
 pytestmark = pytest.mark.once
 
-# The commands in the README of the original code, and the defaults of the options that they leave out.
+# The commands in the README of the original code, and the defaults of the other options.
 SHARED = {
     "model": {
         "embedding_dim": 400,
@@ -40,7 +40,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_a_preset_is_the_published_run(preset, tmp_path, monkeypatch):
-    # All that training is made of is in config.json by then.
+    # config.json has all settings of the training by now.
     result = {"backend": "-", "triggered_epoch": None, "skipped_steps": 0, "tokens_per_second": 1.0}
     result |= {"valid_perplexity": 1.0, "test_perplexity": 1.0}
     monkeypatch.setattr(importlib.import_module("awd_keras.runs.training"), "finish", lambda run, *_, **__: result)

@@ -20,7 +20,7 @@ from backends_tests.runs.small_run import (
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """The directory of a whole run, and what it was after each epoch, as `kill -9` would have left it."""
+    """The directory of a whole run, and copies of it after each epoch, as `kill -9` would have left it."""
     folder = tmp_path_factory.mktemp("runs")
     with copies_after_each_epoch(folder):
         runs.train(folder / "whole", make_corpus(), **SETTINGS)
@@ -33,7 +33,7 @@ def copy(uninterrupted, tmp_path):
 
 
 def test_the_run_is_worth_resuming(uninterrupted):
-    """Were nothing dropped, averaged or varied, the tests below could not fail."""
+    """If nothing were dropped, averaged or varied, the tests below could not fail."""
     run = runs.Run.open(uninterrupted / "whole")
     assert run.result["triggered_epoch"] == 3
     assert [line["averaging"] for line in run.metrics()] == [False, False, True, True, True]
@@ -42,15 +42,15 @@ def test_the_run_is_worth_resuming(uninterrupted):
     assert len(drawn) == 4
     # Two windows an epoch.
     assert all(seed[1] == 2 * EPOCHS for seed in drawn.values())
-    # The best model, epoch 1's, isn't the last one.
+    # The best model is that of epoch 1, not the last one.
     assert differences(arrays(run.path("model.keras")), last)
 
 
-# Before the epoch at whose end averaging begins, right behind it, and after.
+# Interrupted before the epoch at whose end averaging begins, right after it, and later.
 @pytest.mark.parametrize("epoch", [*once(2), 3, *once(4)])
 def test_goes_on_bit_for_bit(uninterrupted, copy, epoch):
     directory = copy(epoch)
-    # Another seed now must change nothing.
+    # NumPy's global seed must have no effect.
     np.random.seed(epoch)
     result = runs.resume(directory, make_corpus(), verbose=0)
     assert differences(contents(uninterrupted / "whole"), contents(directory)) == []
@@ -59,7 +59,7 @@ def test_goes_on_bit_for_bit(uninterrupted, copy, epoch):
 
 @pytest.mark.once
 def test_twice_interrupted(uninterrupted, copy, monkeypatch):
-    """The second time in the middle of an epoch, the first of a resumed run."""
+    """The second interruption is in the middle of the first epoch of a resumed run."""
     directory = copy(1)
 
     class Killed(BaseException):
@@ -95,7 +95,7 @@ def test_more_epochs(uninterrupted, tmp_path):
     assert runs.Run.open(directory).result["epochs"] == EPOCHS
 
 
-# Among the weights, and where Keras reads nothing: zipfile checks a sum by itself only where all of a member is read.
+# Damaged among the weights, and where Keras doesn't read: zipfile checks a sum only if a whole member is read.
 @pytest.mark.once
 @pytest.mark.parametrize("near", [b"seed_state", b"vocabulary_size"])
 def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys, near):
@@ -114,7 +114,7 @@ def test_a_damaged_checkpoint_is_stepped_over(uninterrupted, copy, capsys, near)
 
 @pytest.mark.once
 def test_a_torn_line_of_metrics_is_stepped_over(uninterrupted, copy, capsys):
-    """The epoch is run again, from the checkpoint before, which gives the line again."""
+    """The epoch is run again from the previous checkpoint, which writes the line again."""
     directory = copy(4)
     path = directory / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-30])
@@ -157,7 +157,7 @@ def test_the_first_checkpoint_is_damaged(copy):
 @pytest.mark.once
 @pytest.mark.parametrize("done", [2, EPOCHS])
 def test_the_best_model_is_lost_or_damaged(copy, done):
-    """It is said before hours of training, not after."""
+    """The error comes before hours of training, not after."""
     directory = copy(done)
     (directory / "model.keras").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"model\.keras"):
@@ -194,7 +194,7 @@ def test_the_text_is_found_again(copy, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="pass it as"):
         runs.resume(directory)
     finished = []
-    # Not by its path, where the function hides its module.
+    # Not by the module's path, as the function `resume` has the name of its module.
     monkeypatch.setitem(runs.resume.__globals__, "finish", lambda run, corpus, verbose: finished.append(corpus))
     words = np.array(corpus.vocabulary.words)
     for split in ("train", "valid", "test"):

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while `awd-keras train` runs in this process; faults.py sends them to processes of their own."""
+"""SIGINT and SIGTERM while `awd-keras train` runs in this process; faults.py sends them to other processes."""
 
 import shutil
 import signal
@@ -13,7 +13,7 @@ from backends_tests.runs.small_run import OPTIONS, contents, differences, write_
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """As a program in the foreground has them, and left as they were."""
+    """Sets the signal handlers of a program in the foreground, and restores them afterwards."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
@@ -27,7 +27,7 @@ def train(folder, *options):
 
 
 def sender(number, owner, name, skip=0):
-    """What `owner.name` does, but for a signal in its middle, once `skip` calls have passed."""
+    """A function like `owner.name` that sends a signal in its middle, after `skip` calls; and its list of calls."""
     original, calls = getattr(owner, name), []
 
     def send(*args, **kwargs):
@@ -39,7 +39,7 @@ def sender(number, owner, name, skip=0):
     return send, calls
 
 
-# Where the signal comes, how often that place is passed before, and the epochs that are finished then.
+# Where the signal comes, how many earlier calls are skipped, and how many epochs are finished then.
 @pytest.mark.parametrize(
     ("number", "owner", "name", "skip", "epochs"),
     [
@@ -55,7 +55,7 @@ def test_ends_when_the_step_is_over(tmp_path, monkeypatch, capsys, number, owner
     send, calls = sender(number, owner, name, skip)
     monkeypatch.setattr(owner, name, send)
     assert train(tmp_path, "--epochs", "2") == 128 + number
-    # Nothing goes on behind the step, the window, the write or the scoring that it came in.
+    # Nothing runs after the step, the window, the write or the scoring in which the signal came.
     assert len(calls) == skip + 1
     captured = capsys.readouterr()
     assert captured.err == (
@@ -111,7 +111,7 @@ def test_before_anything_is_trained(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.once
 def test_a_handler_that_is_not_python_s_is_left_alone(monkeypatch):
-    """Python calls it None, and couldn't put it back."""
+    """Python returns None for it, and couldn't restore it."""
     with monkeypatch.context() as patch:
         patch.setattr(signal, "getsignal", lambda number: None)
         stop = runs.StopOnSignal().__enter__()
@@ -121,7 +121,7 @@ def test_a_handler_that_is_not_python_s_is_left_alone(monkeypatch):
 
 @pytest.mark.once
 def test_what_is_ignored_stays_ignored_and_a_second_signal_is_not_caught():
-    """`nohup` ignores signals; and who sends a second one doesn't want to wait."""
+    """`nohup` ignores signals; and a user who sends a second one doesn't want to wait."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with runs.StopOnSignal():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

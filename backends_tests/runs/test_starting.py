@@ -17,19 +17,19 @@ OLD = {**SETTINGS, "epochs": 1, "model": {**SETTINGS["model"], "weight_drop": 0.
 
 
 def other_corpus():
-    """The same ids, of which the last two are other words."""
+    """A corpus with the same ids, the last two of which are other words."""
     corpus = make_corpus()
     return Corpus(corpus.train, corpus.valid, corpus.test, Vocabulary(["<eos>", *"abcdefxy"]))
 
 
 def settings(**changes):
-    """Those of a run that has its model from another one."""
+    """The settings of a run that begins with another run's model."""
     return {name: value for name, value in {**OWN, **changes}.items() if name != "model" or "model" in changes}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The directories of a run, of one that began with it, and what this was after each epoch."""
+    """The directories of a run, of one that began with its model, and copies of the latter after each epoch."""
     folder = tmp_path_factory.mktemp("runs")
     runs.train(folder / "old", make_corpus(), **OLD)
     with copies_after_each_epoch(folder):
@@ -44,7 +44,7 @@ def test_the_run_begins_with_the_others_best_model(folder):
     start = [value for name, value in first.items() if "optimizer" not in name and "seed" not in name]
     for weight in expected.get_weights():
         assert any(np.array_equal(weight, value) for value in start)
-    # Its rates, too.
+    # The new run has its rates too.
     assert new.model().weight_drop == 0.25
     about = new.result["started_from"]
     assert about == new.setting("started_from")

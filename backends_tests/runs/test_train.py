@@ -27,10 +27,10 @@ SETTINGS = {
 def make_corpus():
     rng = np.random.default_rng(1)
     vocabulary = Vocabulary(["<eos>", "<unk>", *"bcdefgh"])
-    # The words that are frequent in training are rare in validation, which therefore gets worse
-    # from epoch to epoch: averaging begins as soon as it may, and the best model is the first.
+    # Words that are frequent in training are rare in validation, so validation gets worse from epoch to epoch.
+    # Averaging begins as early as possible, and the best model is the first.
     p = np.arange(1.0, 10.0) / 45
-    # Two windows an epoch: JAX compiles every length, and that is what this file's time goes to.
+    # Two windows in an epoch, as JAX compiles every length, which takes most of this file's time.
     train = rng.choice(9, size=81, p=p).astype("int32")
     valid, test = (rng.choice(9, size=n, p=p[::-1]).astype("int32") for n in (130, 60))
     return Corpus(train, valid, test, vocabulary)
@@ -100,7 +100,7 @@ def test_writes_the_directory_of_the_design(directory):
 
 @pytest.mark.once
 def test_times_of_an_epoch(tmp_path, monkeypatch):
-    """Of a clock that the machine's speed is nothing to: an epoch's time has its validation in it, its rate hasn't."""
+    """With a clock that doesn't depend on the machine: an epoch's seconds include validation, its rate doesn't."""
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(recording, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     corpus = make_corpus()
@@ -142,7 +142,7 @@ def test_keeps_and_scores_the_best_model(directory):
 
 def test_the_same_seed_gives_the_same_run(directory, tmp_path):
     first = runs.Run.open(directory)
-    NTASGD()  # Others of the process have no part in it.
+    NTASGD()  # other optimizers of the process must have no effect
     runs.train(tmp_path / "same", make_corpus(), **{**SETTINGS, "epochs": 2})
     assert runs.Run.open(tmp_path / "same").config["optimizer"] == runs.Run.open(directory).config["optimizer"]
     same = runs.Run.open(tmp_path / "same")
@@ -182,7 +182,7 @@ class Begun(Exception):
 @pytest.mark.once
 @pytest.mark.parametrize(("once", "remark"), [(4, False), (5, True)])
 def test_a_text_most_of_whose_words_are_seen_once(tmp_path, monkeypatch, capsys, once, remark):
-    """As are those of a text without spaces; the remark comes before hours of training."""
+    """A text without spaces is an example. The remark comes before hours of training."""
 
     def fit(self, *arguments, **settings):
         raise Begun
@@ -243,7 +243,7 @@ def test_whether_lengths_vary_is_kept_by_a_run_that_is_resumed(tmp_path, monkeyp
         runs.train(tmp_path / "run", corpus, **{**SETTINGS, "bptt": 8}, variable=variable)
     run = runs.Run.open(tmp_path / "run")
     assert run.config["variable"] is variable
-    if variable:  # As in a run that was made before there was this setting.
+    if variable:  # as in a run of an earlier version, without this setting
         run.write_config({name: value for name, value in run.config.items() if name != "variable"})
     with pytest.raises(Reached):
         runs.resume(tmp_path / "run", corpus)

@@ -40,7 +40,7 @@ def test_weight_drop_at_inference_is_found(monkeypatch):
 
 @pytest.mark.once
 def test_a_gradient_of_dropped_weights_is_found(monkeypatch):
-    # The stored kernel gets a gradient everywhere, whatever was dropped.
+    # The stored kernel gets a gradient everywhere, also where weights are dropped.
     drop = recurrent._dropped
 
     def straight_through(tensor, rate, seed):
