@@ -38,6 +38,7 @@ jit_compile = _framework.jit_compile
 keep_by_columns = _framework.keep_by_columns
 keep_losses = _framework.keep_losses
 keep_mask = _framework.keep_mask
+large_vocabulary = _framework.large_vocabulary
 kept_losses = _framework.kept_losses
 linear_cross_entropy = _framework.linear_cross_entropy
 keep_programs = _framework.keep_programs
@@ -74,6 +75,7 @@ __all__ = [
     "keep_mask",
     "keep_programs",
     "kept_losses",
+    "large_vocabulary",
     "linear_cross_entropy",
     "locked_dropout",
     "lstm",

@@ -31,6 +31,11 @@ def rows_at_a_time(words):
     return max(_CHUNK // words, _ROWS)
 
 
+def large_vocabulary() -> int:
+    """The number of words beyond which `linear_cross_entropy` takes no longer than `cross_entropy` of all logits."""
+    return 2**15
+
+
 def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     """The cross-entropy of each token under the logits `rows @ transpose(table) + bias`, never all in memory at once.
 

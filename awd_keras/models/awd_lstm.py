@@ -54,8 +54,8 @@ class AWDLSTM(TokenModel):
         cell: `"lstm"` for `WeightDropLSTM`, or another layer: `"gru"`, `"qrnn"` (with a window of 2 in the first layer,
             and `weight_drop` on all its weights), `"mogrifier"`, or a variant of `awd_keras.layers.AblatedLSTM`.
         chunked_cross_entropy: boolean or None, whether `fit` and `evaluate` compute the exact cross-entropy of a few
-            tokens at a time, so that not all logits are in memory. None does so for more than 32,768 words, if loss and
-            metrics need only the cross-entropy, as the default ones do.
+            tokens at a time, so that not all logits are in memory. None does so where it takes no longer (PyTorch; JAX
+            beyond 8,192 words; TensorFlow beyond 32,768), if loss and metrics need only the cross-entropy.
         tie_weights: boolean, whether the logits are made with the embedding's table. If False, they have their own.
         softmax: `"full"`, or `"adaptive"` for `awd_keras.layers.AdaptiveSoftmax`. Ids must then be sorted by falling
             frequency of the words. After the first twelfth of the words, embeddings have a fourth of the size, and

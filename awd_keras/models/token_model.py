@@ -16,10 +16,6 @@ from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.optimizers import NTASGD
 
-# For more words, logits are deferred by default. At this size, the logits of the paper's windows (80 rows of 70 tokens)
-# take 700 MiB.
-LARGE_VOCABULARY = 2**15
-
 
 class TokenModel(SymbolicallyBuilt):
     """A `keras.Model` whose inputs and targets are ids of its vocabulary.
@@ -163,7 +159,7 @@ class TokenModel(SymbolicallyBuilt):
 
     @property
     def prefers_deferred_logits(self) -> bool:
-        return self.vocabulary_size > LARGE_VOCABULARY
+        return self.vocabulary_size > backend.large_vocabulary()
 
     def _check_ids(self, x, y=None):
         # Checked here, as compiled code can't raise: for such an id, JAX looks up NaN, and XLA another word.
