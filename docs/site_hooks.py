@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 _LOG = logging.getLogger("mkdocs.site_hooks")
-_SHORT = re.compile(r"<code>([^<]{1,32})</code>")
+_INLINE = re.compile(r"<code>([^<\n]+)</code>")
+_OPTION = re.compile(r"--[\w-]+")
 
 
 def on_page_content(html, page, **_):
@@ -21,7 +22,14 @@ def on_page_content(html, page, **_):
         for name in public_names(init):
             if not re.search(rf'id="awd_keras\.{namespace}\.{name}[".]', html):
                 _LOG.warning("%s doesn't have %s", page.file.src_uri, name)
-    return _SHORT.sub(r'<code class="whole">\1</code>', html)
+    return _INLINE.sub(marked, html)
+
+
+def marked(code):
+    """A short name or command as a whole, of a longer one its options."""
+    if len(code[1]) <= 32:
+        return f'<code class="whole">{code[1]}</code>'
+    return _OPTION.sub(r'<span class="whole">\g<0></span>', code[0])
 
 
 def public_names(init):

@@ -231,7 +231,7 @@ def draw(rows, settings, path):
         axes.annotate(text, (end, y), (8, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(rows)), [label(row["cell"]) for row in rows])
     axes.invert_yaxis()
-    axes.margins(x=0.15)
+    axes.margins(x=0.22)
     axes.set_axisbelow(True)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("test perplexity")

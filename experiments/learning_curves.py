@@ -132,7 +132,7 @@ def draw(curves, path):
             style = "--" if subject == REFERENCE else "-"
             axes.plot(range(1, len(figures) + 1), figures, style, marker=".", color=f"C{number}", label=label)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("valid perplexity")
+    axes.set_ylabel("valid perplexity (logarithmic)")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(LogFormatter())
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))

@@ -183,7 +183,7 @@ def draw_curve(lines: list[dict], path) -> None:
     if 0 < len(averaged) < len(lines):
         axes.axvline(averaged[0], color="grey", linestyle="--", label="averaging begins")
     axes.set_xlabel("epoch")
-    axes.set_ylabel("perplexity")
+    axes.set_ylabel("perplexity (logarithmic)")
     axes.set_yscale("log")
     # Plain numbers, also between the powers of ten.
     axes.yaxis.set_major_formatter(LogFormatter())

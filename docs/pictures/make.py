@@ -31,7 +31,7 @@ def architecture():
         ("LockedDropout", "one mask for all time steps"),
         ("WeightDropLSTM", "drops recurrent weights"),
         ("LockedDropout", "between the LSTMs"),
-        ("WeightDropLSTM", "TAR on its output"),
+        ("WeightDropLSTM", "the same; TAR on its output"),
         ("LockedDropout", "AR on its output"),
         ("logits", "the embedding's table again, and a bias"),
     ]
@@ -40,8 +40,8 @@ def architecture():
         lstm = "LSTM" in name
         axes.add_patch(
             plt.Rectangle(
-                (-0.2, row),
-                3.4,
+                (-0.35, row),
+                3.7,
                 0.64,
                 facecolor=TEAL if lstm else "#e0f2f1",
                 edgecolor=TEAL,
@@ -55,7 +55,7 @@ def architecture():
             va="center",
             color="white" if lstm else "black",
         )
-        axes.text(3.4, row + 0.32, remark, va="center")
+        axes.text(3.5, row + 0.32, remark, va="center")
         if row:
             axes.annotate(
                 "",
@@ -65,11 +65,11 @@ def architecture():
             )
     axes.text(1.5, -0.4, "words", ha="center", va="center")
     arrow = {"arrowstyle": "<->", "color": RED, "connectionstyle": "arc3,rad=-0.35"}
-    axes.annotate("", (-0.25, 6.32), (-0.25, 0.32), arrowprops=arrow)
+    axes.annotate("", (-0.4, 6.32), (-0.4, 0.32), arrowprops=arrow)
     axes.text(
-        -2.45, 3.3, "one table\n(weight tying)", ha="center", va="center", color=RED
+        -3.0, 3.3, "one table\n(weight tying)", ha="center", va="center", color=RED
     )
-    axes.set(xlim=(-3.5, 8), ylim=(-0.7, 6.9))
+    axes.set(xlim=(-4.3, 8), ylim=(-0.7, 6.9))
     axes.axis("off")
     save(figure, "architecture")
 
