@@ -81,7 +81,7 @@ def check_integers(name, tensor):
 
 
 def check_carries_state(model):
-    """Raises ValueError unless a model carries its state, which whoever reads a text window by window needs."""
+    """Raises ValueError unless a model carries its state, as it must to read a text window by window."""
     if getattr(model, "stateful", True) is False:
         raise ValueError(
             "Argument `model` must carry its state from window to window: make a model with `stateful=True`, and copy "

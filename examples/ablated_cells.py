@@ -69,7 +69,7 @@ def main(arguments=None):
                 train(options.output, cell, seed, settings, corpus)
                 report(options.output, settings)
     except runs.Interrupted as stop:
-        print(f"ablated_cells: {stop}; the same command goes on", file=sys.stderr)
+        print(f"ablated_cells: {stop}; the same command continues", file=sys.stderr)
         return 128 + stop.number
     except (ValueError, OSError) as error:
         print(f"ablated_cells: {error}", file=sys.stderr)

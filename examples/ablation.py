@@ -89,7 +89,7 @@ def main(arguments=None):
                 train(options.output, variant, seed, settings, corpus)
                 report(options.output, settings)
     except runs.Interrupted as stop:
-        print(f"ablation: {stop}; the same command goes on", file=sys.stderr)
+        print(f"ablation: {stop}; the same command continues", file=sys.stderr)
         return 128 + stop.number
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"ablation: {error}", file=sys.stderr)

@@ -66,7 +66,7 @@ epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 for epoch in range(epochs):
     train.set_epoch(epoch)
     for lstm in model.lstms:
-        lstm.reset_training_state()  # The text begins anew.
+        lstm.reset_training_state()  # The text begins again.
     for index in range(len(train)):
         x, y = train[index]
         # A window has a learning rate in proportion to its length.

@@ -13,8 +13,8 @@ class GradualUnfreezing(keras.callbacks.Callback):
     """Trains the first group of layers alone, and adds the next group every `epochs_each` epochs.
 
     It sets the multipliers of `awd_keras.optimizers.LayerwiseLearningRate`: to 0 until a group's turn comes, then to
-    their first values. Nothing is compiled again. Multipliers that are in no group aren't changed. The epoch's number
-    decides, so `fit(initial_epoch=...)` goes on where a training was interrupted.
+    their first values. Nothing is compiled again. Multipliers that are in no group aren't changed. The number of the
+    epoch decides, so `fit(initial_epoch=...)` continues an interrupted training.
 
     Source: Howard and Ruder 2018, arXiv 1801.06146, section 3.3, "Gradual unfreezing".
 

@@ -36,12 +36,12 @@ class Passes:
 
 
 class ResetStates(keras.callbacks.Callback):
-    """Zeroes the state that layers carry from window to window, where a text begins anew.
+    """Zeroes the state that layers carry from window to window, at the beginning of the text.
 
-    At each epoch's beginning, the training state: `reset_training_state()` of every layer of the
-    model that has such a method, layers in layers included. At the beginning of `evaluate`, of
-    validation in `fit` and of `predict`, the inference state: `reset_inference_state()`. As the two
-    are separate, validation doesn't touch training.
+    At the beginning of each epoch, it zeroes the training state, by `reset_training_state()` of
+    every layer that has this method, also of layers in layers. At the beginning of `evaluate`, of
+    validation in `fit` and of `predict`, it zeroes the inference state, by
+    `reset_inference_state()`. As the two are separate, validation doesn't change the training state.
 
     With `fit(steps_per_epoch=k)`, an epoch may begin in the middle of the text, where the previous one stopped. If the
     callback has the dataset, it keeps the training state there, and zeroes it where a pass over the text begins.

@@ -216,14 +216,14 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
 
 
 class SwapAveragedWeights(keras.callbacks.Callback):
-    """Puts the averaged weights of `NTASGD` in the model to evaluate and save it; training goes on without them.
+    """Puts the averaged weights of `NTASGD` in the model to evaluate and save it, but not to train it.
 
     In `fit`, once averaging has started, the averages are put in the model when validation begins, or without
     validation at the epoch's end. They stay until the next epoch begins, and after `fit`. So what is evaluated or saved
     in between has the averages. A `ModelCheckpoint` can stand anywhere in the list if there is validation, else after
     this callback. What is saved in the middle of an epoch has the raw iterate.
 
-    Training always goes on from the raw iterate: in the next `fit` too, with a model that was saved and loaded in
+    Training always continues from the raw iterate, also in the next `fit`, with a model that was saved and loaded in
     between, and after an exception.
 
     In `evaluate` and `predict` outside `fit`, the averages are put in the model, and what was

@@ -152,7 +152,7 @@ def add_train(commands, common):
 
 
 def run_train(options):
-    """Trains, and prints what came of it."""
+    """Trains, and prints the result."""
     if options.resume is not None:
         return report(options.resume, lambda: _resume(options))
     return report(options.output, lambda: _start(options))
@@ -268,7 +268,7 @@ def add_finetune(commands, common):
 
 
 def run_finetune(options):
-    """Trains, and prints what came of it."""
+    """Trains, and prints the result."""
     from awd_keras import runs
 
     output = _beside(options.run) if options.output is None else options.output

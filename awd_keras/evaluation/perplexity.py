@@ -60,8 +60,8 @@ def perplexity(
 ) -> Score:
     """Perplexity of a language model on a stream of tokens.
 
-    The stream is cut into `batch_size` rows, each read from left to right in windows of `bptt`
-    tokens with the state carried from one to the next, from a zero state at the rows' start:
+    The stream is cut into `batch_size` rows. Each row is read from a zero state, in windows of
+    `bptt` tokens between which the state is carried:
 
     `perplexity = exp(-1/N * sum_t log p(w[t] | w[1], ..., w[t - 1]))`
 

@@ -216,8 +216,8 @@ def surprisal(
 
     `bits[t] = -log2 p(w[t] | w[1], ..., w[t - 1])`
 
-    The text is read as `perplexity` reads it, in `batch_size` rows and windows of `bptt` tokens with the state carried,
-    so that the bits of a stream of tokens add up to `bits_per_token * tokens` of its score.
+    The text is read as by `perplexity`, in `batch_size` rows and windows of `bptt` tokens, with a carried state. So the
+    bits of a stream of tokens add up to `bits_per_token * tokens` of its score.
 
     Args:
         model: a model from integer ids `(batch, time)` to logits `(batch, time, vocabulary)`, or to two outputs, of

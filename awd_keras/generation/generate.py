@@ -101,9 +101,9 @@ def generate(
         a newline. For a list of prompts, a list.
 
     Raises:
-        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, `stop` or `banned` have
-            words that it lacks, no word is left to write, another argument is out of its range, or the model's logits
-            aren't finite or of another number than the vocabulary's words.
+        ValueError: if the prompt has words that the vocabulary lacks and it has no `<unk>`, or `stop` or `banned` have
+            words that it lacks; if no word is left to write, or another argument is out of its range; or if the model's
+            logits aren't finite, or aren't as many as the vocabulary's words.
 
     Example:
 

@@ -91,7 +91,7 @@ def next_words(
 
     Raises:
         ValueError: if the context has words that the vocabulary lacks and it has no `<unk>`, `k` isn't a positive
-            integer, or the model's logits aren't finite or of another number than the vocabulary's words.
+            integer, or the model's logits aren't finite or aren't as many as the vocabulary's words.
 
     Example:
 

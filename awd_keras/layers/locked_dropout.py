@@ -14,8 +14,8 @@ from awd_keras.layers.call_effects import Rematerialized, load_seed_state, next_
 class LockedDropout(Rematerialized, keras.layers.Dropout):
     """Dropout with one mask for each sequence: the same features are dropped in every time step.
 
-    In training, for each sequence of the batch and each feature, `y[b, t, f] = x[b, t, f] * m[b, f] / (1 - rate)` with
-    `m[b, f]` drawn once a call, 0 with probability `rate`. Nothing happens at inference.
+    In training, `y[b, t, f] = x[b, t, f] * m[b, f] / (1 - rate)`. Each call draws `m[b, f]` for each sequence of the
+    batch and each feature: it is 0 with probability `rate`, else 1. Nothing is dropped at inference.
 
     Source: section 4.2, "Variational dropout".
 

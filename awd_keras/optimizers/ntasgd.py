@@ -28,10 +28,10 @@ class NTASGD(Averaging):
         g = g * min(1, global_clipnorm / ||g||)         one norm over all variables
         w = w - learning_rate * (g + weight_decay * w)
 
-    The trigger: with `logs` the validation measures so far and `n = non_monotone_interval`,
-    averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`, that is,
-    when `v` is worse than the best of all measures except the last n. Then `v` is appended. (The
-    paper says "the last n" here; its authors have said that this is a misprint.) At that step, T,
+    The trigger: `logs` are the validation measures so far, and `n = non_monotone_interval`.
+    Averaging starts when a new measure `v` has `len(logs) > n and v > min(logs[:-n])`. That is,
+    `v` is worse than the best of all measures except the last n. Then `v` is appended. (The paper
+    says "the last n" here; its authors have said that this is a misprint.) At that step, T,
     the average is `w` itself. From then on it is the plain mean of `w[T], ..., w[k]`, updated in
     each step. The learning rate doesn't change.
 

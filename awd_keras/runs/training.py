@@ -39,7 +39,7 @@ def train(
 ) -> dict:
     """Trains an AWD-LSTM on a corpus, and writes the model and all results to a directory.
 
-    Builds the preset's model and optimizer, fits them with `awd_keras.callbacks.awd_lstm`, keeps
+    Builds the preset's model and optimizer, and fits them with `awd_keras.callbacks.awd_lstm`. Keeps
     the model of the best epoch, and scores it on the validation split in 10 rows and on the test
     split in one. `awd_keras.runs.Run` lists the files in the directory. The same seed on the same
     machine gives the same run, also if it is interrupted and `awd_keras.runs.resume` continues it.
@@ -83,9 +83,9 @@ def train(
         `model_digest` (the SHA-256 of its `model.keras`) and `known_words` (how many of the corpus's words it has).
 
     Raises:
-        ValueError: if the preset is unknown, an argument is out of its range, the optimizer's learning rate is a
-            schedule, a split is too short for one window, there are fewer devices, the directory already holds a run,
-            the run to start from can't be read or adapted, or `model` changes its sizes.
+        ValueError: if the preset is unknown, an argument is out of its range, or the optimizer's learning rate is a
+            schedule; if a split is too short for one window, there are fewer devices, or the directory already holds a
+            run; or if the run to start from can't be read or adapted, or `model` changes its sizes.
         FileNotFoundError: if there is no run to start from.
         OSError: if the run can't be written, for example on a full disk.
         ChildProcessError: if a process that trains on one of several devices is killed.

@@ -160,7 +160,7 @@ def test_bad_input_and_signals_are_one_line(cells, command, monkeypatch, capsys)
 
     monkeypatch.setattr(runs, "train", stop)
     assert cells.main(command) == 128 + 15
-    assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
+    assert "stopped by SIGTERM; the same command continues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rate", [10, 30])

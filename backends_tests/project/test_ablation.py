@@ -280,4 +280,4 @@ def test_a_signal(ablation, command, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(runs, "train", stop)
     assert ablation.main([*command, "full", "--output", str(tmp_path)]) == 128 + 15
-    assert "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
+    assert "stopped by SIGTERM; the same command continues" in capsys.readouterr().err
