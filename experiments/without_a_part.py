@@ -28,9 +28,10 @@ from ablation import PAPER
 
 from awd_keras import data, evaluation, models
 
+NEVER = object()  # stands for the number of epochs, as averaging then never begins
 LEFT_OUT = {
     "full": {},
-    "nt-asgd": {"interval": example.EPOCHS},
+    "nt-asgd": {"interval": NEVER},
     "carried-state": {"stateful": False},
     "locked-dropout": {"input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0},
     "weight-drop": {"weight_drop": 0.0},
@@ -41,7 +42,7 @@ LEFT_OUT = {
 }
 
 
-def variant(name, corpus):
+def variant(name, corpus, epochs):
     def run(settings, seed, epochs, tested):
         model, curves = example.train_awd_lstm(corpus, **settings, seed=seed, epochs=epochs)
         reader = model
@@ -54,7 +55,7 @@ def variant(name, corpus):
             result[split] = evaluation.perplexity(reader, getattr(corpus, split)).perplexity
         return result
 
-    return Contender(name, {}, {}, run, example.EPOCHS)
+    return Contender(name, {}, {}, run, epochs)
 
 
 def report(output):
@@ -82,13 +83,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser.add_argument("--epochs", type=int, default=example.EPOCHS, metavar="N", help="at most (default: 80)")
     parser.add_argument("--only", nargs="+", choices=LEFT_OUT, default=list(LEFT_OUT), metavar="NAME")
     options = parser.parse_args()
     corpus = data.Corpus.python_docs()
     for seed in options.seeds:
         for name in options.only:
             settings = {**example.SETTINGS["awd-lstm"], **LEFT_OUT[name]}
-            final(options.output, variant(name, corpus), settings, [seed])
+            settings = {key: options.epochs if value is NEVER else value for key, value in settings.items()}
+            final(options.output, variant(name, corpus, options.epochs), settings, [seed])
             print(report(options.output))
 
 
