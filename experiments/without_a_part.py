@@ -42,6 +42,12 @@ LEFT_OUT = {
 }
 
 
+def settings_without(name, epochs):
+    """The full model's settings without a part, for a training of so many epochs."""
+    settings = {**example.SETTINGS["awd-lstm"], **LEFT_OUT[name]}
+    return {key: epochs if value is NEVER else value for key, value in settings.items()}
+
+
 def variant(name, corpus, epochs):
     def run(settings, seed, epochs, tested):
         model, curves = example.train_awd_lstm(corpus, **settings, seed=seed, epochs=epochs)
@@ -89,9 +95,8 @@ def main():
     corpus = data.Corpus.python_docs()
     for seed in options.seeds:
         for name in options.only:
-            settings = {**example.SETTINGS["awd-lstm"], **LEFT_OUT[name]}
-            settings = {key: options.epochs if value is NEVER else value for key, value in settings.items()}
-            final(options.output, variant(name, corpus, options.epochs), settings, [seed])
+            one = variant(name, corpus, options.epochs)
+            final(options.output, one, settings_without(name, options.epochs), [seed])
             print(report(options.output))
 
 

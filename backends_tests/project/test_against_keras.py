@@ -52,9 +52,10 @@ def test_a_model_without_a_part(example, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     parts = importlib.import_module("without_a_part")
     corpus = small_corpus()
-    for name, change in parts.LEFT_OUT.items():
-        settings = {**example.SETTINGS["awd-lstm"], "batch_size": 10, "bptt": 10, **change}
-        found = parts.variant(name, corpus).run(settings, 0, 1, True)
+    assert parts.settings_without("nt-asgd", 30)["interval"] == 30
+    for name in parts.LEFT_OUT:
+        settings = {**parts.settings_without(name, 1), "batch_size": 10, "bptt": 10}
+        found = parts.variant(name, corpus, 1).run(settings, 0, 1, True)
         assert len(found["curves"]["valid"]) == 1
         # The result reads the text as one stream, in 9 windows; the curve reads it in 10 rows.
         assert found["valid"] == pytest.approx(found["curves"]["valid"][0], rel=0.5)
