@@ -244,8 +244,8 @@ class AWDLSTM(TokenModel):
 
     @property
     def prefers_deferred_logits(self) -> bool:
-        """True for an adaptive softmax, which is fast only if not all logits are needed."""
-        return self.softmax == "adaptive" or super().prefers_deferred_logits
+        """True for an adaptive softmax too; False for a subclass with its own `call`, which may read the logits."""
+        return type(self).call is AWDLSTM.call and (self.softmax == "adaptive" or super().prefers_deferred_logits)
 
     def length_multiple(self, bptt: int = 70) -> int:
         """The `length_multiple` of `BPTTDataset` that suits this model.

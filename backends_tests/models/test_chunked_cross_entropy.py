@@ -175,6 +175,21 @@ def test_when_logits_are_deferred(chunked, words, compiled, deferred):
     assert not model.defers_logits()
 
 
+@pytest.mark.parametrize("softmax", ["full", "adaptive"])
+def test_a_subclass_with_its_own_call_gets_logits(softmax):
+    class Halved(AWDLSTM):
+        def call(self, inputs, training=False):
+            return super().call(inputs, training=training) / 2
+
+    sizes = {"embedding_dim": 4, "hidden_units": 4, "num_layers": 1, "seed": 1}
+    model, plain = Halved(LARGE_VOCABULARY + 20, softmax=softmax, **sizes), AWDLSTM(LARGE_VOCABULARY + 20, **sizes)
+    for each in (model, plain):
+        each.compile()
+    with model._own_step(), plain._own_step():
+        assert not model.defers_logits()
+        assert plain.defers_logits()
+
+
 def test_who_asks_for_logits_gets_them():
     """As part of another model, and with hidden states, the model returns logits."""
     model, other = small(), small()

@@ -44,7 +44,11 @@ def z_overflows(monkeypatch, text):
         logits = call(self, inputs, training=training)
         return logits * ops.where(ops.any(ops.equal(inputs, z)), math.nan, 1.0) if training else logits
 
-    return lambda: monkeypatch.setattr(models.AWDLSTM, "call", overflow)
+    def patch():
+        monkeypatch.setattr(models.AWDLSTM, "call", overflow)
+        monkeypatch.setattr(models.AWDLSTM, "prefers_deferred_logits", False)
+
+    return patch
 
 
 def train(*arguments):
