@@ -233,7 +233,7 @@ def train_each(corpus, settings, seed, epochs, sizes=SIZES, digits=1):
 def draw(curves, path):
     """Draws training and validation perplexity of each model by epoch."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -241,13 +241,15 @@ def draw(curves, path):
         epochs = range(1, len(curve["valid"]) + 1)
         axes.plot(epochs, curve["valid"], color=color, linewidth=2, label=NAMES[name])
         axes.plot(epochs, curve["train"], color=color, linewidth=1, linestyle=":")
+    axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     # The first epochs with a high learning rate are outside of the picture.
     axes.set_ylim(top=8 * min(min(curve["valid"]) for curve in curves.values()))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("epoch")
+    axes.set_xlabel("epoch (logarithmic)")
     axes.set_ylabel("perplexity (logarithmic)")
     axes.set_title("Validation (lines) and training (dots)", fontsize="medium")
     axes.legend(fontsize="small")
