@@ -14,22 +14,22 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "awd_keras"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 # Modules that run before Keras is imported, and only know other modules' names.
-DOORS = ("__init__", "__main__", "_version", "_with_keras")
+BEFORE_KERAS = ("__init__", "__main__", "_version", "_with_keras")
 FRAMEWORKS = ("generic.py", "jax.py", "tensorflow.py", "torch.py")
 
 
 def table(page):
-    """The rows of the table of folders ("rooms"), in their order."""
+    """The rows of the table of folders, in their order."""
     rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|$", page, re.MULTILINE)
-    return {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    return {folder: set(re.findall(r"`(\w+)`", others)) for folder, others in rows}
 
 
-def room(path):
-    """The room of a file: its folder in the package, or the file itself if it isn't in a folder."""
+def folder(path):
+    """A file's folder in the package, or the file itself if it isn't in a folder."""
     return path.parts[0] if len(path.parts) > 1 else path.stem
 
 
-def imported_rooms(source):
+def imported_folders(source):
     found = set()
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -43,31 +43,31 @@ def imported_rooms(source):
     return found
 
 
-def arrows():
-    """The rooms that each room imports, without the version."""
+def imports():
+    """The folders that each folder imports, without the version."""
     found = collections.defaultdict(set)
     for path in FILES:
-        if room(path) not in DOORS:
-            others = imported_rooms((PACKAGE / path).read_text(encoding="utf-8"))
-            found[room(path)] |= others - {room(path), "_version"}
+        if folder(path) not in BEFORE_KERAS:
+            others = imported_folders((PACKAGE / path).read_text(encoding="utf-8"))
+            found[folder(path)] |= others - {folder(path), "_version"}
     return dict(found)
 
 
-def arrows_back(rooms):
-    """Imports of a room that comes later in the table."""
-    order = list(rooms)
-    return [(one, other) for one in order for other in rooms[one] if order.index(other) >= order.index(one)]
+def imports_back(folders):
+    """Imports of a folder that comes later in the table."""
+    order = list(folders)
+    return [(one, other) for one in order for other in folders[one] if order.index(other) >= order.index(one)]
 
 
-ROOMS = table((ROOT / "docs/design.md").read_text(encoding="utf-8"))
+FOLDERS = table((ROOT / "docs/design.md").read_text(encoding="utf-8"))
 
 
-def test_rooms_import_what_the_table_says():
-    assert arrows() == ROOMS
+def test_folders_import_what_the_table_says():
+    assert imports() == FOLDERS
 
 
-def test_no_arrow_goes_back():
-    assert arrows_back(ROOMS) == []
+def test_no_import_goes_back():
+    assert imports_back(FOLDERS) == []
 
 
 def test_no_file_is_long():
@@ -81,7 +81,7 @@ def test_no_two_files_have_one_name():
 
 
 def test_a_table_is_read():
-    assert table("| room | what |\n| --- | --- |\n| `a` | |\n| `b` | `a`, `c` |\n") == {"a": set(), "b": {"a", "c"}}
+    assert table("| folder | what |\n| --- | --- |\n| `a` | |\n| `b` | `a`, `c` |\n") == {"a": set(), "b": {"a", "c"}}
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_table_is_read():
     ],
 )
 def test_an_import_is_seen(source):
-    assert imported_rooms(source) == {"layers"}
+    assert imported_folders(source) == {"layers"}
 
 
 def test_an_arrow_back_is_seen():
-    assert arrows_back({"a": set(), "b": {"a"}}) == []
-    assert arrows_back({"a": {"b"}, "b": set()}) == [("a", "b")]
+    assert imports_back({"a": set(), "b": {"a"}}) == []
+    assert imports_back({"a": {"b"}, "b": set()}) == [("a", "b")]
