@@ -12,9 +12,9 @@ import pytest
 from backends_tests.tables import rows_of
 
 DOCS = Path(__file__).parents[2] / "docs"
-PTB, WIKITEXT_2, PRECISION, ABLATION = (
+PTB, WIKITEXT_2, PRECISION = (
     json.loads((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("learning_curves/ptb", "learning_curves/wikitext-2", "precision/ptb", "ablation/python_docs")
+    for name in ("learning_curves/ptb", "learning_curves/wikitext-2", "precision/ptb")
 )
 
 
@@ -76,8 +76,9 @@ def unpack(study, directory):
             (directory / name / f"{run}.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def test_ablation(tmp_path, experiment):
-    unpack(ABLATION, tmp_path)
+@pytest.mark.parametrize("name", ["python_docs", "longer"])
+def test_ablation(tmp_path, experiment, name):
+    unpack(json.loads((DOCS / f"results/ablation/{name}.json").read_text(encoding="utf-8")), tmp_path)
     assert experiment("without_a_part").report(tmp_path) in (DOCS / "results/ablation.md").read_text(encoding="utf-8")
 
 
