@@ -114,6 +114,16 @@ def test_against_keras(tmp_path, experiment):
     assert all(run["settings"] == search.example.SETTINGS["awd-lstm"] for run in LONGER["awd-lstm"].values())
 
 
+def test_cells(experiment):
+    """The guide has what is finished of the study."""
+    runs = json.loads((DOCS / "results/cells/lstm_gru.json").read_text(encoding="utf-8"))
+    guide = (DOCS / "guides/cells.md").read_text(encoding="utf-8")
+    tests = {cell: of_runs(of_cell, "seed", "test") for cell, of_cell in runs.items()}
+    for values in tests.values():
+        assert experiment("study").spread(values) in guide
+    assert f"{experiment('study').chance(tests['gru'], tests['lstm']):.0%} by chance" in guide
+
+
 def test_few_labels(tmp_path, experiment):
     runs = json.loads((DOCS / "results/few_labels/languages.json").read_text(encoding="utf-8"))
     unpack(runs, tmp_path)
