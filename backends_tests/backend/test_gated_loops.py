@@ -115,13 +115,13 @@ if keras.backend.backend() == "jax":
 
         monkeypatch.setattr(loops, "_CACHED", 0)
         monkeypatch.setattr(loops, "_STEPS", 1)
-        turned, shapes = loops._turned, set()
+        times_transposed, shapes = loops.times_transposed, set()
 
         def recorded(rows, kernel):
             shapes.add(kernel.shape)
-            return turned(rows, kernel)
+            return times_transposed(rows, kernel)
 
-        monkeypatch.setattr(loops, "_turned", recorded)
+        monkeypatch.setattr(loops, "times_transposed", recorded)
         return shapes
 
     # The Mogrifier without rounds is an LSTM.
@@ -144,6 +144,6 @@ if keras.backend.backend() == "jax":
     def test_small_kernels_are_read_as_they_are(rng, monkeypatch, name):
         from awd_keras.backend.loops import jax as loops
 
-        monkeypatch.setattr(loops, "_turned", None)
+        monkeypatch.setattr(loops, "times_transposed", None)
         monkeypatch.setitem(CELLS, name, LARGE[name])
         check(rng, name, {}, {})

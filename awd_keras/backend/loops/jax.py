@@ -59,12 +59,8 @@ def products_in_steps(series, *kernels):
     time, batch_size = series.shape[:2]
     if batch_size == 1 or time < _STEPS or sum(kernel.size for kernel in kernels) < _CACHED:
         return [functools.partial(jnp.matmul, b=kernel) for kernel in kernels]
-    # The barriers keep XLA from turning them round.
-    return [functools.partial(_turned, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
-
-
-def _turned(rows, kernel):
-    return jax.lax.optimization_barrier(jnp.einsum("oi,bi->ob", kernel, rows)).T
+    # The barrier keeps XLA from transposing it back.
+    return [functools.partial(times_transposed, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
 
 
 def transposed(kernel):
