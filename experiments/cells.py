@@ -7,12 +7,23 @@ search chose for an LSTM of this size, the others have random rates. The best tw
 of these, by validation, with five seeds. If the command is killed, the same command continues.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
-from study import Contender, chance, final, finals, log_uniform, pack, search, spread, uniform
+from study import (
+    Contender,
+    argument_parser,
+    chance,
+    final,
+    finals,
+    log_uniform,
+    of_curves,
+    pack,
+    search,
+    spreads,
+    uniform,
+)
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import against_keras as example
@@ -50,9 +61,7 @@ def contender(cell, corpus):
         model, curves = example.train_awd_lstm(
             corpus, **FIXED, **settings, cell=cell, sizes=sizes, epochs=epochs, patience=epochs, seed=seed
         )
-        # A training that diverges counts as worse than any other.
-        valid = np.nan_to_num(curves["valid"], nan=np.inf)
-        result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
+        result = of_curves(curves)
         if tested:
             result["test"] = example.perplexity(model, corpus.test)
         return {**result, "weights": model.count_params()}
@@ -70,12 +79,10 @@ def report(output):
     for cell, runs in found.items():
         if not runs:
             continue
-        train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
-        splits = train, *([run[split] for run in runs] for split in ("valid", "test"))
         rate = f"{runs[0]['settings']['learning_rate']:g}"
-        lstm = [run["test"] for run in found["lstm"]]
-        likely = "" if cell == "lstm" or len(runs) < 4 else f"{chance(splits[-1], lstm):.0%}"
-        cells = [NAMES[cell], f"{runs[0]['weights']:,}", rate, *map(spread, splits), likely]
+        tests, lstm = ([run["test"] for run in found[each]] for each in (cell, "lstm"))
+        likely = "" if cell == "lstm" or len(runs) < 4 else f"{chance(tests, lstm):.0%}"
+        cells = [NAMES[cell], f"{runs[0]['weights']:,}", rate, *spreads(runs), likely]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -103,10 +110,7 @@ def draw(output, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--trials", type=int, default=8, metavar="N")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), metavar="NAME")
     options = parser.parse_args()
     corpus = data.Corpus.python_docs()

@@ -11,7 +11,6 @@ error over three draws of 300 labels. The five final runs use other draws. The m
 the settings of the forward one. Logistic regression is scikit-learn's, which must be installed.
 """
 
-import argparse
 import csv
 import importlib.util
 import re
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from study import Contender, chance, choice, final, finals, log_uniform, pack, search, spread, uniform
+from study import Contender, argument_parser, chance, choice, final, finals, log_uniform, pack, search, spread, uniform
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import text_classification as example
@@ -210,11 +209,8 @@ def draw(output, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--task", choices=TASKS, required=True)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--trials", type=int, default=8, metavar="N")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     options = parser.parse_args()
     output, reading, task = options.output / options.task, READING[options.task], TASKS[options.task]()
     forward, backward = (

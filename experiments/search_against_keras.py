@@ -10,14 +10,23 @@ the tunes, the settings of the first trial were chosen by hand. With --only, sev
 can share the work: Keras's own LSTM is fastest on JAX.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from study import Contender, choice, final, finals, log_uniform, search, spread, uniform
+from study import (
+    Contender,
+    argument_parser,
+    choice,
+    final,
+    finals,
+    log_uniform,
+    of_curves,
+    search,
+    spreads,
+    uniform,
+)
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 import against_keras as example
@@ -150,8 +159,7 @@ TEXTS = {
 def contender(name, corpus, text=TEXTS["python-docs"], epochs=example.EPOCHS):
     def run(settings, seed, epochs, tested):
         model, curves = example.train(name, corpus, settings, seed, sizes=text.sizes, epochs=epochs)
-        valid = np.nan_to_num(curves["valid"], nan=np.inf)
-        result = {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
+        result = of_curves(curves)
         if tested:
             result["test"] = example.perplexity(model, corpus.test)
         return {**result, "weights": model.count_params()}
@@ -168,22 +176,17 @@ def report(output, digits=1):
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, runs in found.items():
-        train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
         epochs = ", ".join(str(run["best_epoch"]) for run in runs)
-        splits = train, *([run[split] for run in runs] for split in ("valid", "test"))
-        figures = [spread(values, digits) for values in splits]
-        lines.append(f"| {example.NAMES[name]} | {runs[0]['weights']:,} | {epochs} | {' | '.join(figures)} |")
+        figures = " | ".join(spreads(runs, digits))
+        lines.append(f"| {example.NAMES[name]} | {runs[0]['weights']:,} | {epochs} | {figures} |")
     if len(found) == len(SPACES):
         example.draw({name: found[name][0]["curves"] for name in example.NAMES}, output / "curves.png")
     return "\n".join(lines) + "\n"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser = argument_parser(__doc__)
     parser.add_argument("--text", choices=TEXTS, default="python-docs", help="(default: %(default)s)")
-    parser.add_argument("--trials", type=int, default=8, metavar="N")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument(
         "--epochs", type=int, default=example.EPOCHS, metavar="N", help="at most (default: %(default)s)"
     )

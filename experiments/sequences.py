@@ -8,7 +8,6 @@ Every model is one LSTM of 64 units and a `Dense` layer on its last output. A tr
 of three seeds, as a single one says little with such small validation sets.
 """
 
-import argparse
 import csv
 import importlib.util
 import json
@@ -17,7 +16,7 @@ from statistics import mean
 
 import keras
 import numpy as np
-from study import Contender, chance, choice, final, log_uniform, pack, search, spread, uniform
+from study import Contender, argument_parser, chance, choice, final, log_uniform, pack, search, spread, uniform
 
 from awd_keras.callbacks import NonMonotonicTrigger, SwapAveragedWeights
 from awd_keras.layers import LockedDropout, WeightDropLSTM
@@ -284,10 +283,7 @@ def report(output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--trials", type=int, default=8, metavar="N")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), metavar="NAME")
     parser.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="NAME")
     options = parser.parse_args()

@@ -6,6 +6,7 @@ The settings with the best validation are trained with each seed, and only these
 file, so that a study that is killed can continue, and several processes can share its contenders.
 """
 
+import argparse
 import dataclasses
 import itertools
 import json
@@ -13,6 +14,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from statistics import mean
 
 import keras
@@ -106,6 +108,30 @@ def pack(output, names):
         for name in names
     }
     write_json(output.with_suffix(".json"), runs)
+
+
+def argument_parser(description):
+    """A parser of the options that all studies have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--trials", type=int, default=8, metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
+    return parser
+
+
+def of_curves(curves):
+    """A run's result by its `train` and `valid` perplexities of each epoch: the best epoch by validation counts."""
+    # A training that diverged is worse than any other.
+    valid = np.nan_to_num(curves["valid"], nan=np.inf)
+    return {"valid": float(valid.min()), "best_epoch": int(valid.argmin()) + 1, "curves": curves}
+
+
+def spreads(runs, digits=1):
+    """Training at the best epoch, validation and test of some runs, each as `spread` writes it."""
+    train = [run["curves"]["train"][run["best_epoch"] - 1] for run in runs]
+    return [
+        spread(values, digits) for values in (train, *([run[split] for run in runs] for split in ("valid", "test")))
+    ]
 
 
 def spread(values, digits=1):
