@@ -42,6 +42,7 @@ _MODEL_OPTIONS = (
     ("weight-drop", float, "P", "rate at which recurrent weights are dropped"),
     ("alpha", float, "X", "factor of the activation regularization (AR)"),
     ("beta", float, "X", "factor of the temporal activation regularization (TAR)"),
+    ("dtype", str, "NAME", "float32 (the default), or mixed_bfloat16, faster where the processor has it"),
 )
 _OPTIMIZER_OPTIONS = (
     (
@@ -167,6 +168,7 @@ def _start(options):
         raise ValueError("Option --text-cache needs --data: without it, Python's documentation is read, uncached.")
     if options.preset is not None:
         check_choice("preset", options.preset, PRESETS)
+    check_choice("dtype", options.dtype or "float32", ("float32", "mixed_bfloat16"))
     model = _given(options, _MODEL_OPTIONS)
     if options.no_tie_weights:
         model["tie_weights"] = False

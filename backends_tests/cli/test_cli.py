@@ -132,6 +132,7 @@ def test_every_option_reaches_train(monkeypatch, data, run, tmp_path, capsys):
         "alpha": 0.6,
         "beta": 0.7,
         "cell": "-srnn",
+        "dtype": "mixed_bfloat16",
     }
     optimizer = {"learning_rate": 1.0, "weight_decay": 0.1, "non_monotone_interval": 9}
     others = {"epochs": 4, "batch_size": 5, "bptt": 6, "seed": 8, "length_multiple": 2, "devices": 3}
@@ -255,6 +256,7 @@ def test_verify_fails_where_nothing_is_dropped(monkeypatch, capsys):
         (["--hidden-units", "0"], "--hidden-units"),
         (["--num-layers", "-1"], "--num-layers"),
         (["--cell=-rnn"], "Option --cell must be one of 'lstm', '-srnn', '-srnn-out', '-srnn-hidden', '-gates'"),
+        (["--dtype", "bfloat16"], "Option --dtype must be one of 'float32', 'mixed_bfloat16'. Received: 'bfloat16'"),
         (["--batch-size", "0"], "--batch-size"),
         (["--batch-size", "100000"], "100000"),
         (["--bptt", "0"], "--bptt"),
