@@ -1,5 +1,6 @@
 """Overrides for JAX. XLA already fuses most of what `generic` does, so there are few."""
 
+import ctypes
 import functools
 import hashlib
 import math
@@ -13,7 +14,29 @@ import jax.numpy as jnp
 
 from awd_keras.backend.generic import mask_bits
 from awd_keras.backend.keras_private import in_stateless_scope
-from awd_keras.backend.precision import sum_dtype
+from awd_keras.backend.precision import add_bias, sum_dtype
+
+
+# Seconds of compiling after which memory is given back. Doing so takes a few milliseconds.
+_LONG = 1.0
+
+
+def _give_back(event, duration, **_):
+    """Returns to the system what XLA needed to compile: 150 MiB for a large model, which glibc keeps for the process.
+
+    `jax.monitoring` calls this after each program that is compiled.
+    """
+    if event == "/jax/core/compile/backend_compile_duration" and duration >= _LONG:
+        _trim()
+
+
+def _trim():
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # another C library has other ways
+        trim(0)
+
+
+jax.monitoring.register_event_duration_secs_listener(_give_back)
 
 
 def device_name() -> str:
@@ -36,6 +59,14 @@ def can_assign(values):
 
 def compiles_each_length(jit_compile):
     return True
+
+
+def affine(rows, kernel, bias):
+    products = rows @ kernel
+    if rows.shape[0] == 1:
+        # XLA would fuse the product of one row with the sum, and copy a transposed kernel for it in each call.
+        products = jax.lax.optimization_barrier(products)
+    return add_bias(products, bias)
 
 
 def large_vocabulary():

@@ -4,7 +4,7 @@ import torch
 from torch.autograd import forward_ad
 
 from awd_keras.backend.recurrence import generic
-from awd_keras.backend.torch import transformed
+from awd_keras.backend.torch import are_few, product, transformed
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
@@ -15,7 +15,7 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
     biases = [] if bias is None else [bias, torch.zeros_like(bias)]
     if sequences.shape[1] == 1:
         # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
-        h, c = torch.lstm_cell(sequences[:, 0], state, kernel.T, recurrent_kernel.T, *biases)
+        h, c = _one_step(sequences[:, 0], state, kernel, recurrent_kernel, biases)
         return h.unsqueeze(1), [h, c], "torch.lstm"
     # After `keep_by_columns`, nothing is copied here. Other kernels are copied once: `torch.lstm` would copy them in
     # both the forward pass and the backward pass.
@@ -24,9 +24,19 @@ def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
     return outputs, [part.squeeze(0) for part in state], "torch.lstm"
 
 
+def _one_step(rows, state, kernel, recurrent_kernel, biases):
+    if not are_few(rows, recurrent_kernel):
+        return torch.lstm_cell(rows, state, kernel.T, recurrent_kernel.T, *biases)
+    h, c = state
+    z = product(rows, kernel) + product(h, recurrent_kernel)
+    i, f, content, o = (z if not biases else z + biases[0]).chunk(4, dim=1)
+    c = f.sigmoid() * c + i.sigmoid() * content.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
 def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
-    """Uses `torch.gru`, or for one time step `torch.gru_cell`, whose gates are in the order r, z, n."""
-    if _without_kernels():
+    """Uses `torch.gru`, whose gates are in the order r, z, n. For one time step, ordering them takes too long."""
+    if _without_kernels() or sequences.shape[1] == 1:
         return None
     units = recurrent_kernel.shape[0]
 
@@ -36,9 +46,6 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
     weights = [reordered(kernel.T), reordered(recurrent_kernel.T)]
     if bias is not None:
         weights += [reordered(bias[0]), reordered(bias[1])]
-    if sequences.shape[1] == 1:
-        h = torch.gru_cell(sequences[:, 0], state[0], *weights)
-        return h.unsqueeze(1), [h], "torch.gru"
     outputs, h = _one_layer(torch.gru, sequences, state[0].unsqueeze(0), weights)
     return outputs, [h.squeeze(0)], "torch.gru"
 
