@@ -168,7 +168,7 @@ def train_awd_lstm(
     model_settings = {**sizes.ours[num_layers], **model_settings}
     model = models.AWDLSTM(len(corpus.vocabulary), num_layers=num_layers, seed=seed, **model_settings)
     model.compile(optimizers.NTASGD(learning_rate, non_monotone_interval=interval, weight_decay=weight_decay))
-    multiple = model.length_multiple(bptt)
+    multiple = model.length_multiple(bptt) if variable else 1
     train = data.BPTTDataset(corpus.train, batch_size, bptt, variable, seed=seed, length_multiple=multiple)
     best = keras.callbacks.EarlyStopping(
         monitor="val_perplexity", mode="min", patience=patience, restore_best_weights=True

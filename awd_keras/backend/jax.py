@@ -16,7 +16,6 @@ from awd_keras.backend.generic import mask_bits
 from awd_keras.backend.keras_private import in_stateless_scope
 from awd_keras.backend.precision import add_bias, sum_dtype
 
-
 # Seconds of compiling after which memory is given back. Doing so takes a few milliseconds.
 _LONG = 1.0
 

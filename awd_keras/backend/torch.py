@@ -15,6 +15,8 @@ from torch.optim.sgd import sgd
 
 from awd_keras.backend import generic
 from awd_keras.backend.keras_private import in_stateless_scope, replace_value
+from awd_keras.backend.torch_products import affine as affine
+from awd_keras.backend.torch_products import product as product
 
 
 def cross_entropy(ids, rows):
@@ -121,50 +123,6 @@ def kept_losses(targets, logits):
     return losses if of_targets is targets and versions == [targets._version, logits._version] else None
 
 
-# The most rows for which `_by_parts` is faster, and the fewest weights.
-_FEW_ROWS = 4
-_MANY_WEIGHTS = 2**18
-# One thread computes a part.
-_PARTS = 8
-
-
-def product(rows, kernel):
-    return _by_parts(rows, kernel) if are_few(rows, kernel) else rows @ kernel
-
-
-def affine(rows, kernel, bias):
-    """Computes product and sum in one pass over the results."""
-    return _by_parts(rows, kernel) + bias if are_few(rows, kernel) else torch.addmm(bias, rows, kernel)
-
-
-def are_few(rows, kernel):
-    """Whether the rows are few, as they are when a text is written, and nothing else speaks against `_by_parts`."""
-    return (
-        isinstance(rows.shape[0], int)  # not the size of an export, which stands for any number
-        and 1 <= rows.shape[0] <= _FEW_ROWS
-        and kernel.numel() >= _MANY_WEIGHTS
-        and rows.dtype == torch.float32
-        and rows.device.type == "cpu"
-        and kernel.T.is_contiguous()
-        and not torch.is_grad_enabled()
-        and not transformed()
-    )
-
-
-def _by_parts(rows, kernel):
-    """The product of few rows, by a batch of products with parts of the kernel's columns.
-
-    PyTorch's product of one row runs in one thread, and that of two rows copies the kernel first. This one reads the
-    kernel once, in all threads.
-    """
-    columns = kernel.T
-    size = len(columns) // _PARTS
-    parts = columns[: _PARTS * size].view(_PARTS, size, -1)
-    products = torch.bmm(parts, rows.T.expand(_PARTS, -1, -1)).permute(2, 0, 1).reshape(len(rows), -1)
-    rest = columns[_PARTS * size :]
-    return torch.cat([products, rows @ rest.T], dim=1) if len(rest) else products
-
-
 def keep_by_columns(variable):
     """`torch.lstm` needs the transposed matrix row by row, which is then a view and no copy."""
     replace_value(variable, lambda tensor: tensor.T.contiguous().T)
@@ -258,8 +216,8 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def forward(values, keep, scale):
-        product = keep.to(values.dtype)
-        return torch.addcmul(values.new_zeros(()), values, product, value=scale, out=product)
+        kept = keep.to(values.dtype)
+        return torch.addcmul(values.new_zeros(()), values, kept, value=scale, out=kept)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -4,7 +4,8 @@ import torch
 from torch.autograd import forward_ad
 
 from awd_keras.backend.recurrence import generic
-from awd_keras.backend.torch import are_few, product, transformed
+from awd_keras.backend.torch import transformed
+from awd_keras.backend.torch_products import are_few, product
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
