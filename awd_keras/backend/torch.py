@@ -53,17 +53,18 @@ def linear_cross_entropy(ids, weights, rows, table, bias, chunk, count=None):
     if transformed():
         return generic.linear_cross_entropy(ids, weights, rows, table, bias, chunk, count)
     count = rows.shape[0] if count is None else int(count)
-    return _LinearCrossEntropy.apply(ids.long(), weights, rows, table, bias, chunk, count)
+    # Asked here: within the function gradients are always off, and its inputs require them even where none are taken.
+    differentiated = torch.is_grad_enabled() and any(x.requires_grad for x in (weights, rows, table, bias))
+    return _LinearCrossEntropy.apply(ids.long(), weights, rows, table, bias, chunk, count, differentiated)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, ids, weights, rows, table, bias, chunk, count):
+    def forward(ctx, ids, weights, rows, table, bias, chunk, count, differentiated):
         inputs = ids, weights, rows, table, bias
         dtype = torch.promote_types(torch.float32, rows.dtype)
         weights = weights.to(dtype)
         losses = rows.new_zeros(len(rows), dtype=dtype)
-        differentiated = any(ctx.needs_input_grad)
         if differentiated:
             d_rows, d_table, d_bias = (torch.zeros_like(x, dtype=dtype) for x in (rows, table, bias))
         # One array for all parts, as allocating a new one takes longer than a pass over it.
@@ -106,7 +107,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         else:
             taken = (losses, *gradients)
             scaled = [(d_total * gradient).to(x.dtype) for gradient, x in zip(taken, inputs, strict=True)]
-        return None, *scaled, None, None
+        return None, *scaled, None, None, None
 
 
 def keep_losses(targets, logits, losses):

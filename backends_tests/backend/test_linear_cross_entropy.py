@@ -160,3 +160,18 @@ def test_all_logits_are_never_there(rng):
     # The largest array is the logits of one part; with a single part, the check finds all logits.
     assert max(held) == chunk * words
     assert max(sizes_computed(loss_of(backend.linear_cross_entropy, ids, tokens, None), arrays)) == tokens * words
+
+
+if keras.backend.backend() == "torch":
+
+    @pytest.mark.parametrize("wanted", [False, True])
+    def test_gradients_are_computed_only_where_they_are_wanted(rng, wanted):
+        """An evaluation takes none, though the weights require gradients there too."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        ids, arrays = example(rng)
+        tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+        with torch.set_grad_enabled(wanted), FlopCounterMode(display=False) as counter:
+            backend.linear_cross_entropy(torch.tensor(ids), *tensors, 4)
+        assert (counter.get_total_flops() > 2 * TOKENS * INPUTS * WORDS) == wanted
