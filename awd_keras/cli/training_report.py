@@ -41,8 +41,8 @@ def report(directory, run):
         print(f"averaging         {_averaging(result['triggered_epoch'], directory)}")
     print(f"skipped steps     {result['skipped_steps']}")
     if "unknown_tokens" in result:  # runs of earlier versions don't have it
-        print(f"tokens <unk>      {', '.join(f'{name} {count}' for name, count in result['unknown_tokens'].items())}")
-    print(f"tokens a second   {result['tokens_per_second']:.0f}")
+        print(f"tokens <unk>      {', '.join(f'{name} {count:,}' for name, count in result['unknown_tokens'].items())}")
+    print(f"tokens a second   {result['tokens_per_second']:,.0f}")
     print(f"valid perplexity  {_figure(result['valid_perplexity'])}")
     print(f"test perplexity   {_figure(result['test_perplexity'])}{_compared(corpus)}")
     if result.get("test_bits_per_character") is not None:

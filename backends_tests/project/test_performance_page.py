@@ -78,6 +78,13 @@ def test_memory(name):
     assert [name, *figures, f"{row['''times the reference's''']:.2f}"] in on_page("Memory")
 
 
+@pytest.mark.parametrize("cell", ["gru", "qrnn", "mogrifier"])
+def test_other_cells(cell):
+    figures = [f"{row_of(rows_of(f'cells_{backend}'), cell=cell)['times as fast']:.2f}" for backend in BACKENDS]
+    (row,) = [row for row in on_page("Other cells") if cell in row[0].lower()]
+    assert row[2:] == figures
+
+
 LONG_TEXTS = rows_of("long_texts")
 
 

@@ -120,7 +120,7 @@ def test_cells(tmp_path, experiment):
     runs = json.loads((DOCS / "results/cells/python_docs.json").read_text(encoding="utf-8"))
     unpack(runs, tmp_path)
     page = (DOCS / "results/cells.md").read_text(encoding="utf-8")
-    assert experiment("cells").report(tmp_path) in page
+    assert experiment("four_cells").report(tmp_path) in page
     tests = {cell: of_runs(of_cell, "seed", "test") for cell, of_cell in runs.items()}
     study = experiment("study")
     assert f"2% better than the GRU ({study.chance(tests['qrnn'], tests['gru']):.0%} by chance)" in page

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-# From how many elements of kernels, and how many steps, transposed kernels pay: 16 MiB in float32.
-_CACHED, _STEPS = 2**22, 16
+# From how many elements of kernels, and how many steps, transposed kernels pay: 12 MiB in float32.
+_CACHED, _STEPS = 3 * 2**20, 16
 
 
 def loop(step, carry, series, widths, reverse=False):

@@ -1,6 +1,6 @@
 """Which cell is best in an AWD-LSTM: LSTM, GRU, QRNN or Mogrifier, with the same number of weights and epochs?
 
-    KERAS_BACKEND=jax python experiments/cells.py --output runs/cells
+    KERAS_BACKEND=jax python experiments/four_cells.py --output runs/cells
 
 Each cell has eight trials of 16 epochs on Python's language reference. The first trial has the settings that an earlier
 search chose for an LSTM of this size, the others have random rates. The best two are trained to the end, and the better
