@@ -116,6 +116,13 @@ def test_against_keras(tmp_path, experiment):
     assert all(run["settings"] == search.example.SETTINGS["awd-lstm"] for run in LONGER["awd-lstm"].values())
 
 
+def test_tunes(tmp_path, experiment):
+    """The page has what is finished of the study."""
+    unpack(json.loads((DOCS / "results/sequences/tunes.json").read_text(encoding="utf-8")), tmp_path)
+    page = (DOCS / "results/sequences.md").read_text(encoding="utf-8")
+    assert experiment("search_against_keras").report(tmp_path, digits=2) in page
+
+
 def test_cells(tmp_path, experiment):
     runs = json.loads((DOCS / "results/cells/python_docs.json").read_text(encoding="utf-8"))
     unpack(runs, tmp_path)
