@@ -92,9 +92,8 @@ def test_a_second_run_compiles_nothing(tmp_path):
     def listen(event, **_):
         events.append(event)
 
-    limit = jax.config.jax_persistent_cache_min_compile_time_secs
-    # Otherwise a program could be too quickly compiled to be kept, and on a busy machine be slower the second time.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # Programs of earlier tests are in memory, and aren't kept on disk where such a test had turned that off.
+    jax.clear_caches()
     jax.monitoring.register_event_listener(listen)
     try:
         train(tmp_path / "one", tokens, epochs=2)
@@ -106,7 +105,6 @@ def test_a_second_run_compiles_nothing(tmp_path):
         assert "/jax/compilation_cache/cache_misses" not in events
     finally:
         jax.monitoring.unregister_event_listener(listen)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", limit)
 
 
 def test_how_many_lengths_are_worth_compiling():
