@@ -118,7 +118,7 @@ def test_against_keras(tmp_path, experiment):
 
 def test_tunes(tmp_path, experiment):
     """The page has what is finished of the study."""
-    unpack(json.loads((DOCS / "results/sequences/tunes.json").read_text(encoding="utf-8")), tmp_path)
+    unpack(json.loads((DOCS / "results/tunes/first.json").read_text(encoding="utf-8")), tmp_path)
     page = (DOCS / "results/sequences.md").read_text(encoding="utf-8")
     assert experiment("search_against_keras").report(tmp_path, digits=2) in page
 
