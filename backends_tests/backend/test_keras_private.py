@@ -243,7 +243,7 @@ def classes():
     found = {}
     for module in pkgutil.walk_packages(awd_keras.__path__, "awd_keras."):
         name = module.name.rpartition(".")[2]
-        # Each imports its framework: that of the session has its classes here.
+        # Each imports its framework, which this session may lack.
         of_other = ".backend." in module.name and name in (
             "torch",
             "torch_products",

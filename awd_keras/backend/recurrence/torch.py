@@ -5,34 +5,29 @@ from torch.autograd import forward_ad
 
 from awd_keras.backend.recurrence import generic
 from awd_keras.backend.torch import transformed
-from awd_keras.backend.torch_products import are_few, product
+from awd_keras.backend.torch_products import affine, are_few, product
 
 
 def fast_lstm(sequences, state, kernel, recurrent_kernel, bias):
-    """Uses `torch.lstm`, or for one time step `torch.lstm_cell`."""
+    """Uses `torch.lstm`, or for one time step `torch.lstm_cell`; of few rows, the products that are faster for them."""
     if _without_kernels():
         return None
+    if sequences.shape[1] == 1 and are_few(sequences[:, 0], recurrent_kernel):
+        rows, (h, c) = sequences[:, 0], state
+        projection = product(rows, kernel) if bias is None else affine(rows, kernel, bias)
+        h, state = generic.lstm_step(projection + product(h, recurrent_kernel), c, torch.tanh, torch.sigmoid)
+        return h.unsqueeze(1), state, "torch.lstm"
     # PyTorch has two bias vectors; Keras's one is their sum.
     biases = [] if bias is None else [bias, torch.zeros_like(bias)]
     if sequences.shape[1] == 1:
         # `torch.lstm` first rearranges all weights, which for one time step costs more than the step.
-        h, c = _one_step(sequences[:, 0], state, kernel, recurrent_kernel, biases)
+        h, c = torch.lstm_cell(sequences[:, 0], state, kernel.T, recurrent_kernel.T, *biases)
         return h.unsqueeze(1), [h, c], "torch.lstm"
     # After `keep_by_columns`, nothing is copied here. Other kernels are copied once: `torch.lstm` would copy them in
     # both the forward pass and the backward pass.
     weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous(), *biases]
     outputs, *state = _one_layer(torch.lstm, sequences, tuple(part.unsqueeze(0) for part in state), weights)
     return outputs, [part.squeeze(0) for part in state], "torch.lstm"
-
-
-def _one_step(rows, state, kernel, recurrent_kernel, biases):
-    if not are_few(rows, recurrent_kernel):
-        return torch.lstm_cell(rows, state, kernel.T, recurrent_kernel.T, *biases)
-    h, c = state
-    z = product(rows, kernel) + product(h, recurrent_kernel)
-    i, f, content, o = (z if not biases else z + biases[0]).chunk(4, dim=1)
-    c = f.sigmoid() * c + i.sigmoid() * content.tanh()
-    return o.sigmoid() * c.tanh(), c
 
 
 def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
