@@ -100,15 +100,15 @@ def choose_backend(name: str | None, trains: bool = True) -> None:
     loaded = _loaded()
     chosen = name if name is not None else os.environ.get("KERAS_BACKEND") or loaded or _first_installed()
     known = BACKENDS if trains else (*BACKENDS, "numpy")
+    where = "The environment variable KERAS_BACKEND" if name is None else "Option --backend"
     if chosen not in known:
-        where = "The environment variable KERAS_BACKEND" if name is None else "Option --backend"
         why = ", which can't train" if chosen == "numpy" else ""
         raise ValueError(f"{where} must be one of {', '.join(known)}. Received: {chosen!r}{why}")
     # Keras's NumPy backend imports JAX, for operations that no model here uses.
     package = "jax" if chosen == "numpy" else chosen
     if importlib.util.find_spec(package) is None:
         raise ValueError(
-            f"The backend {chosen!r} needs {package}, which is not installed. "
+            f"{where} is {chosen!r}, which needs {package}, and that is not installed. "
             f'To install it: pip install "awd-keras[{package}]"'
         )
     if loaded not in (None, chosen):

@@ -349,6 +349,7 @@ def without(monkeypatch, *missing):
 def test_a_backend_that_is_not_installed(monkeypatch, capsys, backend):
     without(monkeypatch, backend)
     said = error_of(capsys, "verify", "--backend", backend)
+    assert said.startswith(f"awd-keras: error: Option --backend is '{backend}', which needs {backend}")
     assert f'pip install "awd-keras[{backend}]"' in said
 
 
