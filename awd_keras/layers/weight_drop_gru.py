@@ -46,7 +46,7 @@ class WeightDropGRU(Recurrent, keras.layers.GRU):
 
     Attributes:
         computed_by: the name of the implementation that the last call ran, or None before the first: `"torch.gru"`,
-            `"fused"`, `"generic"`.
+            `"fused"`, a loop with a hand-written gradient, or `"generic"`, Keras's loop.
 
     Raises:
         ValueError: as `WeightDropLSTM` does, or if `reset_after` isn't a boolean.

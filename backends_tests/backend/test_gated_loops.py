@@ -105,16 +105,73 @@ if keras.backend.backend() == "torch":
         np.testing.assert_allclose(h, last[0].detach(), atol=1e-6)
         assert path == ("torch.gru" if time > 1 else "fused")
 
+    @pytest.fixture
+    def ordered(monkeypatch):
+        """Every kernel is large, and every window long. Returns the sizes of products by kernels in oneDNN's order."""
+        from awd_keras.backend.loops import torch as loops
+
+        monkeypatch.setattr(loops, "_WEIGHTS", 0)
+        monkeypatch.setattr(loops, "_STEPS", 2)
+        product, sizes = loops._ordered_product, set()
+
+        def recorded(kernel, rows):
+            results = product(kernel, rows)
+            sizes.add((rows.shape[1], results.shape[1]))
+            return results
+
+        monkeypatch.setattr(loops, "_ordered_product", recorded)
+        return sizes
+
+    @pytest.mark.parametrize(
+        ("name", "sizes"),
+        [("gru", {(UNITS, 12)}), ("mogrifier", {(FEATURES + UNITS, 16), (UNITS, FEATURES), (FEATURES, UNITS)})],
+    )
+    def test_kernels_in_the_order_of_onednn(rng, ordered, name, sizes):
+        """The loops of forward and backward pass use them, and the GRU takes its loop instead of `torch.gru`."""
+        assert check(rng, name, {}, {}) == {"fused"}
+        assert ordered == sizes | {(outputs, inputs) for inputs, outputs in sizes}
+
+    @pytest.mark.parametrize("dtype", ["float64", "float16"])
+    def test_dtypes_that_are_not_ordered(ordered, dtype):
+        import torch
+
+        x, h = torch.zeros((BATCH, TIME, FEATURES)), torch.zeros(STATE)
+        arguments = [torch.zeros(shape) for shape in CELLS["gru"][3]]
+        [x, h, *arguments] = [each.to(getattr(torch, dtype)) for each in (x, h, *arguments)]
+        assert backend.gru(x, [h], *arguments, **ACTIVATIONS)[2] == "torch.gru"
+        assert ordered == set()
+
+    def test_a_mapped_loop_reads_kernels_as_they_are(rng, ordered):
+        """PyTorch would run one product after the other, and warn of each."""
+        import torch
+
+        shapes = [(3, BATCH, TIME, FEATURES), STATE, *CELLS["gru"][3]]
+        x, h, *arguments = (torch.tensor(rng.normal(size=shape), dtype=torch.float32) for shape in shapes)
+        with torch.no_grad():
+            ops.vectorized_map(lambda each: backend.gru(each, [h], *arguments, **ACTIVATIONS)[0], x)
+        assert ordered == set()
+
+    def test_bfloat16_in_the_order_of_onednn(rng, ordered):
+        """Products are summed in float32, so the results differ from those of `torch.gru` by their rounding alone."""
+        import torch
+
+        shapes = [(BATCH, TIME, FEATURES), STATE, *CELLS["gru"][3]]
+        x, h, *arguments = (torch.tensor(rng.normal(size=shape)) for shape in shapes)
+        exact, *_ = backend.gru(x, [h], *arguments, **ACTIVATIONS)
+        x, h, *arguments = (each.to(torch.bfloat16) for each in (x, h, *arguments))
+        found, _, path = backend.gru(x, [h], *arguments, **ACTIVATIONS)
+        assert path == "fused"
+        assert ordered == {(UNITS, 12)}
+        np.testing.assert_allclose(found.double(), exact, atol=0.03)
+
 
 if keras.backend.backend() == "jax":
 
     @pytest.fixture
-    def every_kernel_is_large(monkeypatch):
-        """Returns what multiplied by a transposed kernel, by its shape."""
+    def read_transposed(monkeypatch):
+        """Returns the shapes of the kernels whose transpose rows are multiplied by."""
         from awd_keras.backend.loops import jax as loops
 
-        monkeypatch.setattr(loops, "_CACHED", 0)
-        monkeypatch.setattr(loops, "_STEPS", 1)
         times_transposed, shapes = loops.times_transposed, set()
 
         def recorded(rows, kernel):
@@ -135,15 +192,19 @@ if keras.backend.backend() == "jax":
             ("mogrifier", {(16, FEATURES + UNITS), (FEATURES, UNITS), (UNITS, FEATURES)}),
         ],
     )
-    def test_kernels_larger_than_the_cache(rng, monkeypatch, every_kernel_is_large, name, shapes):
-        monkeypatch.setitem(CELLS, name, LARGE[name])
-        assert check(rng, name, {}, {}) == {"fused"}
-        assert every_kernel_is_large == shapes
-
-    @pytest.mark.parametrize("name", ["lstm", "gru", "mogrifier"])
-    def test_small_kernels_are_read_as_they_are(rng, monkeypatch, name):
+    def test_kernels_larger_than_the_cache(rng, monkeypatch, read_transposed, name, shapes):
+        """They have been transposed before the loop. The gradient reads all kernels so, whose shapes are the others."""
         from awd_keras.backend.loops import jax as loops
 
-        monkeypatch.setattr(loops, "times_transposed", None)
+        monkeypatch.setattr(loops, "_CACHED", 0)
+        monkeypatch.setattr(loops, "_STEPS", 1)
+        monkeypatch.setitem(CELLS, name, LARGE[name])
+        assert check(rng, name, {}, {}) == {"fused"}
+        assert read_transposed >= shapes
+
+    @pytest.mark.parametrize(("name", "kernel"), [("lstm", (UNITS, 16)), ("gru", (UNITS, 12)), ("mogrifier", (7, 16))])
+    def test_small_kernels_are_read_as_they_are(rng, monkeypatch, read_transposed, name, kernel):
+        """Only the gradient multiplies by their transpose."""
         monkeypatch.setitem(CELLS, name, LARGE[name])
         check(rng, name, {}, {})
+        assert kernel[::-1] not in read_transposed

@@ -45,6 +45,7 @@ def dropped(values):
 SEQUENCES, STATE = (BATCH, TIME, FEATURES), (BATCH, UNITS)
 FUNCTIONS = {
     "lstm": (recurrence(backend.lstm, 2), [SEQUENCES, STATE, STATE, (FEATURES, 16), (UNITS, 16), (16,)]),
+    "gru": (recurrence(backend.gru, 1), [SEQUENCES, STATE, (FEATURES, 12), (UNITS, 12), (2, 12)]),
     "mogrifier": (
         recurrence(backend.mogrifier, 2),
         [SEQUENCES, STATE, STATE, (FEATURES, 16), (UNITS, 16), (16,), (UNITS, FEATURES), (FEATURES, UNITS)],
@@ -285,6 +286,19 @@ def test_what_the_guide_promises(row, column, promise, rng):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_the_backend(name, column, rng):
     CHECKS[column](name, rng)
+
+
+if keras.backend.backend() == "torch":
+
+    @pytest.mark.parametrize("column", list(CHECKS)[:4])
+    @pytest.mark.parametrize("name", ["gru", "mogrifier"])
+    def test_loops_over_large_kernels(name, column, rng, monkeypatch):
+        """The products by kernels in oneDNN's order have no gradients of their own."""
+        from awd_keras.backend.loops import torch as loops
+
+        monkeypatch.setattr(loops, "_WEIGHTS", 0)
+        monkeypatch.setattr(loops, "_STEPS", 1)
+        CHECKS[column](name, rng)
 
 
 @pytest.mark.once

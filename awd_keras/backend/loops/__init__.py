@@ -10,8 +10,7 @@ loop = _framework.loop
 products_in_steps = _framework.products_in_steps
 sigmoid = _framework.sigmoid
 tanh = _framework.tanh
-times_transposed = _framework.times_transposed
-transposed = _framework.transposed
+transposed_products_in_steps = _framework.transposed_products_in_steps
 
 __all__ = [
     "by_hand",
@@ -22,6 +21,5 @@ __all__ = [
     "summed_over_rows",
     "summed_products",
     "tanh",
-    "times_transposed",
-    "transposed",
+    "transposed_products_in_steps",
 ]

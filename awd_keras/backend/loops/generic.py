@@ -64,16 +64,6 @@ def products_in_steps(series, *kernels):
     return [functools.partial(product, kernel=widened(kernel)) for kernel in kernels]
 
 
-def transposed(kernel):
-    """Prepares a kernel for `times_transposed`: once, before a loop."""
-    return ops.transpose(kernel)
-
-
-def times_transposed(rows, kernel):
-    """The product of rows and a kernel's transpose.
-
-    Args:
-        rows: (batch, outputs).
-        kernel: what `transposed` has returned for a kernel (inputs, outputs).
-    """
-    return rows @ kernel
+def transposed_products_in_steps(series, *kernels):
+    """As `products_in_steps`, with functions of rows (batch, outputs) that give `rows @ kernel.T`."""
+    return products_in_steps(series, *map(ops.transpose, kernels))

@@ -63,8 +63,8 @@ def products_in_steps(series, *kernels):
     return [functools.partial(times_transposed, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
 
 
-def transposed(kernel):
-    return kernel
+def transposed_products_in_steps(series, *kernels):
+    return [functools.partial(times_transposed, kernel=kernel) for kernel in kernels]
 
 
 def times_transposed(rows, kernel):

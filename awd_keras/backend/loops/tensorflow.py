@@ -1,5 +1,7 @@
 """Loops on TensorFlow, whose length may be known only when the graph runs."""
 
+import functools
+
 import tensorflow as tf
 
 from awd_keras.backend.tensorflow import product, widened
@@ -33,10 +35,6 @@ def by_hand(forward, backward):
     return lambda *tensors: run(*map(tf.identity, tensors))
 
 
-def transposed(kernel):
+def transposed_products_in_steps(series, *kernels):
     """Transposes once. The product would transpose in every time step, and take twice as long."""
-    return tf.transpose(widened(kernel))
-
-
-def times_transposed(rows, kernel):
-    return product(rows, kernel)
+    return [functools.partial(product, kernel=tf.transpose(widened(kernel))) for kernel in kernels]

@@ -11,8 +11,7 @@ from awd_keras.backend.loops import (
     summed_over_rows,
     summed_products,
     tanh,
-    times_transposed,
-    transposed,
+    transposed_products_in_steps,
 )
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence.generic import masked, step_by_step
@@ -113,7 +112,7 @@ def _backward(tensors, saved, upstream):
     hs, steps = saved
     d_hs, d_h = upstream
     units = h.shape[-1]
-    kernel = transposed(recurrent_kernel)
+    (transposed_product,) = transposed_products_in_steps(d_hs, recurrent_kernel)
     earlier_hs = ops.concatenate([h[None], hs[:-1]], axis=0)
 
     def step(carry, series):
@@ -125,7 +124,7 @@ def _backward(tensors, saved, upstream):
         d_r = d_content * within * r * (1 - r)
         d_within = d_content * r
         d_inner = ops.concatenate([d_z, d_r, d_within], axis=-1)
-        d_h = d_h * z + times_transposed(d_inner, kernel)
+        d_h = d_h * z + transposed_product(d_inner)
         return (d_h,), (d_inner, d_content)
 
     (d_h,), (d_inner, d_content) = loop(step, (d_h,), (d_hs, steps, earlier_hs), (3 * units, units), reverse=True)

@@ -10,8 +10,7 @@ from awd_keras.backend.loops import (
     summed_over_rows,
     summed_products,
     tanh,
-    times_transposed,
-    transposed,
+    transposed_products_in_steps,
 )
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence.generic import lstm_step, masked, step_by_step
@@ -111,7 +110,7 @@ def _backward(tensors, saved, upstream):
     features, units = sequences.shape[-1], h.shape[-1]
     earlier_hs = ops.concatenate([h[None], hs[:-1]], axis=0)
     earlier_cs = ops.concatenate([c[None], cs[:-1]], axis=0)
-    kernel, mogrifiers = transposed(kernel), list(map(transposed, mogrifiers))
+    transposed_product, *d_gatings = transposed_products_in_steps(d_hs, kernel, *mogrifiers)
 
     def step(carry, series):
         (d_h, d_c), (d_output, gate, c, earlier_c, x, h, *factors) = carry, series
@@ -128,7 +127,7 @@ def _backward(tensors, saved, upstream):
             ],
             axis=-1,
         )
-        both = times_transposed(d_z, kernel)
+        both = transposed_product(d_z)
         d_x, d_h = both[:, :features], both[:, features:]
         seen = _mogrified(x, h, factors)
         d_products = [None] * len(factors)
@@ -139,11 +138,11 @@ def _backward(tensors, saved, upstream):
             if number % 2:
                 d_products[number] = d_h * h * slope
                 d_h = d_h * factor
-                d_x = d_x + times_transposed(d_products[number], mogrifiers[number])
+                d_x = d_x + d_gatings[number](d_products[number])
             else:
                 d_products[number] = d_x * x * slope
                 d_x = d_x * factor
-                d_h = d_h + times_transposed(d_products[number], mogrifiers[number])
+                d_h = d_h + d_gatings[number](d_products[number])
         return (d_h, d_c * f), (d_z, d_x, *d_products)
 
     widths = (4 * units, features, *(factor.shape[-1] for factor in factors))
