@@ -167,6 +167,22 @@ def test_half_and_full_precision_are_scored(directory, corpus, tmp_path):
         assert found["half"][split] == pytest.approx(found["full"][split], rel=1e-2)
 
 
+def test_training_goes_on_from_half_precision(directory, corpus, tmp_path):
+    from restore_run import restore
+    from train_minutes import bring_back
+
+    bring_back(directory, "small", tmp_path)
+    collected = json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))
+    restored = restore(collected, "small", tmp_path, corpus.vocabulary, tmp_path / "restored")
+    for ours, theirs in zip(restored.model().weights, runs.Run.open(directory).model().weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy().astype("float16").astype("float32"))
+    result = runs.train(tmp_path / "next", corpus, start_from=restored.directory, epochs=1, seed=1, verbose=0)
+    assert result["started_from"]["run"] == str(restored.directory)
+    assert result["started_from"]["known_words"] == len(corpus.vocabulary)
+    result = runs.finetune(restored.directory, tmp_path / "finetuned", epochs=1, corpus=corpus, verbose=0)
+    assert result["finetuned_from"]["valid_perplexity"] == collected["valid_perplexity"]
+
+
 def test_nothing_is_brought_back_of_no_epoch(directory, tmp_path, monkeypatch, capsys):
     from train_minutes import bring_back
 
