@@ -3,7 +3,7 @@
     KERAS_BACKEND=jax python experiments/four_cells.py --output runs/cells
 
 Each cell has eight trials of 16 epochs on Python's language reference. The first trial has the settings that an earlier
-search chose for an LSTM of this size, the others have random rates. The best two are trained to the end, and the better
+search chose for an LSTM of this size, the others have random rates. The best four are trained to the end, and the best
 of these, by validation, with five seeds. If the command is killed, the same command continues.
 """
 
@@ -34,7 +34,7 @@ from awd_keras import data
 HIDDEN_UNITS = {"lstm": 128, "gru": 157, "qrnn": 256, "mogrifier": 88}
 NAMES = {"lstm": "LSTM", "gru": "GRU", "qrnn": "QRNN", "mogrifier": "Mogrifier LSTM"}
 COLORS = {"lstm": "#0072b2", "gru": "#e69f00", "qrnn": "#009e73", "mogrifier": "#cc79a7"}
-EMBEDDING_DIM, EPOCHS, SHORT, KEPT = 64, 60, 16, 2
+EMBEDDING_DIM, EPOCHS, SHORT, KEPT = 64, 60, 16, 4
 FIXED = {"batch_size": 10, "bptt": 35, "interval": 2, "alpha": 1.0, "beta": 0.5}
 FIRST = {
     "learning_rate": 10.8,
