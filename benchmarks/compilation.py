@@ -1,6 +1,6 @@
 """How much of a run goes to compiling: programs and seconds, in a first run and in a second one of the same sizes.
 
-The demo is `awd-keras train` without options, 20 epochs of 73 steps; the short text has 300 lines, 4 steps an epoch.
+The demo is `awd-keras train` without options, 20 epochs of 144 steps; the short text has 300 lines, 4 steps an epoch.
 """
 
 import argparse

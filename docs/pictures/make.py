@@ -121,7 +121,7 @@ def window_lengths():
 def trigger():
     """The validation perplexity of a real run, and where averaging begins."""
     runs = json.loads(
-        (HERE / "../results/against_keras/first.json").read_text(encoding="utf-8")
+        (HERE / "../results/against_keras/small.json").read_text(encoding="utf-8")
     )
     run = runs["awd-lstm"]["seed-0"]
     valid, interval = run["curves"]["valid"], run["settings"]["interval"]
