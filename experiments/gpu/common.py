@@ -1,5 +1,8 @@
-"""The paths and the precision that all scripts of this folder use."""
+"""What scripts of this folder share: paths, the precision, and the reading of what was brought back."""
 
+import argparse
+import json
+import os
 import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -12,3 +15,32 @@ SITE = HERE / "site"
 # Full float32. By default, on a recent GPU, cuDNN's LSTM on PyTorch and every product on JAX round their inputs to
 # TF32's 10 bits, whose effect on perplexity hasn't been measured. Variables that are already set aren't changed.
 FLOAT32 = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "float32"}
+
+
+def parser_of_what_was_brought_back(description):
+    """A parser of the arguments that `brought_back` reads."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", type=pathlib.Path, metavar="DIR", help="of NAME.json and NAME-half-1-of-N.npz")
+    parser.add_argument("name", metavar="NAME", help="ptb-torch-0 for NAME.json")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        default=str(TEXT) if TEXT.is_dir() else None,
+        help="as for train_minutes.py",
+    )
+    return parser
+
+
+def brought_back(options):
+    """The path of NAME.json, its content, and the run's text. Imports Keras, with the run's backend."""
+    path = options.folder / f"{options.name}.json"
+    collected = json.loads(path.read_text(encoding="utf-8"))
+    os.environ.setdefault("KERAS_BACKEND", collected["settings"]["backend"])
+    for name, value in FLOAT32.items():
+        os.environ.setdefault(name, value)
+    from awd_keras import data
+
+    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
+    if corpus.digest != collected["settings"]["text_digest"]:
+        raise SystemExit(f"{path} belongs to a run on another text than this one.")
+    return path, collected, corpus

@@ -1,35 +1,13 @@
 """Makes a run of weights that were brought back in half precision: `train --start-from` or `finetune` goes on."""
 
-import argparse
-import json
-import os
-import pathlib
-
-from common import FLOAT32, TEXT
+from common import brought_back, parser_of_what_was_brought_back
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=pathlib.Path, metavar="DIR", help="of NAME.json and NAME-half-1-of-N.npz")
-    parser.add_argument("name", metavar="NAME")
+    parser = parser_of_what_was_brought_back(__doc__)
     parser.add_argument("run", metavar="RUN", help="directory of the new run")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        default=str(TEXT) if TEXT.is_dir() else None,
-        help="as for train_minutes.py",
-    )
     options = parser.parse_args()
-    path = options.folder / f"{options.name}.json"
-    collected = json.loads(path.read_text(encoding="utf-8"))
-    os.environ.setdefault("KERAS_BACKEND", collected["settings"]["backend"])
-    for name, value in FLOAT32.items():
-        os.environ.setdefault(name, value)
-    from awd_keras import data
-
-    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
-    if corpus.digest != collected["settings"]["text_digest"]:
-        raise SystemExit(f"{path} belongs to a run on another text than this one.")
+    _, collected, corpus = brought_back(options)
     restore(collected, options.name, options.folder, corpus.vocabulary, options.run)
     print(f"{options.run} can be trained further: see awd-keras train --start-from, or awd-keras finetune")
 

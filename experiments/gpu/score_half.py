@@ -1,38 +1,17 @@
 """Scores the half-precision weights of train_minutes.py, and with --run the full ones too; adds both to NAME.json."""
 
-import argparse
 import json
-import os
-import pathlib
 
-from common import FLOAT32, TEXT
+from common import brought_back, parser_of_what_was_brought_back
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "folder", type=pathlib.Path, metavar="DIR", help="the directory that train_minutes.py got as --out"
-    )
-    parser.add_argument("name", metavar="NAME", help="ptb-torch-0 for NAME.json")
+    parser = parser_of_what_was_brought_back(__doc__)
     parser.add_argument("--run", metavar="RUN", help="directory of the run itself, for its weights in full precision")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        default=str(TEXT) if TEXT.is_dir() else None,
-        help="as for train_minutes.py",
-    )
     options = parser.parse_args()
-    path = options.folder / f"{options.name}.json"
-    collected = json.loads(path.read_text(encoding="utf-8"))
-    os.environ.setdefault("KERAS_BACKEND", collected["settings"]["backend"])
-    for name, value in FLOAT32.items():
-        os.environ.setdefault(name, value)
-    from awd_keras import data
+    path, collected, corpus = brought_back(options)
     from awd_keras.output import write_whole
 
-    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
-    if corpus.digest != collected["settings"]["text_digest"]:
-        raise SystemExit(f"{path} belongs to a run on another text than this one.")
     collected["scores"] = scores(collected, corpus, options)
     text = json.dumps(collected, indent=2) + "\n"
     write_whole(path, lambda beside: beside.write_text(text, encoding="utf-8"))
