@@ -106,7 +106,7 @@ class SavedSeedGenerator(keras.random.SeedGenerator, KerasSaveable):
         return "Loss"  # a type that Keras tracks without reading variables from it
 
     def save_own_variables(self, store):
-        """Saves the state as int64: each backend has its own type for the 32 bits of an integer."""
+        """Saves the state as uint32: each backend has its own type for the 32 bits of an integer."""
         store["seed_state"] = ops.convert_to_numpy(self.state).astype("uint32")
 
     def load_own_variables(self, store):

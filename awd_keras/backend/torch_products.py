@@ -25,6 +25,7 @@ def are_few(rows, kernel):
         isinstance(rows.shape[0], int)  # not the size of an export, which stands for any number
         and 1 <= rows.shape[0] <= _FEW_ROWS
         and kernel.numel() >= _MANY_WEIGHTS
+        and kernel.shape[1] >= _PARTS
         and rows.dtype == torch.float32
         and rows.device.type == "cpu"
         and kernel.T.is_contiguous()

@@ -137,6 +137,8 @@ class CorpusCache:
         if not folder.is_dir():
             # With the process's id, as the processes of a distributed training all write at the same time.
             beside = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
+            # A killed process may have left one: in a container, the next one often has the same id.
+            shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
             try:
                 _write(beside, paths, unit, min_count, vocabulary, verbose)

@@ -16,7 +16,7 @@ from awd_keras.checks import check_choice, check_positive_integer
 from awd_keras.data import UNK, BPTTDataset, Vocabulary
 from awd_keras.data.own_tokens import ALL_UNITS, Tokenizer
 from awd_keras.data.units import label
-from awd_keras.evaluation.perplexity import check_tokens, read_nats
+from awd_keras.evaluation.perplexity import check_tokens, check_vocabulary, read_nats
 from awd_keras.output import replacing
 
 # The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
@@ -235,7 +235,8 @@ def surprisal(
 
     Raises:
         ValueError: if the text has words that the vocabulary lacks and it has no `<unk>`, or is too short for the
-            rows; or if ids are not 1-D, not integers, or outside the vocabulary.
+            rows; if the vocabulary hasn't as many words as the model; or if ids are not 1-D, not integers, or
+            outside the vocabulary.
 
     Example:
 
@@ -253,9 +254,15 @@ def surprisal(
        2.00  sat
     """
     vocabulary = Vocabulary.of(vocabulary)
+    check_vocabulary(vocabulary, model)
     if isinstance(text, str):
         text = vocabulary.encode([*vocabulary.cut_by.before_text(), *vocabulary.cut(text)])
     tokens = check_tokens(text, model)
+    if len(tokens) <= batch_size:
+        raise ValueError(
+            f"Argument `text` must have more tokens than `batch_size`, the end of a line before it included. "
+            f"Received: {len(tokens)} tokens with batch_size={batch_size}"
+        )
     dataset = BPTTDataset(tokens, batch_size, bptt=bptt, variable=False)
     # The rows follow each other in the text.
     bits = read_nats(model, dataset).reshape(-1) / math.log(2)

@@ -168,7 +168,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         if deferred:
             return self._of_deferred(y_true, y_pred, sample_weight)
         losses = self.call(y_true, y_pred)
-        backend.keep_losses(y_true, y_pred, losses)
+        if type(self).call is TokenCrossEntropy.call:  # metrics read them as the cross-entropy
+            backend.keep_losses(y_true, y_pred, losses)
         mask = backend.get_keras_mask(y_pred)
         return backend.reduce_weighted_values(losses, sample_weight, mask, self.reduction, self.dtype)
 

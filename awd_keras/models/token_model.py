@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from awd_keras import backend
-from awd_keras.backend.keras_private import SymbolicallyBuilt, has_strategy
+from awd_keras.backend.keras_private import InOrder, SymbolicallyBuilt, has_strategy
 from awd_keras.checks import check_integers
 from awd_keras.inference import begin_text, most_rows
 from awd_keras.losses import TokenCrossEntropy
@@ -71,17 +71,17 @@ class TokenModel(SymbolicallyBuilt):
         asking = [
             one
             for one in keras.tree.flatten([metrics, weighted_metrics])
-            if one is not None and not isinstance(one, MeanCrossEntropy)
+            if one is not None and not _inherits(one, MeanCrossEntropy, "update_state")
         ]
-        if not isinstance(loss, TokenCrossEntropy) or loss.reduction in (None, "none"):
+        if not _inherits(loss, TokenCrossEntropy, "call", "__call__") or loss.reduction in (None, "none"):
             asking.append(loss)
-        if type(self).compute_loss is not keras.Model.compute_loss:  # its targets may differ from those of the metrics
-            asking.append("compute_loss")
+        # Their targets may differ from those of the metrics, or they may read the logits.
+        asking += [name for name in ("compute_loss", "compute_metrics") if not _inherits(self, keras.Model, name)]
         if asking and self.chunked_cross_entropy:
             raise ValueError(
                 "Argument `chunked_cross_entropy` must not be True for a model with another loss than a reduced "
-                "`TokenCrossEntropy`, with metrics of another library or with its own `compute_loss`. "
-                f"Received: {asking[0]!r}"
+                "`TokenCrossEntropy`, with other metrics than `MeanCrossEntropy` and those made of it, or with its "
+                f"own `compute_loss` or `compute_metrics`. Received: {asking[0]!r}"
             )
         return not asking
 
@@ -102,6 +102,7 @@ class TokenModel(SymbolicallyBuilt):
         self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
         self._check_ids(x, y)
+        _check_alone(x, y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
         # If `fit` splits rows off for validation, a batch may be smaller than the data.
         x = self._build_for(x, batch_size, check=not kwargs.get("validation_split"))
         return super().fit(x, y, batch_size, *args, **kwargs)
@@ -110,6 +111,7 @@ class TokenModel(SymbolicallyBuilt):
         """As `keras.Model.evaluate`, from a zero state."""
         begin_text(self)
         self._check_ids(x, y)
+        _check_alone(x, y=y, sample_weight=kwargs.get("sample_weight"))
         x = self._build_for(x, batch_size)
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
@@ -201,6 +203,21 @@ class TokenModel(SymbolicallyBuilt):
                 f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model "
                 f"for its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
             )
+
+
+def _check_alone(x, **others):
+    """Raises ValueError if `x` is a dataset of windows, and there are other arguments, which Keras would ignore."""
+    for name, value in others.items():
+        if value is not None and isinstance(x, InOrder):
+            raise ValueError(
+                f"Argument `{name}` must be None if `x` is a {type(x).__name__}, which holds inputs and targets. "
+                f"Received: {name} of type {type(value).__name__}"
+            )
+
+
+def _inherits(instance, cls, *methods):
+    """Whether this is an instance of the class that has these methods from it, and none of its own."""
+    return isinstance(instance, cls) and all(getattr(type(instance), name) is getattr(cls, name) for name in methods)
 
 
 def _first_batch(data):

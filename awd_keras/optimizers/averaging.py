@@ -145,7 +145,8 @@ class Averaging(OneStep):
             return  # Keras has warned already.
         self._iterates = []
         if self.averages_in_model:
-            self._iterates = [ops.convert_to_tensor(store[name]) for name in iterates]
+            # None, if the variables were copied from another optimizer: `use_iterates` warns of that.
+            self._iterates = [ops.convert_to_tensor(store[name]) for name in iterates if name in names]
 
     def _check_built(self, method):
         if not self.built:

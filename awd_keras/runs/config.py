@@ -192,6 +192,8 @@ def format_object(value: dict, indent: int | None = None) -> str:
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(entry) for entry in value]
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, float) and not abs(value) < float("inf"):
             return None

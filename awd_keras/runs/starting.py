@@ -86,13 +86,15 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
     lines = run.metrics()
     check_metrics(lines, run.path("metrics.jsonl"))
     is_new = not lines and not run.checkpoints.paths()
+    if is_new and settings.started_from:  # killed before `write_start` had ended
+        write_start(run, model_of(_unchanged(run, settings.started_from), run.vocabulary())[0])
     network, optimizer = _compiled(run, settings, start if is_new else None)
     if start:
         optimizer.start_averaging()
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
         found = ", ".join(path.name for path in run.checkpoints.paths())
-        if lines or found or settings.started_from:
+        if lines or found:
             raise ValueError(
                 f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
                 f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
@@ -118,11 +120,23 @@ def _load_start(run, start, network):
     own = run.path("model.keras")
     # If the run was killed before its first checkpoint, it has the model already, and the old run may be gone.
     if not own.is_file() or file_digest(own) != start["model_digest"]:
-        path = Run.open(start["run"]).path("model.keras")
-        if file_digest(path) != start["model_digest"]:
-            raise ValueError(f"The run in {run.directory} was started from {path}, which has changed since.")
+        path = _unchanged(run, start).path("model.keras")
         run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
     network.load_weights(own)
+
+
+def _unchanged(run, start):
+    """The old run that a run was started from.
+
+    Raises:
+        FileNotFoundError: if it is gone.
+        ValueError: if its model has changed.
+    """
+    old = Run.open(start["run"])
+    path = old.path("model.keras")
+    if file_digest(path) != start["model_digest"]:
+        raise ValueError(f"The run in {run.directory} was started from {path}, which has changed since.")
+    return old
 
 
 def optimizer_of(run: Run, settings: RunConfig) -> Any:

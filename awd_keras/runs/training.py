@@ -223,6 +223,8 @@ def resume(
     run = Run.open(output)
     config, settings = run.config, run.settings
     corpus = corpus_of(run, corpus)
+    # All is checked before the run is changed.
+    check_skipping(skip_nonfinite, settings.optimizer)
     if epochs is not None and epochs != settings.epochs:
         check_positive_integer("epochs", epochs)
         done = len(run.metrics())
@@ -230,16 +232,16 @@ def resume(
             raise ValueError(
                 f"Argument `epochs` must be at least {done}, as many as have been trained. Received: {epochs=}"
             )
-        # Deleted first, so that the new settings are never beside a result of fewer epochs.
-        run.path("result.json").unlink(missing_ok=True)
-        config = {**config, "epochs": epochs}
-        run.write_config(config)
-    check_skipping(skip_nonfinite, settings.optimizer)
+        config["epochs"] = epochs
     if skip_nonfinite:
-        config = {**config, "skip_nonfinite": True}
-        run.write_config(config)
+        config["skip_nonfinite"] = True
     if devices is not None:
-        run.write_config({**config, "devices": count_devices(devices, settings.batch_size)})
+        config["devices"] = count_devices(devices, settings.batch_size)
+    if config != run.config:
+        if config["epochs"] != settings.epochs:
+            # Deleted first, so that the new settings are never beside a result of fewer epochs.
+            run.path("result.json").unlink(missing_ok=True)
+        run.write_config(config)
     if run.result is not None:
         return run.result
     if not run.path("vocabulary.json").is_file():

@@ -40,6 +40,15 @@ def test_products_equal_numpy(model, count, dtype):
         np.testing.assert_allclose(ops.convert_to_numpy(found), rows @ kernel + bias, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("columns", [3, 8, 9])
+def test_wide_rows_and_few_columns(model, columns):
+    rng = np.random.default_rng(0)
+    rows, kernel = rng.normal(size=(1, 2**18)), rng.normal(size=(2**18, columns)) / 2**9
+    arrays = [np.ascontiguousarray(array, "float32") for array in (rows, kernel, kernel.T)]
+    for found in run(model, _product, *arrays):
+        np.testing.assert_allclose(ops.convert_to_numpy(found), rows @ kernel, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru", "mogrifier"])
 @pytest.mark.parametrize("count", [1, 3, 6])
 def test_word_by_word_equals_a_whole_window(cell, count):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from awd_keras.data import BPTTDataset
+from awd_keras.models import AWDLSTM
 from backends_tests.helpers import once
 
 
@@ -162,3 +163,18 @@ def test_an_interrupted_epoch_begins_again():
     log = LengthLog(dataset)
     model.fit(dataset, epochs=2, verbose=0, callbacks=[log])
     assert log.epochs == [0, 1]
+
+
+@pytest.mark.once
+def test_what_fit_would_ignore_is_refused():
+    """Keras refuses these, or heeds them, only for datasets that it shuffles itself."""
+    dataset = BPTTDataset(np.arange(101) % 9, batch_size=4, bptt=5, variable=False)
+    model = AWDLSTM(9, embedding_dim=4, hidden_units=6, num_layers=1)
+    model.compile()
+    ones = np.ones((4, 5), "int32")
+    for name, value in (("y", ones), ("sample_weight", ones), ("class_weight", {0: 2.0})):
+        with pytest.raises(ValueError, match=f"`{name}` must be None if `x` is a BPTTDataset.* Received: {name} of"):
+            model.fit(dataset, verbose=0, **{name: value})
+    for name in ("y", "sample_weight"):
+        with pytest.raises(ValueError, match=f"`{name}` must be None if `x` is a BPTTDataset"):
+            model.evaluate(dataset, verbose=0, **{name: ones})

@@ -104,6 +104,17 @@ def test_unknown_words_leave_no_files(directory, cache):
     assert list(cache.iterdir()) == []
 
 
+def test_what_a_killed_process_of_the_same_id_has_left(directory, cache, monkeypatch):
+    monkeypatch.setattr(word_ids.shutil, "rmtree", lambda *args, **kwargs: None)  # as if it were killed
+    with pytest.raises(ValueError, match="Received: 'the'"):
+        Corpus.from_directory(directory, vocabulary=Vocabulary(["cat"]), cache=cache)
+    assert [path.name.startswith(".writing-") for path in cache.iterdir()] == [True]
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="Received: 'the'"):
+        Corpus.from_directory(directory, vocabulary=Vocabulary(["cat"]), cache=cache)
+    assert list(cache.iterdir()) == []
+
+
 def test_a_bar_while_it_is_written(directory, cache, capsys):
     Corpus.from_directory(directory, cache=cache)
     assert "MB" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def test_leaves_training_state_alone(model, vocabulary):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "too short"),
+        ("", "`text` must have more tokens than `batch_size`.* Received: 1 tokens with batch_size=1"),
         (np.zeros(9), "must be a 1-D array of integer.*float64"),
         (np.array([0, len(WORDS)]), r"ids in \[0, 8\).*from 0 to 8"),
     ],
@@ -93,3 +93,5 @@ def test_bad_texts(model, vocabulary, text, message):
 def test_unknown_words(model):
     with pytest.raises(ValueError, match="'zebra'"):
         surprisal(model, Vocabulary(["<eos>", *"abcdefg"]), "a zebra")
+    with pytest.raises(ValueError, match="`vocabulary` must have as many words as the model, 8"):
+        surprisal(model, Vocabulary(["<eos>", *"abcdefgh"]), "a")

@@ -8,6 +8,7 @@ from awd_keras import backend
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
 from awd_keras.evaluation import gradient_rms, perplexity
+from awd_keras.inference import begin_text
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.losses.token_cross_entropy import DeferredLogits
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
@@ -200,13 +201,59 @@ def test_who_asks_for_logits_gets_them():
         assert tuple(logits.shape) == (BATCH, TIME, WORDS)
 
 
+class Doubled(TokenCrossEntropy):
+    def call(self, y_true, y_pred):
+        return 2 * super().call(y_true, y_pred)
+
+
+class Half(Perplexity):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        super().update_state(y_true, 0.5 * y_pred, sample_weight)
+
+
+@pytest.mark.parametrize("chunked", [None, False])
+def test_losses_and_metrics_of_ones_own(monkeypatch, chunked):
+    """They compute what they say, and don't change what others compute, whatever the model prefers."""
+    monkeypatch.setattr(AWDLSTM, "prefers_deferred_logits", True)
+    model = small(chunked, alpha=0.0, beta=0.0)
+    model.compile(loss=Doubled(), metrics=[MeanCrossEntropy(name="plain"), Half(name="half"), Perplexity()])
+    found = model.evaluate(windows(), return_dict=True, verbose=0)
+    begin_text(model)
+    logits = np.concatenate([keras.ops.convert_to_numpy(model(x, training=False)) for x, _ in windows()], axis=1)
+    words = np.concatenate([y for _, y in windows()], axis=1)
+
+    def cross_entropy(logits):
+        return -np.mean(np.take_along_axis(oracle.log_softmax(logits), words[..., None], axis=-1))
+
+    expected = cross_entropy(logits)
+    np.testing.assert_allclose(found["plain"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["loss"], 2 * expected, rtol=1e-5)
+    np.testing.assert_allclose(found["perplexity"], np.exp(expected), rtol=1e-5)
+    np.testing.assert_allclose(found["half"], np.exp(cross_entropy(0.5 * logits)), rtol=1e-5)
+
+
+@pytest.mark.once
+def test_measures_of_ones_own_are_refused_if_chunks_are_asked_for():
+    class Measured(AWDLSTM):
+        def compute_metrics(self, x, y, y_pred, sample_weight=None):
+            return {"shape": y_pred.shape[-1]}
+
+    for compiled in ({"loss": Doubled()}, {"metrics": [Half()]}):
+        with pytest.raises(ValueError, match="`chunked_cross_entropy` must not be True for a model with .*Received: <"):
+            small().compile(**compiled)
+    with pytest.raises(ValueError, match="own `compute_loss` or `compute_metrics`. Received: 'compute_metrics'"):
+        Measured(WORDS, chunked_cross_entropy=True).compile()
+
+
 @pytest.mark.once
 def test_measures_that_ask_for_logits_are_refused():
     class Shifted(AWDLSTM):
         def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
             return super().compute_loss(x, y + 1, y_pred)
 
-    with pytest.raises(ValueError, match="`chunked_cross_entropy` .* its own `compute_loss`. Received"):
+    with pytest.raises(
+        ValueError, match="`chunked_cross_entropy` .* its own `compute_loss` or .*. Received: 'compute_loss'"
+    ):
         Shifted(WORDS, chunked_cross_entropy=True).compile()
     for compiled in ({"metrics": ["accuracy"]}, {"loss": "sparse_categorical_crossentropy"}):
         with pytest.raises(ValueError, match="`chunked_cross_entropy` must not be True for a model with .*Received: '"):

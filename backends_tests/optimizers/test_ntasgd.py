@@ -583,16 +583,18 @@ def test_an_optimizer_of_another_model_is_left_out_of_loading(rng, tmp_path):
     assert_equal(model.trainable_variables, raw, 0)
 
 
-def test_variables_alone_lack_the_raw_iterate(rng):
+def test_variables_alone_lack_the_raw_iterate(rng, tmp_path):
     model, other = averaged_model(rng), averaged_model(rng)
     model.optimizer.use_averages()
     other.set_weights(model.get_weights())
     for its, own in zip(other.optimizer.variables, model.optimizer.variables, strict=True):
         its.assign(own)
-    with pytest.warns(UserWarning, match="The raw iterate is lost"):
-        other.optimizer.use_iterates()
-    assert not other.optimizer.averages_in_model
-    assert_equal(other.trainable_variables, model.get_weights(), 0)
+    other.save(tmp_path / "other.keras")
+    for without in (other, keras.saving.load_model(tmp_path / "other.keras")):
+        with pytest.warns(UserWarning, match="The raw iterate is lost"):
+            without.optimizer.use_iterates()
+        assert not without.optimizer.averages_in_model
+        assert_equal(without.trainable_variables, model.get_weights(), 0)
 
 
 @pytest.mark.once

@@ -117,10 +117,21 @@ def test_against_keras(tmp_path, experiment):
 
 
 def test_tunes(tmp_path, experiment):
-    """The page has what is finished of the study."""
-    unpack(json.loads((DOCS / "results/tunes/first.json").read_text(encoding="utf-8")), tmp_path)
+    """Each model has the search whose seeds are better on validation. The example has what was chosen there."""
+    searches = [
+        json.loads((DOCS / f"results/tunes/{name}.json").read_text(encoding="utf-8")) for name in ("first", "second")
+    ]
+    found = {name: [of[name] for of in searches if name in of] for name in searches[0]}
+    best = {name: min(of, key=lambda runs: mean(of_runs(runs, "seed", "valid"))) for name, of in found.items()}
+    unpack(best, tmp_path)
+    search, study = experiment("search_against_keras"), experiment("study")
     page = (DOCS / "results/sequences.md").read_text(encoding="utf-8")
-    assert experiment("search_against_keras").report(tmp_path, digits=2) in page
+    assert search.report(tmp_path, digits=2) in page
+    for name, runs in best.items():
+        spreads = [study.spread(of_runs(of, "seed", "test"), 2) for of in found[name]]
+        assert f"| {search.example.NAMES[name]} | {' | '.join(spreads)} |" in page
+        if name in search.tunes.SETTINGS:
+            assert search.tunes.SETTINGS[name] == runs["seed-0"]["settings"]
 
 
 def test_cells(tmp_path, experiment):

@@ -134,6 +134,12 @@ def test_wrong_settings(tmp_path, settings, message):
 
 
 @pytest.mark.once
+def test_numbers_of_numpy(tmp_path):
+    run = train(tmp_path / "run", epochs=1, learning_rate_drops=list(np.array([1, 3])))
+    assert run.setting("learning_rate_drops") == [1, 3]
+
+
+@pytest.mark.once
 def test_what_is_for_ntasgd_alone(folder, tmp_path):
     directory = shutil.copytree(folder / "after-2", tmp_path / "run")
     with pytest.raises(ValueError, match="`skip_nonfinite` needs the optimizer NTASGD"):

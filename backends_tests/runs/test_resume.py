@@ -95,6 +95,19 @@ def test_more_epochs(uninterrupted, tmp_path):
     assert runs.Run.open(directory).result["epochs"] == EPOCHS
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"devices": 3}, "`devices`"), ({"skip_nonfinite": True}, "`skip_nonfinite` needs the optimizer NTASGD")],
+)
+def test_a_refused_one_changes_nothing(tmp_path, arguments, message):
+    runs.train(tmp_path, make_corpus(), **{**SETTINGS, "epochs": 1, "optimizer": "adam"})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=message):
+        runs.resume(tmp_path, make_corpus(), epochs=3, verbose=0, **arguments)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # Damaged among the weights, and where Keras doesn't read: zipfile checks a sum only if a whole member is read.
 @pytest.mark.once
 @pytest.mark.parametrize("near", [b"seed_state", b"vocabulary_size"])

@@ -64,11 +64,18 @@ def test_goes_on_without_the_old_run(folder, tmp_path, epoch):
 
 
 @pytest.mark.once
-def test_a_run_that_lost_its_start_is_not_resumed(folder, tmp_path):
+def test_killed_before_its_first_checkpoint(folder, tmp_path):
+    """It begins once more with the other run's model, as long as that is what it was."""
     directory = shutil.copytree(folder / "after-0", tmp_path / "run")
     (directory / "checkpoint-0.keras").unlink()
-    with pytest.raises(ValueError, match="can't be resumed: it has 0 epochs .* start it anew"):
-        runs.resume(directory, other_corpus(), verbose=0)
+    changed = shutil.copytree(directory, tmp_path / "changed")
+    runs.resume(directory, other_corpus(), verbose=0)
+    assert differences(contents(folder / "new"), contents(directory)) == []
+    config = json.loads((changed / "config.json").read_text(encoding="utf-8"))
+    config["started_from"]["model_digest"] = "0" * 64
+    (changed / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ValueError, match="was started from .*model.keras, which has changed since"):
+        runs.resume(changed, other_corpus(), verbose=0)
 
 
 @pytest.mark.once

@@ -58,12 +58,19 @@ def is_ordered(kernel, steps):
     return (
         kernel.numel() >= _WEIGHTS
         and steps >= _STEPS
-        and kernel.dtype in (torch.float32, torch.bfloat16)
         and kernel.device.type == "cpu"
         and torch.backends.mkldnn.is_available()
+        and _is_multiplied(kernel.dtype)
         and not torch.compiler.is_compiling()
         and not transformed()
     )
+
+
+def _is_multiplied(dtype):
+    """Whether oneDNN multiplies this dtype here: bfloat16 needs a processor of its own."""
+    if dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32
 
 
 def _product_in_steps(series, kernel):
