@@ -13,7 +13,7 @@ def main():
 
 
 def restore(collected, name, folder, vocabulary, directory):
-    """Writes a run with the model, and its result if it was finished, but without checkpoints to resume.
+    """Writes a run with the model, and a result if averaging had begun, but without checkpoints to resume.
 
     Args:
         collected: the content of NAME.json, which `collect_run.py` writes.
@@ -36,7 +36,7 @@ def restore(collected, name, folder, vocabulary, directory):
     read_half(model, name, folder)
     run = Run.create(directory, {**settings, "text": None, "versions": collected["versions"]}, vocabulary)
     run.write_model(model)
-    if collected["finished"]:
+    if collected["finished"] or collected["triggered_epoch"]:  # what `finetune` goes on from
         run.write_result({name: collected[name] for name in ("valid_perplexity", "test_perplexity", "triggered_epoch")})
     return run
 
