@@ -147,6 +147,21 @@ def test_cells(tmp_path, experiment):
         assert study.spread(tests[cell]) in guide
 
 
+def test_penn_treebank():
+    run = json.loads((DOCS / "results/runs/ptb-small.json").read_text(encoding="utf-8"))
+    page = " ".join((DOCS / "results/penn_treebank.md").read_text(encoding="utf-8").split())
+    lines, begun = run["metrics"], run["triggered_epoch"]
+    hours = sum(line["seconds"] for line in lines) / 3600
+    assert f"After {run['epochs']} epochs on one CPU core, {hours:.1f} hours" in page
+    valid = run["valid_perplexity"]
+    assert f"| `ptb-small`, {run['epochs']} epochs | 3.9 million | {valid:.1f} | not read yet |" in page
+    before = min(line["valid_perplexity"] for line in lines[:begun])
+    after = lines[begun]["valid_perplexity"]
+    assert f"after epoch {begun}, and took it from {before:.1f}, the best before, to {after:.1f} within" in page
+    # The relation of test to validation is that of three published models.
+    assert f"at {0.954 * valid:.0f} to {0.969 * valid:.0f} on test" in page
+
+
 def test_few_labels(tmp_path, experiment):
     runs = json.loads((DOCS / "results/few_labels/languages.json").read_text(encoding="utf-8"))
     unpack(runs, tmp_path)
