@@ -181,13 +181,13 @@ if keras.backend.backend() == "jax":
         """Returns the shapes of the kernels whose transpose rows are multiplied by."""
         from awd_keras.backend.loops import jax as loops
 
-        times_transposed, shapes = loops.times_transposed, set()
+        times_transposed, shapes = loops._times_transposed, set()
 
         def recorded(rows, kernel):
             shapes.add(kernel.shape)
             return times_transposed(rows, kernel)
 
-        monkeypatch.setattr(loops, "times_transposed", recorded)
+        monkeypatch.setattr(loops, "_times_transposed", recorded)
         return shapes
 
     # The Mogrifier without rounds is an LSTM.

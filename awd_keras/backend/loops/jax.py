@@ -60,14 +60,14 @@ def products_in_steps(series, *kernels):
     if batch_size == 1 or time < _STEPS or sum(kernel.size for kernel in kernels) < _CACHED:
         return [functools.partial(jnp.matmul, b=kernel) for kernel in kernels]
     # The barrier keeps XLA from transposing it back.
-    return [functools.partial(times_transposed, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
+    return [functools.partial(_times_transposed, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]
 
 
 def transposed_products_in_steps(series, *kernels):
-    return [functools.partial(times_transposed, kernel=kernel) for kernel in kernels]
+    return [functools.partial(_times_transposed, kernel=kernel) for kernel in kernels]
 
 
-def times_transposed(rows, kernel):
+def _times_transposed(rows, kernel):
     """Computes kernel @ rows.T. The barrier keeps XLA from turning it into rows @ kernel.T.
 
     That takes 1.6 times longer, as Eigen has to transpose the second operand in every time step.

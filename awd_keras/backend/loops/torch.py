@@ -49,7 +49,7 @@ def transposed_products_in_steps(series, *kernels):
     return products_in_steps(series, *(kernel.T for kernel in kernels))
 
 
-def is_ordered(kernel, steps):
+def _is_ordered(kernel, steps):
     """Whether a loop of so many steps multiplies by the kernel in oneDNN's order, if it is written by hand.
 
     There, the product of a few rows takes 0.5 to 0.8 of the time. Putting a kernel in that order takes as long as one
@@ -75,7 +75,7 @@ def _is_multiplied(dtype):
 
 def _product_in_steps(series, kernel):
     # Products by ordered kernels have no gradients.
-    if torch.is_grad_enabled() or not is_ordered(kernel, len(series)):
+    if torch.is_grad_enabled() or not _is_ordered(kernel, len(series)):
         (product,) = generic.products_in_steps(series, kernel)
         return product
     # `torch.compile` does this to kernels that don't change.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from awd_keras.backend import keras_private
-from awd_keras.backend.loops.jax import _linear_function, products_in_steps, times_transposed
+from awd_keras.backend.loops.jax import _linear_function, _times_transposed, products_in_steps
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence import generic
 
@@ -111,7 +111,7 @@ def _recurrence_backward(saved, gradients):
             ],
             axis=-1,
         )
-        return (times_transposed(d_z, recurrent_kernel), d_c * f), d_z
+        return (_times_transposed(d_z, recurrent_kernel), d_c * f), d_z
 
     (d_h, d_c), d_z = jax.lax.scan(step, (d_h, d_c), (d_hs, gates, cs, earlier_cs), reverse=True)
     units, width = recurrent_kernel.shape

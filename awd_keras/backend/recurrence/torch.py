@@ -3,7 +3,7 @@
 import torch
 from torch.autograd import forward_ad
 
-from awd_keras.backend.loops.torch import is_ordered
+from awd_keras.backend.loops.torch import _is_ordered
 from awd_keras.backend.recurrence import generic
 from awd_keras.backend.torch import transformed
 from awd_keras.backend.torch_products import affine, are_few, product
@@ -37,7 +37,7 @@ def fast_gru(sequences, state, kernel, recurrent_kernel, bias):
     With a large kernel on a CPU, the loop is 1.7 times as fast: `torch.gru` makes a product for the kernel's gradient
     in each step.
     """
-    if _without_kernels() or sequences.shape[1] == 1 or is_ordered(recurrent_kernel, sequences.shape[1]):
+    if _without_kernels() or sequences.shape[1] == 1 or _is_ordered(recurrent_kernel, sequences.shape[1]):
         return None
     units = recurrent_kernel.shape[0]
 
