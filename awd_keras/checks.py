@@ -19,6 +19,14 @@ def check_choice(name, value, choices):
         raise ValueError(f"Argument `{name}` must be one of {listed}. Received: {name}={value!r}")
 
 
+def check_vocabulary(vocabulary, words):
+    """Raises ValueError unless the vocabulary has as many words as the model, which is `words`."""
+    if len(vocabulary) != words:
+        raise ValueError(
+            f"Argument `vocabulary` must have as many words as the model, {words}. Received: vocabulary={vocabulary}"
+        )
+
+
 def check_boolean(name, value):
     """Raises ValueError unless `value` is True or False."""
     if not isinstance(value, bool):

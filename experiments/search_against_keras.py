@@ -10,6 +10,7 @@ second search, which is the default, has the settings that the first one chose, 
 With --only, several processes with different backends can share the work: Keras's own LSTM is fastest on JAX.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ import tunes
 
 from awd_keras import data
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SHORT, KEPT = 24, 3  # epochs of a trial, and how many of the trials go on
 # Adam needs small batches here: with larger ones it rarely learns more than how frequent the words are.
 ADAM = {
@@ -93,69 +95,8 @@ FIRST = {
     },
 }
 
-# The settings that the first search chose. On Python's reference, they were twice those found by hand.
-ADAM_CHOSEN = {
-    "learning_rate": 0.00396,
-    "weight_decay": 0.298,
-    "batch_size": 5,
-    "shape": "tied",
-    "window": 70,
-    "halve_on_plateau": True,
-}
-SGD_CHOSEN = {
-    "learning_rate": 27.5,
-    "weight_decay": 5.02e-05,
-    "batch_size": 10,
-    "shape": "one layer",
-    "window": 70,
-    "halve_on_plateau": True,
-    "dropout": 0.399,
-    "recurrent_dropout": 0.121,
-}
-PENALTIES = {"alpha": 2.0, "beta": 1.0}
-CHOSEN = {
-    "python-docs": {
-        "keras-adam": ADAM_CHOSEN,
-        "keras-dropout": FIRST["keras-dropout"],
-        "keras-sgd": SGD_CHOSEN,
-        "awd-lstm": {**FIRST["awd-lstm"], **PENALTIES},
-    },
-    "tunes": {
-        "keras-adam": {
-            **ADAM_CHOSEN,
-            "learning_rate": 0.00451,
-            "weight_decay": 0.291,
-            "batch_size": 20,
-            "window": 35,
-            "halve_on_plateau": False,
-        },
-        "keras-dropout": {
-            "learning_rate": 0.00201,
-            "weight_decay": 0.0715,
-            "batch_size": 10,
-            "shape": "one layer",
-            "window": 70,
-            "halve_on_plateau": True,
-            "dropout": 0.308,
-            "recurrent_dropout": 0.194,
-        },
-        "keras-sgd": SGD_CHOSEN,
-        "awd-lstm": {
-            "learning_rate": 9.48,
-            "weight_decay": 7.09e-06,
-            "batch_size": 10,
-            "interval": 2,
-            "num_layers": 2,
-            "bptt": 70,
-            "embedding_dropout": 0.009,
-            "input_dropout": 0.54,
-            "hidden_dropout": 0.397,
-            "output_dropout": 0.273,
-            "weight_drop": 0.163,
-            **PENALTIES,
-        },
-    },
-}
+# The first search had AR and TAR fixed.
+FIXED = {"awd-lstm": {"alpha": 2.0, "beta": 1.0}}
 # AR, TAR and weight drop may be 0: with the settings of the first search, validation was better without them.
 OPEN = {"alpha": choice(0.0, 0.5, 1.0, 2.0), "beta": choice(0.0, 0.5, 1.0), "weight_drop": uniform(0.0, 0.4)}
 
@@ -178,30 +119,43 @@ def around(settings, too_strong):
 
 
 class Text(NamedTuple):
-    """A text, the sizes of its models, the digits of its perplexities, and whose dropouts were too strong.
+    """A text, the sizes of its models, its folder of results, the digits of its perplexities, and whose dropouts were
+    too strong.
 
     These are the models whose training perplexity, with dropout, ended the first search no better than validation's.
     """
 
     read: Callable
     sizes: example.Sizes
+    results: str
     digits: int
     too_strong: tuple[str, ...] = ()
 
 
 TEXTS = {
-    "python-docs": Text(data.Corpus.python_docs, example.SIZES, digits=1),
+    "python-docs": Text(data.Corpus.python_docs, example.SIZES, "against_keras", digits=1),
     "tunes": Text(
         lambda: tunes.read_corpus(tunes.read_tunes(tunes.collection())),
         tunes.SIZES,
+        "tunes",
         digits=2,
         too_strong=("awd-lstm",),
     ),
 }
 
 
-def contender(name, text_name, corpus, epochs, first_search):
-    text, chosen = TEXTS[text_name], CHOSEN[text_name][name]
+def chosen_first(name, text):
+    """The settings that the first search has chosen for a model: those of its final runs."""
+    runs = json.loads((RESULTS / text.results / "first.json").read_text(encoding="utf-8"))
+    return {**runs[name]["seed-0"]["settings"], **FIXED.get(name, {})}
+
+
+def contender(name, text, corpus, epochs, first_search):
+    if first_search:
+        tried = FIRST[name], SPACES[name]
+    else:
+        chosen = chosen_first(name, text)
+        tried = chosen, around(chosen, name in text.too_strong)
 
     def run(settings, seed, epochs, tested):
         model, curves = example.train(name, corpus, settings, seed, sizes=text.sizes, epochs=epochs)
@@ -210,7 +164,6 @@ def contender(name, text_name, corpus, epochs, first_search):
             result["test"] = example.perplexity(model, corpus.test)
         return {**result, "weights": model.count_params()}
 
-    tried = (FIRST[name], SPACES[name]) if first_search else (chosen, around(chosen, name in text.too_strong))
     return Contender(name, *tried, run, epochs)
 
 
@@ -243,7 +196,7 @@ def main():
     text = TEXTS[options.text]
     corpus = text.read()
     for name in options.only:
-        one = contender(name, options.text, corpus, options.epochs, options.first_search)
+        one = contender(name, text, corpus, options.epochs, options.first_search)
         final(options.output, one, search(options.output, one, options.trials, SHORT, KEPT), options.seeds)
         print(report(options.output, text.digits))
     pack(options.output, SPACES)

@@ -10,6 +10,7 @@ import numpy as np
 from awd_keras.analysis.gates import Gates, gate_activations
 from awd_keras.analysis.memory import Memory, memory_weights
 from awd_keras.analysis.plots import plot_gates, plot_memory
+from awd_keras.checks import check_vocabulary
 from awd_keras.data import UNK, Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.units import label
@@ -88,11 +89,7 @@ def analyse(model: AWDLSTM, vocabulary: Vocabulary | Tokenizer, text: str) -> Te
     if not isinstance(model, AWDLSTM) or not model.built:
         raise ValueError(f"Argument `model` must be an AWDLSTM that is built. Received: model={model!r}")
     vocabulary = Vocabulary.of(vocabulary)
-    if len(vocabulary) != model.vocabulary_size:
-        raise ValueError(
-            f"Argument `vocabulary` must have as many words as the model, {model.vocabulary_size}. "
-            f"Received: vocabulary={vocabulary}"
-        )
+    check_vocabulary(vocabulary, model.vocabulary_size)
     given = vocabulary.cut(text)
     if not given:
         raise ValueError(f"Argument `text` must have at least one word. Received: text={text!r}")

@@ -133,15 +133,6 @@ def check_tokens(tokens, model):
     return tokens
 
 
-def check_vocabulary(vocabulary, model):
-    """Raises ValueError unless the vocabulary has as many words as the model, if that tells how many."""
-    words = getattr(model, "vocabulary_size", len(vocabulary))
-    if len(vocabulary) != words:
-        raise ValueError(
-            f"Argument `vocabulary` must have as many words as the model, {words}. Received: vocabulary={vocabulary}"
-        )
-
-
 def read_nats(model, dataset):
     """The cross-entropy in nats of each word of a `BPTTDataset`, read from a zero state, float32 (batch, time)."""
     begin_text(model)

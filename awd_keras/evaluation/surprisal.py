@@ -12,11 +12,11 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from awd_keras.checks import check_choice, check_positive_integer
+from awd_keras.checks import check_choice, check_positive_integer, check_vocabulary
 from awd_keras.data import UNK, BPTTDataset, Vocabulary
 from awd_keras.data.own_tokens import ALL_UNITS, Tokenizer
 from awd_keras.data.units import label
-from awd_keras.evaluation.perplexity import check_tokens, check_vocabulary, read_nats
+from awd_keras.evaluation.perplexity import check_tokens, read_nats
 from awd_keras.output import replacing
 
 # The styles of five levels, from below a quarter of an even guess to an even guess or worse. In HTML the colours are
@@ -254,7 +254,7 @@ def surprisal(
        2.00  sat
     """
     vocabulary = Vocabulary.of(vocabulary)
-    check_vocabulary(vocabulary, model)
+    check_vocabulary(vocabulary, getattr(model, "vocabulary_size", len(vocabulary)))
     if isinstance(text, str):
         text = vocabulary.encode([*vocabulary.cut_by.before_text(), *vocabulary.cut(text)])
     tokens = check_tokens(text, model)

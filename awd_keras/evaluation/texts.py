@@ -9,11 +9,11 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_positive_integer
+from awd_keras.checks import check_positive_integer, check_vocabulary
 from awd_keras.data import Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.units import label
-from awd_keras.evaluation.perplexity import check_tokens, check_vocabulary, nats_of_words
+from awd_keras.evaluation.perplexity import check_tokens, nats_of_words
 from awd_keras.inference import begin_text, most_rows, run
 
 # The numbers of words that are read at a time. Each is compiled once, and two or three words are read as four.
@@ -87,7 +87,7 @@ def score_texts(
         raise ValueError(
             f"Argument `vocabulary` must have {label(before[0])}, which comes before each text. Received: {vocabulary}"
         )
-    check_vocabulary(vocabulary, model)
+    check_vocabulary(vocabulary, getattr(model, "vocabulary_size", len(vocabulary)))
     ids = [vocabulary.encode([*before, *vocabulary.cut(text)]) for text in texts]
     if not ids:
         return []

@@ -85,16 +85,13 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
     start = settings.finetuned_from
     lines = run.metrics()
     check_metrics(lines, run.path("metrics.jsonl"))
-    is_new = not lines and not run.checkpoints.paths()
-    if is_new and settings.started_from:  # killed before `write_start` had ended
-        write_start(run, model_of(_unchanged(run, settings.started_from), run.vocabulary())[0])
-    network, optimizer = _compiled(run, settings, start if is_new else None)
+    network, optimizer = _compiled(run, settings, start if is_new(run, lines) else None)
     if start:
         optimizer.start_averaging()
     epoch = run.checkpoints.load(network, most=len(lines))
     if epoch is None:
         found = ", ".join(path.name for path in run.checkpoints.paths())
-        if lines or found:
+        if lines or found or settings.started_from:
             raise ValueError(
                 f"The run in {run.directory} can't be resumed: it has {len(lines)} epochs in metrics.jsonl, and no "
                 f"whole checkpoint of them (found: {found or 'none'}). To start it anew, pass --overwrite and its "
@@ -103,6 +100,11 @@ def restored(run: Run, settings: RunConfig) -> tuple[AWDLSTM, Any, list[dict]]:
     elif epoch or start:
         run.model()  # Check now, not after hours of training, that the best model is there and not damaged.
     return network, optimizer, lines[: epoch or 0]
+
+
+def is_new(run: Run, lines: list[dict]) -> bool:
+    """Whether a run with these metrics has neither an epoch nor a checkpoint, as before its training begins."""
+    return not lines and not run.checkpoints.paths()
 
 
 def _load_start(run, start, network):
@@ -120,13 +122,17 @@ def _load_start(run, start, network):
     own = run.path("model.keras")
     # If the run was killed before its first checkpoint, it has the model already, and the old run may be gone.
     if not own.is_file() or file_digest(own) != start["model_digest"]:
-        path = _unchanged(run, start).path("model.keras")
+        path = unchanged(run, start).path("model.keras")
         run.write("model.keras", lambda beside: shutil.copyfile(path, beside))
     network.load_weights(own)
 
 
-def _unchanged(run, start):
+def unchanged(run: Run, start: dict) -> Run:
     """The old run that a run was started from.
+
+    Args:
+        run: the `Run`.
+        start: its setting `started_from` or `finetuned_from`.
 
     Raises:
         FileNotFoundError: if it is gone.

@@ -13,7 +13,7 @@ from awd_keras.runs.config import RunConfig, count_devices
 from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer_config
 from awd_keras.runs.run import Run
-from awd_keras.runs.starting import like, model_of, write_start
+from awd_keras.runs.starting import is_new, like, model_of, unchanged, write_start
 
 
 def train(
@@ -221,7 +221,7 @@ def resume(
     """
     check_boolean("skip_nonfinite", skip_nonfinite)
     run = Run.open(output)
-    config, settings = run.config, run.settings
+    settings, changes = run.settings, {}
     corpus = corpus_of(run, corpus)
     # All is checked before the run is changed.
     check_skipping(skip_nonfinite, settings.optimizer)
@@ -232,20 +232,22 @@ def resume(
             raise ValueError(
                 f"Argument `epochs` must be at least {done}, as many as have been trained. Received: {epochs=}"
             )
-        config["epochs"] = epochs
+        changes["epochs"] = epochs
     if skip_nonfinite:
-        config["skip_nonfinite"] = True
+        changes["skip_nonfinite"] = True
     if devices is not None:
-        config["devices"] = count_devices(devices, settings.batch_size)
-    if config != run.config:
-        if config["epochs"] != settings.epochs:
-            # Deleted first, so that the new settings are never beside a result of fewer epochs.
-            run.path("result.json").unlink(missing_ok=True)
-        run.write_config(config)
+        changes["devices"] = count_devices(devices, settings.batch_size)
+    if "epochs" in changes:
+        # Deleted first, so that the new settings are never beside a result of fewer epochs.
+        run.path("result.json").unlink(missing_ok=True)
+    if changes:
+        run.write_config({**run.config, **changes})
     if run.result is not None:
         return run.result
     if not run.path("vocabulary.json").is_file():
         run.write_vocabulary(corpus.vocabulary)
+    if settings.started_from and is_new(run, run.metrics()):  # killed before it had been written
+        write_start(run, model_of(unchanged(run, settings.started_from), corpus.vocabulary)[0])
     return finish(run, corpus, verbose)
 
 

@@ -169,8 +169,8 @@ if keras.backend.backend() == "torch":
         exact, *_ = backend.gru(x, [h], *arguments, **ACTIVATIONS)
         x, h, *arguments = (each.to(torch.bfloat16) for each in (x, h, *arguments))
         found, _, path = backend.gru(x, [h], *arguments, **ACTIVATIONS)
-        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            assert (path, ordered) == ("fused", {(UNITS, 12)})
+        supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        assert (path, ordered) == (("fused", {(UNITS, 12)}) if supported else ("torch.gru", set()))
         np.testing.assert_allclose(found.double(), exact, atol=0.03)
 
 
@@ -202,14 +202,15 @@ if keras.backend.backend() == "jax":
         ],
     )
     def test_kernels_larger_than_the_cache(rng, monkeypatch, read_transposed, name, shapes):
-        """They have been transposed before the loop. The gradient reads all kernels so, whose shapes are the others."""
+        """They have been transposed before the loop. The gradient of a gated loop reads all kernels so, as they are."""
         from awd_keras.backend.loops import jax as loops
 
         monkeypatch.setattr(loops, "_CACHED", 0)
         monkeypatch.setattr(loops, "_STEPS", 1)
         monkeypatch.setitem(CELLS, name, LARGE[name])
         assert check(rng, name, {}, {}) == {"fused"}
-        assert read_transposed >= shapes
+        of_gradient = set() if name == "lstm" else {shape[::-1] for shape in shapes}
+        assert read_transposed == shapes | of_gradient
 
     @pytest.mark.parametrize(("name", "kernel"), [("lstm", (UNITS, 16)), ("gru", (UNITS, 12)), ("mogrifier", (7, 16))])
     def test_small_kernels_are_read_as_they_are(rng, monkeypatch, read_transposed, name, kernel):

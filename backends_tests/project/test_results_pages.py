@@ -116,6 +116,18 @@ def test_against_keras(tmp_path, experiment):
     assert all(run["settings"] == search.example.SETTINGS["awd-lstm"] for run in LONGER["awd-lstm"].values())
 
 
+@pytest.mark.parametrize("text", ["python-docs", "tunes"])
+def test_the_trials_of_the_second_search(experiment, text):
+    """The command draws those that were run: the first has what the first search chose, the others are around it."""
+    search, study = experiment("search_against_keras"), experiment("study")
+    of = search.TEXTS[text]
+    runs = json.loads((DOCS / f"results/{of.results}/second.json").read_text(encoding="utf-8"))
+    for name in runs:
+        contender = search.contender(name, of, None, 1, first_search=False)
+        for number in range(8):
+            assert study.settings_of(contender, number) == runs[name][f"trial-{number:02}"]["settings"]
+
+
 def test_tunes(tmp_path, experiment):
     """Each model has the search whose seeds are better on validation. The example has what was chosen there."""
     searches = [

@@ -17,17 +17,36 @@ SITE = HERE / "site"
 FLOAT32 = {"NVIDIA_TF32_OVERRIDE": "0", "JAX_DEFAULT_MATMUL_PRECISION": "float32"}
 
 
+def use_float32():
+    """Sets the variables of `FLOAT32` that aren't set. To be called before the framework is imported."""
+    for name, value in FLOAT32.items():
+        os.environ.setdefault(name, value)
+
+
+def add_data(parser):
+    """Adds the option that `read_text` takes."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        default=str(TEXT) if TEXT.is_dir() else None,
+        help="directory with train.txt, valid.txt and test.txt (default: what prepare.py has brought, else the text "
+        "that Python carries)",
+    )
+
+
+def read_text(directory):
+    """The text of `--data`. Imports Keras."""
+    from awd_keras import data
+
+    return data.Corpus.python_docs() if directory is None else data.Corpus.from_directory(directory)
+
+
 def parser_of_what_was_brought_back(description):
     """A parser of the arguments that `brought_back` reads."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=pathlib.Path, metavar="DIR", help="of NAME.json and NAME-half-1-of-N.npz")
     parser.add_argument("name", metavar="NAME", help="ptb-torch-0 for NAME.json")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        default=str(TEXT) if TEXT.is_dir() else None,
-        help="as for train_minutes.py",
-    )
+    add_data(parser)
     return parser
 
 
@@ -36,11 +55,8 @@ def brought_back(options):
     path = options.folder / f"{options.name}.json"
     collected = json.loads(path.read_text(encoding="utf-8"))
     os.environ.setdefault("KERAS_BACKEND", collected["settings"]["backend"])
-    for name, value in FLOAT32.items():
-        os.environ.setdefault(name, value)
-    from awd_keras import data
-
-    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
+    use_float32()
+    corpus = read_text(options.data)
     if corpus.digest != collected["settings"]["text_digest"]:
         raise SystemExit(f"{path} belongs to a run on another text than this one.")
     return path, collected, corpus

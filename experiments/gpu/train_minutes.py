@@ -12,21 +12,17 @@ import sys
 import threading
 import time
 
-from common import FLOAT32, HERE, TEXT
+from common import HERE, add_data, read_text, use_float32
 
 
 def main():
     began = time.monotonic()
     options = parse()
     os.environ["KERAS_BACKEND"] = options.backend
-    for name, value in FLOAT32.items():
-        os.environ.setdefault(name, value)
+    use_float32()
     # JAX compiles a program for each window length. With this cache, it does so once, not in every call.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(HERE / "compiled"))
-    from awd_keras import data
-
-    corpus = data.Corpus.python_docs() if options.data is None else data.Corpus.from_directory(options.data)
-    train(options, corpus, 60 * options.minutes - (time.monotonic() - began))
+    train(options, read_text(options.data), 60 * options.minutes - (time.monotonic() - began))
     for path in bring_back(options.run, options.name, options.out):
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
 
@@ -39,13 +35,7 @@ def parse():
     parser.add_argument("--backend", default="torch", help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, metavar="N", help="in all (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        default=str(TEXT) if TEXT.is_dir() else None,
-        help="directory with train.txt, valid.txt and test.txt (default: what prepare.py has brought, else the text "
-        "that Python carries)",
-    )
+    add_data(parser)
     parser.add_argument("--run", type=pathlib.Path, metavar="RUN", help="(default: build/gpu/PRESET-BACKEND-SEED)")
     options = parser.parse_args()
     options.name = f"{options.preset}-{options.backend}-{options.seed}"
