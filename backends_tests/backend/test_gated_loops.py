@@ -1,4 +1,4 @@
-"""The GRU, the Mogrifier and the QRNN as functions: values and gradients against NumPy in float64.
+"""The LSTM, the GRU, the Mogrifier and the QRNN as functions: values and gradients against NumPy in float64.
 
 Transforms of them, and gradients of gradients: test_transforms.py.
 """
@@ -18,6 +18,8 @@ STATE = (BATCH, UNITS)
 ROUNDS = [(UNITS, FEATURES), (FEATURES, UNITS), (UNITS, FEATURES)]
 # The function, the oracle, the shapes of the state and of the weights, the bias before the mogrifiers.
 CELLS = {
+    # The Mogrifier without rounds is an LSTM.
+    "lstm": (backend.lstm, oracle.mogrifier, [STATE] * 2, [(FEATURES, 16), (UNITS, 16), (16,)]),
     "gru": (backend.gru, oracle.gru, [STATE], [(FEATURES, 12), (UNITS, 12), (2, 12)]),
     "mogrifier": (backend.mogrifier, oracle.mogrifier, [STATE] * 2, [(FEATURES, 16), (UNITS, 16), (16,), *ROUNDS]),
     "qrnn": (qrnn, oracle.qrnn, [STATE] * 2, [(FEATURES, 12), (12,)]),
@@ -57,7 +59,7 @@ def check(rng, name, options, of_oracle, turn=lambda x: x):
 @pytest.mark.parametrize("name", CELLS)
 def test_values_and_gradients_equal_numpy(rng, name):
     paths = check(rng, name, {}, {})
-    assert paths <= ({"associative_scan"} if name in WITHOUT_LOOP else {"fused", "torch.gru"})
+    assert paths <= ({"associative_scan"} if name in WITHOUT_LOOP else {"fused", "torch.lstm", "torch.gru"})
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -160,18 +162,38 @@ if keras.backend.backend() == "torch":
             ops.vectorized_map(lambda each: backend.gru(each, [h], *arguments, **ACTIVATIONS)[0], x)
         assert ordered == set()
 
-    def test_bfloat16_in_the_order_of_onednn(rng, ordered):
-        """Products are summed in float32, so the results differ from those of `torch.gru` by their rounding alone."""
+    @pytest.mark.parametrize(("name", "width"), [("gru", 12), ("lstm", 16)])
+    def test_bfloat16_in_the_order_of_onednn(rng, ordered, monkeypatch, name, width):
+        """Products are summed in float32, so the results differ from PyTorch's own loop by their rounding alone."""
         import torch
 
-        shapes = [(BATCH, TIME, FEATURES), STATE, *CELLS["gru"][3]]
-        x, h, *arguments = (torch.tensor(rng.normal(size=shape)) for shape in shapes)
-        exact, *_ = backend.gru(x, [h], *arguments, **ACTIVATIONS)
-        x, h, *arguments = (each.to(torch.bfloat16) for each in (x, h, *arguments))
-        found, _, path = backend.gru(x, [h], *arguments, **ACTIVATIONS)
+        from awd_keras.backend.recurrence import torch as recurrence
+
+        monkeypatch.setattr(recurrence, "_MANY_WEIGHTS", UNITS * 16)
+        function, _, states, weights = CELLS[name]
+        shapes = [(BATCH, TIME, FEATURES), *states, *weights]
+        x, *others = (torch.tensor(rng.normal(size=shape)) for shape in shapes)
+        count = len(states)
+        exact, *_ = function(x, others[:count], *others[count:], **ACTIVATIONS)
+        x, *others = (each.to(torch.bfloat16) for each in (x, *others))
+        found, _, path = function(x, others[:count], *others[count:], **ACTIVATIONS)
         supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        assert (path, ordered) == (("fused", {(UNITS, 12)}) if supported else ("torch.gru", set()))
+        assert (path, ordered) == (("fused", {(UNITS, width)}) if supported else (f"torch.{name}", set()))
         np.testing.assert_allclose(found.double(), exact, atol=0.03)
+
+    @pytest.mark.parametrize(("dtype", "fewest"), [("float32", 0), ("bfloat16", UNITS * 16 + 1)])
+    def test_an_lstm_that_stays_with_pytorch(rng, ordered, monkeypatch, dtype, fewest):
+        """In float32, `torch.lstm` is as fast as the loop, and in bfloat16 with a small kernel it is faster."""
+        import torch
+
+        from awd_keras.backend.recurrence import torch as recurrence
+
+        monkeypatch.setattr(recurrence, "_MANY_WEIGHTS", fewest)
+        _, _, states, weights = CELLS["lstm"]
+        shapes = [(BATCH, TIME, FEATURES), *states, *weights]
+        x, h, c, *weights = (torch.tensor(rng.normal(size=shape), dtype=getattr(torch, dtype)) for shape in shapes)
+        assert backend.lstm(x, [h, c], *weights, **ACTIVATIONS)[2] == "torch.lstm"
+        assert ordered == set()
 
 
 if keras.backend.backend() == "jax":
@@ -190,9 +212,6 @@ if keras.backend.backend() == "jax":
         monkeypatch.setattr(loops, "_times_transposed", recorded)
         return shapes
 
-    # The Mogrifier without rounds is an LSTM.
-    LARGE = {**CELLS, "lstm": (backend.lstm, oracle.mogrifier, *CELLS["mogrifier"][2:3], CELLS["mogrifier"][3][:3])}
-
     @pytest.mark.parametrize(
         ("name", "shapes"),
         [
@@ -207,14 +226,11 @@ if keras.backend.backend() == "jax":
 
         monkeypatch.setattr(loops, "_CACHED", 0)
         monkeypatch.setattr(loops, "_STEPS", 1)
-        monkeypatch.setitem(CELLS, name, LARGE[name])
         assert check(rng, name, {}, {}) == {"fused"}
-        of_gradient = set() if name == "lstm" else {shape[::-1] for shape in shapes}
-        assert read_transposed == shapes | of_gradient
+        assert read_transposed == shapes | {shape[::-1] for shape in shapes}
 
     @pytest.mark.parametrize(("name", "kernel"), [("lstm", (UNITS, 16)), ("gru", (UNITS, 12)), ("mogrifier", (7, 16))])
-    def test_small_kernels_are_read_as_they_are(rng, monkeypatch, read_transposed, name, kernel):
+    def test_small_kernels_are_read_as_they_are(rng, read_transposed, name, kernel):
         """Only the gradient multiplies by their transpose."""
-        monkeypatch.setitem(CELLS, name, LARGE[name])
         check(rng, name, {}, {})
         assert kernel[::-1] not in read_transposed

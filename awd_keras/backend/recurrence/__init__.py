@@ -3,8 +3,9 @@
 from keras import activations, ops
 
 from awd_keras.backend.of_framework import of_framework
-from awd_keras.backend.recurrence.generic import generic_lstm, masked, step_by_step
+from awd_keras.backend.recurrence.generic import masked, step_by_step
 from awd_keras.backend.recurrence.gru_steps import fused_gru, generic_gru
+from awd_keras.backend.recurrence.lstm_steps import fused_lstm, generic_lstm
 from awd_keras.backend.recurrence.mogrifier_steps import fused_mogrifier, generic_mogrifier
 
 _framework = of_framework(__name__)
@@ -31,12 +32,11 @@ __all__ = [
 
 
 def lstm(sequences, initial_state, kernel, recurrent_kernel, bias, *, go_backwards=False, **options):
-    """Like `generic_lstm`, but uses the framework's own LSTM if that supports the options."""
+    """Like `generic_lstm`, but uses the framework's own LSTM, or `fused_lstm`, if these support the options."""
     if _is_plain(**options):
         ordered = ops.flip(sequences, axis=1) if go_backwards else sequences
-        results = fast_lstm(ordered, initial_state, kernel, recurrent_kernel, bias)
-        if results is not None:
-            return results
+        arguments = (ordered, initial_state, kernel, recurrent_kernel, bias)
+        return fast_lstm(*arguments) or fused_lstm(*arguments)
     return generic_lstm(sequences, initial_state, kernel, recurrent_kernel, bias, go_backwards=go_backwards, **options)
 
 

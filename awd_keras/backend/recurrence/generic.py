@@ -6,61 +6,6 @@ import math
 from keras import ops
 
 from awd_keras.backend import keras_private
-from awd_keras.backend.precision import add_bias
-
-
-def generic_lstm(
-    sequences,
-    initial_state,
-    kernel,
-    recurrent_kernel,
-    bias,
-    *,
-    activation,
-    recurrent_activation,
-    mask=None,
-    recurrent_mask=None,
-    go_backwards=False,
-    unroll=False,
-    zero_output_for_mask=False,
-):
-    """Runs an LSTM over whole sequences: one product for all input projections, then Keras's loop.
-
-    Args:
-        sequences: (batch, time, features).
-        initial_state: [h, c], each (batch, units), of the dtype of `sequences`.
-        kernel: (features, 4 * units), gates in the order i, f, c, o.
-        recurrent_kernel: (units, 4 * units), already masked.
-        bias: (4 * units,) or None.
-        activation: function of the cell's content and output, `tanh` in the paper.
-        recurrent_activation: function of the gates, `sigmoid` in the paper.
-        mask: boolean (batch, time) or None. Where it is False, the step doesn't change the state.
-        recurrent_mask: (batch, units) or None; multiplies h before each recurrent product.
-        go_backwards: whether time runs from the last step to the first (outputs in that order).
-        unroll: whether to unroll the loop.
-        zero_output_for_mask: whether the output of a masked step is zeros instead of the last output.
-
-    Returns:
-        Outputs (batch, time, units), the final [h, c], and the name of the implementation that ran.
-    """
-    projections = sequences @ kernel
-    if bias is not None:
-        projections = add_bias(projections, bias)
-
-    def step(projection, state):
-        h, c = state
-        z = projection + masked(h, recurrent_mask) @ recurrent_kernel
-        return lstm_step(z, c, activation, recurrent_activation)
-
-    return step_by_step(
-        step,
-        projections,
-        initial_state,
-        mask=mask,
-        go_backwards=go_backwards,
-        unroll=unroll,
-        zero_output_for_mask=zero_output_for_mask,
-    )
 
 
 def masked(h, recurrent_mask):

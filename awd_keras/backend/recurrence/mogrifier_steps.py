@@ -9,11 +9,11 @@ from awd_keras.backend.loops import (
     sigmoid,
     summed_over_rows,
     summed_products,
-    tanh,
     transposed_products_in_steps,
 )
 from awd_keras.backend.precision import add_bias
 from awd_keras.backend.recurrence.generic import lstm_step, masked, step_by_step
+from awd_keras.backend.recurrence.lstm_steps import backward_step, forward_step
 
 
 def generic_mogrifier(
@@ -82,12 +82,8 @@ def _forward(sequences, h, c, kernel, bias, *mogrifiers):
                 h = factor * h
             else:
                 x = factor * x
-        z = product(ops.concatenate([x, h], axis=-1)) + bias
-        i_f, content, o = z[:, : 2 * units], z[:, 2 * units : 3 * units], z[:, 3 * units :]
-        i_f, content, o = sigmoid(i_f), tanh(content), sigmoid(o)
-        c = i_f[:, units:] * c + i_f[:, :units] * content
-        h = o * tanh(c)
-        return (h, c), (h, c, ops.concatenate([i_f, content, o], axis=-1), *factors)
+        h, c, gates = forward_step(product(ops.concatenate([x, h], axis=-1)) + bias, c)
+        return (h, c), (h, c, gates, *factors)
 
     widths = (units, units, 4 * units, *(matrix.shape[-1] for matrix in mogrifiers))
     (last_h, last_c), saved = loop(step, (h, c), (sequences,), widths)
@@ -113,20 +109,8 @@ def _backward(tensors, saved, upstream):
     transposed_product, *d_gatings = transposed_products_in_steps(d_hs, kernel, *mogrifiers)
 
     def step(carry, series):
-        (d_h, d_c), (d_output, gate, c, earlier_c, x, h, *factors) = carry, series
-        i, f, content, o = (gate[:, part * units : (part + 1) * units] for part in range(4))
-        tanh_c = tanh(c)
-        d_h = d_h + d_output
-        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        d_z = ops.concatenate(
-            [
-                d_c * content * i * (1 - i),
-                d_c * earlier_c * f * (1 - f),
-                d_c * i * (1 - content * content),
-                d_h * tanh_c * o * (1 - o),
-            ],
-            axis=-1,
-        )
+        (d_h, d_c), (d_output, gates, c, earlier_c, x, h, *factors) = carry, series
+        d_z, d_c = backward_step(d_h + d_output, d_c, gates, c, earlier_c)
         both = transposed_product(d_z)
         d_x, d_h = both[:, :features], both[:, features:]
         seen = _mogrified(x, h, factors)
@@ -143,7 +127,7 @@ def _backward(tensors, saved, upstream):
                 d_products[number] = d_x * x * slope
                 d_x = d_x * factor
                 d_h = d_h + d_gatings[number](d_products[number])
-        return (d_h, d_c * f), (d_z, d_x, *d_products)
+        return (d_h, d_c), (d_z, d_x, *d_products)
 
     widths = (4 * units, features, *(factor.shape[-1] for factor in factors))
     series = (d_hs, gates, cs, earlier_cs, sequences, earlier_hs, *factors)
