@@ -28,15 +28,13 @@ SIZES = Sizes(
 )
 
 SETTINGS: dict[str, dict] = {
-    "keras-dropout": {
-        "learning_rate": 0.00201,
-        "weight_decay": 0.0715,
-        "batch_size": 10,
-        "shape": "one layer",
-        "window": 70,
-        "halve_on_plateau": True,
-        "dropout": 0.308,
-        "recurrent_dropout": 0.194,
+    "keras-adam": {
+        "learning_rate": 0.00624,
+        "weight_decay": 0.578,
+        "batch_size": 20,
+        "shape": "tied",
+        "window": 35,
+        "halve_on_plateau": False,
     },
     "keras-sgd": {
         "learning_rate": 27.5,
