@@ -223,7 +223,7 @@ def main():
         final(output, one, chosen, options.seeds)
         print(report(output), flush=True)
     pack(output, NAMES)
-    draw(output, output.with_suffix(".png"))
+    draw(output, output.with_name(f"{output.name}.png"))
 
 
 if __name__ == "__main__":

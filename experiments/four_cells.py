@@ -81,7 +81,7 @@ def report(output):
             continue
         rate = f"{runs[0]['settings']['learning_rate']:g}"
         tests, lstm = ([run["test"] for run in found[each]] for each in (cell, "lstm"))
-        likely = "" if cell == "lstm" or len(runs) < 4 else f"{chance(tests, lstm):.0%}"
+        likely = "" if cell == "lstm" or min(len(tests), len(lstm)) < 4 else f"{chance(tests, lstm):.0%}"
         cells = [NAMES[cell], f"{runs[0]['weights']:,}", rate, *spreads(runs), likely]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -119,7 +119,7 @@ def main():
         final(options.output, one, search(options.output, one, options.trials, SHORT, KEPT), options.seeds)
         print(report(options.output))
     if all(finals(options.output, cell) for cell in NAMES):
-        draw(options.output, options.output.with_suffix(".png"))
+        draw(options.output, options.output.with_name(f"{options.output.name}.png"))
         pack(options.output, NAMES)
 
 

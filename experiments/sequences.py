@@ -275,8 +275,11 @@ def report(output):
         lines += [f"**{TITLES[name][0]}**, {'% wrong' if TITLES[name][1] else 'error'} on test:", ""]
         lines += ["| model | test | against Keras's with dropouts | by chance |", "| --- | ---: | ---: | ---: |"]
         for kind, figures in found.items():
-            change = f"{mean(figures) / mean(found['keras']) - 1:+.0%}" if kind != "keras" else ""
-            by_chance = f"{chance(figures, found['keras']):.0%}" if kind != "keras" else ""
+            if not figures:
+                continue
+            compared = kind != "keras" and found["keras"]
+            change = f"{mean(figures) / mean(found['keras']) - 1:+.0%}" if compared else ""
+            by_chance = f"{chance(figures, found['keras']):.0%}" if compared else ""
             lines.append(f"| {KINDS[kind]} | {spread(figures, digits)} | {change} | {by_chance} |")
         lines.append("")
     return "\n".join(lines)

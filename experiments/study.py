@@ -107,7 +107,7 @@ def pack(output, names):
         }
         for name in names
     }
-    write_json(output.with_suffix(".json"), runs)
+    write_json(output.with_name(f"{output.name}.json"), runs)
 
 
 def argument_parser(description):

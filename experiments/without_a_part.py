@@ -77,9 +77,10 @@ def report(output):
             continue
         train = spread(run["curves"]["train"][run["best_epoch"] - 1] for run in runs.values())
         tests = [run["test"] for run in runs.values()]
-        before = [full[seed]["test"] for seed in runs]
-        change = "" if name == "full" else f"{sum(tests) / sum(before) - 1:+.1%}"
-        found = f"{chance(tests, before):.0%}" if name != "full" and len(tests) > 3 else ""
+        before = [full[seed]["test"] for seed in runs if seed in full]
+        compared = name != "full" and len(before) == len(tests)
+        change = f"{sum(tests) / sum(before) - 1:+.1%}" if compared else ""
+        found = f"{chance(tests, before):.0%}" if compared and len(tests) > 3 else ""
         paper = f"{PAPER[name][1] / PAPER['full'][1] - 1:+.0%}" if name in PAPER and name != "full" else ""
         lines.append(f"| {name} | {len(runs)} | {train} | {spread(tests)} | {change} | {found} | {paper} |")
     return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """Every private name of Keras that is used anywhere, with the reason."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -217,6 +218,15 @@ class Surrounding(_KnownVariables):
             store[str(index)] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store):
+        """As Keras's optimizers do: a file of another optimizer, or of none, is left out with a warning."""
+        shapes = {str(index): tuple(variable.shape) for index, variable in enumerate(self._variables)}
+        fits = set(store.keys()) == set(shapes) and all(tuple(store[name].shape) == shapes[name] for name in shapes)
+        if not fits:
+            warnings.warn(
+                f"Skipping variable loading for optimizer {self.name!r}: the file has other variables than it.",
+                stacklevel=2,
+            )
+            return
         for index, variable in enumerate(self._variables):
             variable.assign(store[str(index)])
 

@@ -2,14 +2,13 @@
 
 import math
 import warnings
-import weakref
 from collections.abc import Sized
 
 import keras
-from keras import ops
 
 from awd_keras import backend
 from awd_keras.backend.keras_private import flatten_layers
+from awd_keras.optimizers.scaled_rate import put_back_rate, scale_rate
 
 
 class Passes:
@@ -98,10 +97,6 @@ class ResetStates(keras.callbacks.Callback):
 # Each length is compiled. More lengths than this take so long that the user should be told why.
 _MANY_LENGTHS = 12
 
-# Optimizer -> (its own rate, the scaled rate), during a step. Not an attribute of the callback: if the step raises,
-# the next `fit` must restore the rate, and it may have a new callback.
-_scaled: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
 
 class ScaleLearningRate(keras.callbacks.Callback):
     """Multiplies the learning rate of each step by the window's length over the usual one.
@@ -117,6 +112,9 @@ class ScaleLearningRate(keras.callbacks.Callback):
     tells the dataset the number of the pass over the text, `epoch // ceil(len(dataset) / k)`, so that the lengths stay
     the same during a pass. Each `fit` begins with the first window of a pass, even if its `initial_epoch` is in the
     middle of one.
+
+    If a step is interrupted, the rate is put back when `fit` of an `AWDLSTM` ends, and for other models when the next
+    `fit` begins.
 
     With gradient accumulation, an update uses the rate of its last window.
 
@@ -195,7 +193,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
                 stacklevel=2,
             )
         self._passes = Passes(len(lengths), self.params["steps"])
-        self._put_back()
+        put_back_rate(model.optimizer)
 
     def on_epoch_begin(self, epoch, logs=None):
         window = self._passes.next_epoch()
@@ -212,17 +210,7 @@ class ScaleLearningRate(keras.callbacks.Callback):
                 "Callback `ScaleLearningRate` must be given the dataset that is passed to `fit`. Received: "
                 f"dataset={self.dataset!r}, which `fit` doesn't read"
             )
-        optimizer = self.model.optimizer
-        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-        optimizer.learning_rate = rate * float(self._lengths[batch]) / self.dataset.bptt
-        _scaled[optimizer] = rate, float(ops.convert_to_numpy(optimizer.learning_rate))
+        scale_rate(self.model.optimizer, float(self._lengths[batch]) / self.dataset.bptt)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._put_back()
-
-    def _put_back(self):
-        optimizer = self.model.optimizer
-        rate, scaled = _scaled.pop(optimizer, (None, None))
-        # A rate that another callback has set meanwhile stays.
-        if rate is not None and float(ops.convert_to_numpy(optimizer.learning_rate)) == scaled:
-            optimizer.learning_rate = rate
+        put_back_rate(self.model.optimizer)

@@ -15,6 +15,8 @@ _OPTIONS = {
     "max_words": "--words",
     "k": "--words",
     "tokens": "--data",
+    "context": "--prompt",
+    "words": "--text",
 }
 # What argparse says of a value, and what is said here.
 _OF_VALUES = {

@@ -50,18 +50,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options, flags):
     try:
         choose_backend(options.backend, options.trains)
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()  # while errors are still caught
+        return status
     except BrokenPipeError:
-        # The reader has closed the pipe, as `head` does. What is left in the buffer is discarded.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has closed the pipe, as `head` does.
+        _discard_output()
         return 0
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()
         message = of_path(error, options) if isinstance(error, OSError) else str(error)
         print(f"awd-keras: error: {in_options(' '.join(message.split()), flags)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("awd-keras: stopped by SIGINT", file=sys.stderr)
         return 130
+
+
+def _discard_output():
+    """Sends the standard output nowhere, with what is left in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser():

@@ -1,5 +1,6 @@
 """What `awd-keras train` and `finetune` print at the end of a training."""
 
+import shlex
 import sys
 
 # Pairs of words are counted only in training texts of at most this many tokens, as more take too long.
@@ -22,7 +23,10 @@ def report(directory, run):
         print()  # Keras's progress bar has left its line open.
         checkpoints = runs.Checkpoints(directory).paths()
         kept = f"kept {checkpoints[0]}; " if checkpoints else ""
-        print(f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {directory}", file=sys.stderr)
+        print(
+            f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {shlex.quote(str(directory))}",
+            file=sys.stderr,
+        )
         return 128 + stop.number
     except FloatingPointError:
         print()
@@ -52,7 +56,7 @@ def report(directory, run):
     curve = runs.Run(directory).path("curve.png")
     if curve.is_file():
         print(f"learning curve    {curve}")
-    print(f"to write with it  awd-keras generate {directory} --prompt TEXT")
+    print(f"to write with it  awd-keras generate {shlex.quote(str(directory))} --prompt TEXT")
     return 0
 
 
@@ -60,8 +64,8 @@ def _averaging(epoch, directory):
     if epoch is not None:
         return f"since the end of epoch {epoch}"
     return (
-        "not begun: validation was still improving, so the weights are those of plain SGD; "
-        f"to train on: awd-keras train --resume {directory} --epochs N"
+        "not begun: validation hasn't stopped improving for long enough, so the weights are those of plain SGD; "
+        f"to train on: awd-keras train --resume {shlex.quote(str(directory))} --epochs N"
     )
 
 

@@ -8,12 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
+from awd_keras.checks import check_integers
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.units import unit_named
 from awd_keras.data.vocabulary import Vocabulary
 from awd_keras.data.word_ids import CorpusCache, FirstIds, pieces
 
 SPLITS = ("train", "valid", "test")
+
+
+def check_ids(corpus: "Corpus") -> None:
+    """Raises ValueError unless the splits hold ids of the corpus's vocabulary."""
+    words = len(corpus.vocabulary)
+    for split in SPLITS:
+        tokens = getattr(corpus, split)
+        check_integers(split, tokens)
+        for piece in pieces(tokens):  # a text may be larger than memory
+            for value in (piece.min(), piece.max()):
+                if not 0 <= value < words:
+                    raise ValueError(
+                        f"Argument `{split}` of the corpus must hold ids in [0, {words}), the vocabulary. "
+                        f"Received: {value}"
+                    )
 
 
 class Corpus:

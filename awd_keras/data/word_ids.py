@@ -98,7 +98,8 @@ class FirstIds(dict):
 # The number of ids that are processed at a time.
 _PIECE = 2**20
 # Increased whenever texts are read differently, so that older files of ids aren't used. 2: byte-order marks and CR.
-_READING = 2
+# 3: files that a full disk may have cut short.
+_READING = 3
 
 
 class CorpusCache:
@@ -193,16 +194,25 @@ def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
 
 def _keep(read, folder):
     """Writes all pieces to a temporary file without a name, which is deleted with the array that maps it."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for ids in read:
-            ids.tofile(file)
-        return np.memmap(file, "int32", mode="r")
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for ids in read:
+                _append(file, ids)
+            return np.memmap(file, "int32", mode="r")
+    except OSError as error:
+        raise OSError(f"{folder} can't be written: {error.strerror or error}") from error
+
+
+def _append(file, ids):
+    """Writes ids, or raises. On a full disk, `ndarray.tofile` can lose the last ones without a word."""
+    file.write(ids)
+    file.flush()
 
 
 def _write_ids(path, *, final, ids):
     with path.open("wb") as file:
         for piece in pieces(ids):
-            final[piece].astype("<i4").tofile(file)
+            _append(file, final[piece].astype("<i4"))
 
 
 def _rename(beside, folder):

@@ -14,6 +14,9 @@ from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.evaluation.perplexity import Score, Trial, best_first, check_values, count_unknown, read_text
 from awd_keras.inference import run
 
+# A larger one, times a product of states, could leave the range of float32.
+_MOST_THETA = 1e30
+
 
 def cache_perplexity(
     model: keras.Model,
@@ -78,9 +81,10 @@ def cache_perplexity(
     """
     check_positive_integer("window", window)
     check_rate("interpolation", interpolation)
-    check_not_negative("theta", theta)
+    _check_theta("theta", theta)
     check_boolean("wait_until_full", wait_until_full)
     start = time.perf_counter()
+    window = min(window, len(tokens))  # there are never more entries
     loss, count = cache_loss(model, read_text(model, tokens, bptt), window, interpolation, theta, wait_until_full)
     return Score.of(loss, count, time.perf_counter() - start, count_unknown(vocabulary, tokens, count))
 
@@ -137,7 +141,7 @@ def tune_cache(
     """
     check_values("windows", windows, check_positive_integer)
     check_values("interpolations", interpolations, check_rate)
-    check_values("thetas", thetas, check_not_negative)
+    check_values("thetas", thetas, _check_theta)
     check_boolean("wait_until_full", wait_until_full)
     parts = list(read_text(model, tokens, bptt))
     log_p = np.concatenate([part.log_p for part in parts])
@@ -146,7 +150,7 @@ def tune_cache(
     trials = []
     for window, theta in itertools.product(windows, thetas):
         start = time.perf_counter()
-        cache = ContinuousCache(model, window, theta)
+        cache = ContinuousCache(model, min(window, len(tokens)), theta)
         cache_log_p = np.concatenate([cache.log_probabilities(part) for part in parts])
         seconds = time.perf_counter() - start
         for interpolation in interpolations:
@@ -155,6 +159,12 @@ def tune_cache(
             trials.append(Trial(settings, Score.of(-float(np.mean(mixed)), len(mixed), seconds, unknown_tokens)))
         progress.add(1)
     return best_first(trials)
+
+
+def _check_theta(name, value):
+    check_not_negative(name, value)
+    if value > _MOST_THETA:
+        raise ValueError(f"Argument `{name}` must be at most {_MOST_THETA:g}. Received: {name}={value!r}")
 
 
 def cache_loss(model, parts, window, interpolation, theta, wait_until_full):

@@ -1,5 +1,7 @@
 """Beam search: the likeliest text, found by keeping a few candidates at a time."""
 
+import math
+
 import numpy as np
 
 from awd_keras.generation.next_words import next_logits, read_logits, read_prompts
@@ -80,7 +82,8 @@ class _Beams:
         return max(scored, key=lambda pair: pair[0])[1]
 
     def _score(self, total, words):
-        return total / words**self.length_penalty
+        """A number that orders texts as `total / words ** length_penalty` does, and is in range for any penalty."""
+        return self.length_penalty * math.log(words) - (math.log(-total) if total else -math.inf)
 
 
 def _largest(sums, count):

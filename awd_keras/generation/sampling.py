@@ -61,9 +61,11 @@ def penalize_repetition(logits, ids, penalty):
     Their logits are divided by it where they are positive, and multiplied where they are negative. Source: section 4.1
     of Keskar et al. (2019), arXiv 1909.05858.
     """
-    logits = logits.copy()
+    logits = logits.astype("float64")
     read = logits[ids]
-    logits[ids] = np.where(read > 0, read / penalty, read * penalty)
+    with np.errstate(over="ignore"):
+        # Finite, so that two words of a tiny penalty can still be compared.
+        logits[ids] = np.minimum(np.where(read > 0, read / penalty, read * penalty), 1e300)
     return logits
 
 

@@ -12,6 +12,7 @@ from awd_keras.backend import keras_private
 from awd_keras.checks import check_integers, check_positive_integer, check_rate, check_seed, check_shape
 from awd_keras.layers.call_effects import Rematerialized
 from awd_keras.layers.embedding_dropout import Reversible
+from awd_keras.layers.initializers import reseeded
 
 # How many tokens of a cluster (except the first) are computed at a time. If programs have fixed shapes, as on JAX, an
 # incomplete part costs as much as a full one; but products of fewer rows are slow.
@@ -118,9 +119,8 @@ class AdaptiveSoftmax(Rematerialized, Reversible):
     def build(self, input_shape: Any = None) -> None:
         def table(name, words, size):
             # Not rounded in half precision, as in `EmbeddingDropout`: that would spoil the gradients of frequent words.
-            return self.add_weight(
-                name=name, shape=(words, size), initializer=self.embeddings_initializer, autocast=False
-            )
+            initializer = reseeded(self.embeddings_initializer, len(self.weights))
+            return self.add_weight(name=name, shape=(words, size), initializer=initializer, autocast=False)
 
         self.tables: list = []
         self.projections: list = []

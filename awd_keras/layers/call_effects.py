@@ -113,7 +113,18 @@ class CarriesState(keras.layers.Layer):
         Args:
             batch_size: integer, the largest batch that a call may have.
             parts: dict from the name of each part of the state to its size.
+
+        Raises:
+            ValueError: if there are variables already, for a smaller batch.
         """
+        if self.states is not None:
+            rows = self.states[0].shape[0]
+            if batch_size > rows:
+                raise ValueError(
+                    f"Layer {self.name!r} was built for a batch of {rows} rows, and can't be built again for more: "
+                    f"make a new one. Received: {batch_size}"
+                )
+            return
         self.training_state, self.inference_state = (
             [
                 keras.Variable(

@@ -3,11 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from awd_keras import backend
 from awd_keras.backend import keras_private
 from awd_keras.checks import check_not_negative_integer, check_positive_integer
+from awd_keras.layers.initializers import reseeded
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
 
@@ -126,16 +126,6 @@ class _Cell(keras.layers.LSTMCell):
                 matrix = self.add_weight(
                     name=f"mogrifier_{len(self.mogrifiers)}",
                     shape=shape,
-                    initializer=_reseeded(self.mogrifier_initializer, len(self.mogrifiers)),
+                    initializer=reseeded(self.mogrifier_initializer, len(self.mogrifiers)),
                 )
                 self.mogrifiers.append(matrix)
-
-
-def _reseeded(initializer, number):
-    """An initializer like the given one, with another seed: with the same, matrices of one shape would be equal."""
-    config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else {}
-    if "seed" not in config:
-        return initializer
-    if isinstance(config["seed"], int):
-        config["seed"] = int(np.random.SeedSequence([config["seed"], number]).generate_state(1)[0] >> 1)
-    return type(initializer).from_config(config)

@@ -56,8 +56,8 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
     adapted.build((most_rows(model) or 1, None))
     both = [word for word in new if word in old]
     here, there = ([vocabulary[word] for word in both] for vocabulary in (new, old))
-    for variable, source in zip(adapted.embedding.weights, model.embedding.weights, strict=True):
-        rows = ops.convert_to_numpy(source)
+    for name in ("embeddings", "bias"):  # with LoRA, the table that it adds to is in `embeddings` too
+        variable, rows = getattr(adapted.embedding, name), ops.convert_to_numpy(getattr(model.embedding, name))
         values = np.empty((len(new), *rows.shape[1:]), rows.dtype)
         values[:] = rows.mean(axis=0, dtype="float64")
         values[here] = rows[there]

@@ -107,7 +107,7 @@ def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
     values.append((model.embedding.bias, np.zeros(model.vocabulary_size) if bias is None else bias))
     for index, layer in enumerate(model.lstms):
         weights = _of_qrnn(found, index, layer) if model.cell == "qrnn" else _of_lstm(found, index, layer)
-        values += zip(layer.trainable_variables, weights, strict=True)
+        values += zip(layer.cell.weights, weights, strict=True)
     found.refuse_more_layers(len(model.lstms))
     for variable, value in values:
         variable.assign(value)

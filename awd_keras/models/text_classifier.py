@@ -26,8 +26,7 @@ class TextClassifier(keras.Model):
 
     Texts are padded with -1, before or after, or masked by Keras; padding changes nothing. In a text of more than
     `max_gradient_tokens`, gradients go only through the last ones. The tokens before are read in windows of 70 and
-    pooled, so that memory doesn't grow with a text's length. As these are whole windows, up to 69 more tokens have no
-    gradient.
+    pooled, so that memory doesn't grow with a text's length. As these are whole windows, up to 69 more have none.
 
     The layers are copies of the language model's, with its dropout and, if it is built, its weights, but without AR and
     TAR. The language model isn't changed. `fit`, `predict`, class weights, mixed precision and files work as in Keras.
@@ -98,7 +97,8 @@ class TextClassifier(keras.Model):
         self.max_gradient_tokens = max_gradient_tokens
         self.backwards = backwards
         self.vocabulary_size = language_model.vocabulary_size
-        self._language_model = keras.saving.serialize_keras_object(language_model)  # Keras would track an object.
+        # As a dictionary, as Keras would track an object; without its optimizer, loss and metrics.
+        self._language_model = {**keras.saving.serialize_keras_object(language_model), "compile_config": None}
 
         # Without the bias, which only a language model's logits need.
         self.embedding = self._copy(language_model.embedding, use_bias=False, tie_weights=True)
@@ -120,12 +120,12 @@ class TextClassifier(keras.Model):
         layers[-1].activation = keras.activations.linear
         self.head = keras.Sequential(layers, name="head")
         self.build((None, None))
-        sources = [language_model.embedding, *language_model.lstms]
-        for layer, source in zip([self.embedding, *self.lstms], sources, strict=True):
-            if source.built:  # in a model that isn't built, only an embedding with a given table is
-                # Not strict, as the language model's embedding has one more variable, the bias.
-                for variable, weights in zip(layer.weights, source.weights, strict=False):
-                    variable.assign(ops.copy(weights))
+        copied = zip([self.embedding, *self.lstms], [language_model.embedding, *language_model.lstms], strict=True)
+        for layer, source in copied:
+            # By name, as the other embedding has a bias, too. In a model that isn't built, it may be built alone.
+            weights = {weight.name: weight for weight in source.weights}
+            for variable in layer.weights if source.built else []:
+                variable.assign(ops.copy(weights[variable.name]))
 
     def _copy(self, layer, **changes):
         return type(layer).from_config({**layer.get_config(), **changes, "dtype": self.dtype_policy})

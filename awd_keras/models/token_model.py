@@ -15,6 +15,7 @@ from awd_keras.losses import TokenCrossEntropy
 from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
 from awd_keras.optimizers import NTASGD
+from awd_keras.optimizers.scaled_rate import put_back_rate
 
 
 class TokenModel(SymbolicallyBuilt):
@@ -105,7 +106,12 @@ class TokenModel(SymbolicallyBuilt):
         _check_alone(x, y=y, sample_weight=kwargs.get("sample_weight"), class_weight=kwargs.get("class_weight"))
         # If `fit` splits rows off for validation, a batch may be smaller than the data.
         x = self._build_for(x, batch_size, check=not kwargs.get("validation_split"))
-        return super().fit(x, y, batch_size, *args, **kwargs)
+        try:
+            return super().fit(x, y, batch_size, *args, **kwargs)
+        finally:
+            # After a step that was interrupted, `ScaleLearningRate` hasn't.
+            if self.compiled:
+                put_back_rate(self.optimizer)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, from a zero state."""

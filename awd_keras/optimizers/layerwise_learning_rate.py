@@ -44,6 +44,8 @@ class LayerwiseLearningRate(Wrapping):
         optimizer: a Keras optimizer. It becomes a part of this one, and can't be used separately any more.
         multipliers: dictionary from regular expressions to numbers of at least 0, or `"ulmfit"`. Each expression is
             searched for in a variable's `path`; the first that is found counts. If none is found, the multiplier is 1.
+            If all paths begin with the same name, the model's, that name is left out, except for expressions that are
+            found nowhere else.
         name: string; by default `"layerwise_learning_rate"`, and so on.
 
     Raises:
@@ -99,7 +101,7 @@ class LayerwiseLearningRate(Wrapping):
             found = layers
         else:
             values = dict(self._given)
-            found = [next((name for name in values if re.search(name, path)), None) for path in paths]
+            found = _first_found(values, paths)
             unused = [name for name in values if name not in found]
             if unused:
                 raise ValueError(
@@ -151,6 +153,20 @@ class LayerwiseLearningRate(Wrapping):
             "multipliers": self._given,
             "name": self.name,
         }
+
+
+def _first_found(patterns, paths):
+    """For each path the first pattern that is found in it, or None."""
+    names = {path.partition("/")[0] for path in paths}
+    # All paths of an `AWDLSTM` begin with its name, in which "lstm" is found, too.
+    shorter = [path.partition("/")[2] for path in paths] if len(names) == 1 else paths
+    searched = {
+        pattern: shorter if any(re.search(pattern, path) for path in shorter) else paths for pattern in patterns
+    }
+    return [
+        next((pattern for pattern in patterns if re.search(pattern, searched[pattern][index])), None)
+        for index in range(len(paths))
+    ]
 
 
 def _layer_of(path):

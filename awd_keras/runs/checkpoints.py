@@ -1,5 +1,6 @@
 """The checkpoints of a run, from which it can be resumed."""
 
+import errno
 import os
 import pathlib
 import re
@@ -13,6 +14,8 @@ from awd_keras.runs.config import reason
 from awd_keras.runs.loading import check_saved_model
 
 _NAME = re.compile(r"checkpoint-(\d+)\.keras")
+# What keeps a file from being read that may be whole.
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Checkpoints:
@@ -68,6 +71,9 @@ class Checkpoints:
 
         Returns:
             The checkpoint's number of epochs; None if there is no whole one.
+
+        Raises:
+            OSError: if a checkpoint can't be read just now, for want of a permission for example.
         """
         for path in self.paths():
             if most is not None and _epoch(path) > most:
@@ -82,6 +88,8 @@ class Checkpoints:
                 raise  # The file is not to blame.
             # Any exception, as a damaged file may raise anything.
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in _UNREADABLE:
+                    raise
                 print(f"{path} is damaged, and is left out: {reason(error)}", file=sys.stderr)
             else:
                 epoch = _epoch(path)

@@ -1,6 +1,7 @@
 """The fine-tuning of a finished run."""
 
 import os
+import shlex
 
 import keras
 
@@ -75,7 +76,7 @@ def finetune(
     if result is None:
         raise ValueError(
             f"The run in {old.directory} isn't finished: no result.json. To go on with it: awd-keras train --resume "
-            f"{old.directory}"
+            f"{shlex.quote(str(old.directory))}"
         )
     settings = old.settings
     if not is_ntasgd(settings.optimizer):

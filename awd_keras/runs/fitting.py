@@ -3,6 +3,7 @@
 import bisect
 import math
 import platform
+import shlex
 import statistics
 import sys
 
@@ -57,9 +58,9 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
-        raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {run.directory}") from error
+        raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {shlex.quote(str(run.directory))}") from error
     except FloatingPointError as error:
-        how = f" To leave such steps out: awd-keras train --resume {run.directory} --skip-nonfinite"
+        how = f" To leave such steps out: awd-keras train --resume {shlex.quote(str(run.directory))} --skip-nonfinite"
         how = how if is_ntasgd(settings.optimizer) and not settings.skip_nonfinite else ""
         raise FloatingPointError(f"{error} The last good checkpoint is {run.checkpoints.paths()[0]}.{how}") from error
 

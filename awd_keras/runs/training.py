@@ -8,12 +8,13 @@ import keras
 
 from awd_keras.checks import check_boolean, check_positive_integer, check_seed
 from awd_keras.data import BPTTDataset, Corpus
+from awd_keras.data.corpus import check_ids
 from awd_keras.models import AWDLSTM, PRESETS
 from awd_keras.runs.config import RunConfig, count_devices
 from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer_config
 from awd_keras.runs.run import Run
-from awd_keras.runs.starting import is_new, like, model_of, unchanged, write_start
+from awd_keras.runs.starting import is_new, like, model_of, restored, unchanged, write_start
 
 
 def train(
@@ -145,6 +146,7 @@ def train(
         network = like(start, overrides)
     if length_multiple is None:
         length_multiple = network.length_multiple(bptt) if variable else 1
+    check_ids(corpus)
     BPTTDataset(corpus.train, batch_size, bptt, variable, seed, length_multiple)  # only to check the arguments
     chosen = choose_optimizer(settings.optimizer, optimizer)
     config = RunConfig(
@@ -237,6 +239,8 @@ def resume(
         changes["skip_nonfinite"] = True
     if devices is not None:
         changes["devices"] = count_devices(devices, settings.batch_size)
+    if changes and run.result is not None:
+        restored(run, settings)
     if "epochs" in changes:
         # Deleted first, so that the new settings are never beside a result of fewer epochs.
         run.path("result.json").unlink(missing_ok=True)

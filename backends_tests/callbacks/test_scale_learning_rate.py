@@ -7,6 +7,7 @@ from keras import ops
 
 from awd_keras.callbacks import ScaleLearningRate
 from awd_keras.data import BPTTDataset
+from awd_keras.models import AWDLSTM
 from awd_keras.optimizers import NTASGD
 from backends_tests.helpers import once
 
@@ -199,6 +200,20 @@ def test_an_exception_in_a_step_leaves_no_scaled_rate(same_callback, rate_set_me
         assert float(model.optimizer.learning_rate) == 0.25
     look = fit(model, dataset, [scale if same_callback else ScaleLearningRate(dataset)])
     assert set(look.rates) == {rate_set_meanwhile or 0.5}
+
+
+@pytest.mark.once
+def test_an_interrupted_model_is_saved_with_its_own_rate():
+    class Stopper(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    dataset = BPTTDataset(np.arange(200) % 9, batch_size=2, bptt=20, variable=False)
+    model = AWDLSTM(9, embedding_dim=4, hidden_units=4, num_layers=1)
+    model.compile(keras.optimizers.SGD(0.5))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(dataset, callbacks=[ScaleLearningRate(HalfWindows(dataset)), Stopper()], verbose=0)
+    assert float(model.optimizer.learning_rate) == 0.5
 
 
 # Bad input

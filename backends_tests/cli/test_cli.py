@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -213,6 +214,20 @@ def test_whoever_reads_may_have_enough(run):
         said = process.stderr.read().decode()
     assert process.returncode == 0
     assert "Broken pipe" not in said
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [("> /dev/full", 2, "awd-keras: error: [Errno 28] No space left on device\n"), ("| true", 0, "")],
+)
+def test_an_output_that_takes_nothing(run, redirection, status, message):
+    """What is printed stays in a buffer until the command is over."""
+    command = f"{shlex.join([sys.executable, '-m', 'awd_keras', 'next', str(run)])} {redirection}"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    shell = ["bash", "-o", "pipefail", "-c", command]
+    process = subprocess.run(shell, env=buffered, stderr=subprocess.PIPE, text=True)
+    assert (process.returncode, process.stderr) == (status, message)
 
 
 def test_generate(run, capsys):

@@ -122,6 +122,8 @@ def test_an_error_of_an_argument_is_told_of_the_option():
     assert in_options(rate, flags) == "Option --weight-drop must be a number in [0, 1). Received: 2"
     assert in_options("Argument `path` must be a directory", flags) == "Option --data must be a directory"
     assert in_options("Argument `window` must be positive", flags) == "Option --cache must be positive"
+    assert in_options("Argument `context` must be words", ["--prompt"]) == "Option --prompt must be words"
+    assert in_options("Argument `words` must be known", ["--text"]) == "Option --text must be known"
     needs = "Argument `weight_drop` needs `data`, not `other`"
     assert in_options(needs, flags) == "Option --weight-drop needs --data, not `other`"
     # An argument that has no option in this command.
@@ -142,9 +144,10 @@ def test_cache_is_the_continuous_cache_alone(capsys):
 
 def test_averaging_that_has_not_begun_says_what_that_means():
     assert _averaging(None, "RUN") == (
-        "not begun: validation was still improving, so the weights are those of plain SGD; "
+        "not begun: validation hasn't stopped improving for long enough, so the weights are those of plain SGD; "
         "to train on: awd-keras train --resume RUN --epochs N"
     )
+    assert "train --resume 'my run' --epochs N" in _averaging(None, "my run")  # as it can be pasted
 
 
 @pytest.mark.parametrize(("tokens", "told"), [(20 * 70 + 1, False), (20 * 70, True)])

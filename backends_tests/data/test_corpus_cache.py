@@ -1,3 +1,4 @@
+import resource
 import tracemalloc
 
 import numpy as np
@@ -161,6 +162,21 @@ def test_where_nothing_can_be_written(directory, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Corpus.from_directory(directory, cache=tmp_path / "file")
+
+
+@pytest.mark.parametrize("room", [3000, 7000])
+def test_a_full_disk_cuts_nothing_short(directory, cache, room):
+    """The last ids of a text would be lost, and every later run would read a shorter one."""
+    (directory / "train.txt").write_text("a b c d\n" * 400)  # 2,000 ids, 8,000 bytes
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="cache.* can't be written: File too large"):
+            Corpus.from_directory(directory, cache=cache, verbose=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(cache.iterdir()) == []
+    assert len(Corpus.from_directory(directory, cache=cache, verbose=0).train) == 2000
 
 
 def test_memory_is_bounded(directory, cache, monkeypatch):

@@ -114,6 +114,7 @@ def test_starts_anew_and_leaves_the_model_as_it_is():
     [
         ({"window": 0}, "`window` must be a positive integer. Received: window=0"),
         ({"interpolation": 1.0}, r"`interpolation` must be a number in \[0, 1\). Received: interpolation=1.0"),
+        ({"theta": 1e39}, r"`theta` must be at most 1e\+30. Received: theta=1e\+39"),
         ({"theta": -1.0}, "`theta` must be a number of at least 0. Received: theta=-1.0"),
         ({"theta": math.nan}, "`theta` must be a number of at least 0. Received: theta=nan"),
         ({"wait_until_full": 1}, "`wait_until_full` must be a boolean. Received: wait_until_full=1"),

@@ -105,6 +105,14 @@ def test_longer_texts_by_the_length_penalty(model, vocabulary):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("penalty", [-1e4, 1e4])
+def test_penalties_beyond_the_range_of_a_power(model, vocabulary, penalty):
+    settings = {"max_words": 9, "num_beams": 30, "stop": "a"}
+    text = generate(model, vocabulary, "b", length_penalty=penalty, **settings)
+    assert text == generate(model, vocabulary, "b", length_penalty=penalty / 100, **settings)
+
+
+@pytest.mark.once
 def test_every_word_ends_a_text(model, vocabulary):
     assert generate(model, vocabulary, "b", max_words=9, num_beams=2, stop=WORDS) == "b"
 

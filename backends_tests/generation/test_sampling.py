@@ -94,6 +94,9 @@ def test_repetition_is_penalized():
     # The argument isn't changed.
     np.testing.assert_array_equal(logits, [2.0, -3.0, 4.0, -1.0])
     np.testing.assert_array_equal(penalize_repetition(np.array([-np.inf, 1.0]), np.array([0]), 2.0), [-np.inf, 1.0])
+    # Whatever the penalty, there is a likeliest word.
+    tiny = penalize_repetition(logits.astype("float32"), np.array([0, 1, 2]), 5e-324)
+    np.testing.assert_allclose(probabilities(scale(tiny, 1.0)), [0.5, 0, 0.5, 0])
 
 
 def test_draws_with_these_probabilities():

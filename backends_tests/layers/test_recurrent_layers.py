@@ -247,3 +247,16 @@ def test_a_qrnn_has_what_keras_layers_have():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.once
+def test_built_again():
+    """As Keras's layers: for no larger batch it changes nothing. The state can't become larger."""
+    layer = WeightDropGRU(4, stateful=True)
+    layer.build((3, None, 2))
+    state = layer.states[0]
+    layer.build((3, None, 2))
+    layer.build((2, None, 2))
+    assert layer.states[0] is state
+    with pytest.raises(ValueError, match="was built for a batch of 3 rows, and can't be built again for more.*: 5"):
+        layer.build((5, None, 2))

@@ -41,3 +41,13 @@ def test_wrong_arguments(model):
         adapt_vocabulary(AWDLSTM(4), OLD, NEW)
     with pytest.raises(ValueError, match="`old` must be the model's vocabulary, of 4 words. Received: 5 words"):
         adapt_vocabulary(model, NEW, OLD)
+
+
+@pytest.mark.once
+def test_an_embedding_with_lora(model, rng):
+    """What it has learnt is in the new model's table."""
+    model.embedding.enable_lora(2)
+    for variable in model.embedding.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    table, new = model.embedding.embeddings, adapt_vocabulary(model, OLD, NEW).embedding.embeddings
+    np.testing.assert_allclose(to_numpy(new)[[2, 3, 0]], to_numpy(table)[[0, 2, 3]], rtol=1e-6)

@@ -224,3 +224,33 @@ def test_wrong_inputs(language_model):
         classifier(np.ones((2, 3), "float32"))
     with pytest.raises(ValueError, match=r"`x` must hold token ids in \[0, 9\), .* -1 for padding. Received: 9"):
         classifier.predict(np.full((2, 3), 9), verbose=0)
+
+
+@pytest.mark.once
+def test_how_the_language_model_was_compiled_is_forgotten(tmp_path, language_model):
+    """A metric that isn't registered would keep the classifier's file from being read."""
+
+    def my_metric(y_true, y_pred):
+        return ops.mean(y_pred)
+
+    source = AWDLSTM.from_config(language_model.get_config())
+    source.build((1, None))
+    source.compile(metrics=[my_metric])
+    classifier = new_classifier(source)
+    classifier.compile()
+    classifier.optimizer.build(classifier.trainable_variables)
+    classifier.save(tmp_path / "classifier.keras")
+    again = keras.saving.load_model(tmp_path / "classifier.keras")
+    for one, expected in zip(again.get_weights(), classifier.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+@pytest.mark.once
+def test_an_embedding_with_lora(language_model, rng):
+    source = AWDLSTM.from_config(language_model.get_config())
+    source.build((1, None))
+    source.embedding.enable_lora(2)
+    for variable in source.embedding.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    ids = np.array([[1, 4, 0]])
+    np.testing.assert_array_equal(to_numpy(new_classifier(source).embedding(ids)), to_numpy(source.embedding(ids)))

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.optimizers import NTASGD, LayerwiseLearningRate
+from awd_keras.models import AWDLSTM
+from awd_keras.optimizers import NTASGD, L2WeightDecay, LayerwiseLearningRate
 from backends_tests.helpers import to_numpy, values_of
 
 SHAPES = {"body": (3, 2), "middle": (2, 2), "head": (2,)}
@@ -196,6 +197,35 @@ def test_fit_file_and_copy(rng, tmp_path):
         np.testing.assert_allclose(other.get_layer("top").get_weights()[0], model.get_layer("top").get_weights()[0])
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("wrap", [lambda inner: LayerwiseLearningRate(inner, {"body": 0.5, "top": 0.1}), L2WeightDecay])
+@pytest.mark.parametrize("other", [None, "adam", "unbuilt"])
+def test_a_file_of_another_optimizer_or_of_none(rng, tmp_path, wrap, other):
+    """As with Keras's optimizers, the weights are read, with a warning that the optimizer isn't."""
+    source = new_model("adam")
+    if other is None:
+        source.compiled = False
+        source.optimizer = None
+    elif other == "adam":
+        source.fit(*data(rng), verbose=0)
+    source.save_weights(tmp_path / "other.weights.h5")
+    model = new_model(wrap(keras.optimizers.Adam()))
+    model.optimizer.build(model.trainable_variables)
+    with pytest.warns(UserWarning, match="Skipping variable loading"):
+        model.load_weights(tmp_path / "other.weights.h5")
+    for one, expected in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
+@pytest.mark.once
+def test_a_file_from_before_the_first_step(tmp_path):
+    model = new_model(LayerwiseLearningRate(keras.optimizers.Adam(), {"body": 0.5, "top": 0.25}))
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="Skipping variable loading"):
+        again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+
+
 class Counting(keras.layers.Layer):
     traced = 0
 
@@ -272,3 +302,18 @@ def test_a_pattern_that_is_in_no_path(rng):
         ValueError, match="`multipliers` must have patterns .* Received: 'lstm_7', and the variables body"
     ):
         optimizer.build(new_variables(rng))
+
+
+@pytest.mark.once
+def test_the_name_of_the_model_is_not_searched():
+    """Else "lstm" would be found in all variables of an `AWDLSTM`, the embedding too."""
+    model = AWDLSTM(9, embedding_dim=4, hidden_units=4, num_layers=1)
+    model.build((1, None))
+    assert all("lstm" in variable.path for variable in model.trainable_variables)
+    rates = LayerwiseLearningRate(keras.optimizers.SGD(1.0), {"lstm": 0.0, f"{model.name}/embedding": 0.5})
+    rates.build(model.trainable_variables)
+    before = values_of(model.trainable_variables)
+    rates.apply([ops.ones(variable.shape) for variable in model.trainable_variables])
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        step = 0.0 if "/lstm_0/" in variable.path else 0.5
+        np.testing.assert_allclose(to_numpy(variable), old - step, atol=1e-6)

@@ -309,3 +309,17 @@ def test_what_the_stages_run_is_there(monkeypatch):
     assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
     assert environment["JAX_DEFAULT_MATMUL_PRECISION"] == "tensorfloat32"
     assert environment["PYTHONPATH"].split(os.pathsep)[1] == str(SCRIPTS.parents[1])
+
+
+def test_what_the_scripts_call_is_there(monkeypatch, tmp_path):
+    """Each stage's script, and the one that trains."""
+    everything = importlib.import_module("all")
+    called = []
+    monkeypatch.setattr(everything.subprocess, "run", lambda command, **options: called.append(command))
+    monkeypatch.setattr(everything, "STAGES", tmp_path / "stages")
+    monkeypatch.setattr(sys, "argv", ["all.py", "--minutes", "30", "--out", str(tmp_path), "--train-only"])
+    everything.main()
+    (trains,) = called
+    assert Path(trains[1]).name == "train_minutes.py"
+    scripts = [Path(part) for _, _, command in everything.stages() for part in command if part.endswith(".py")]
+    assert all(script.is_file() for script in (Path(trains[1]), *scripts))

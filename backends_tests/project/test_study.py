@@ -76,6 +76,31 @@ def test_a_finished_study_is_one_file(study, tmp_path):
     assert runs["seed-3"] == study.finals(tmp_path / "one", "made-up")[3]
 
 
+def test_a_dot_in_a_name_is_kept(study, tmp_path):
+    """`with_suffix` would give cells.v1 and cells.v2 the same file."""
+    study.final(tmp_path / "cells.v1", made_up(study, []), {"rate": 0.5}, [0])
+    study.pack(tmp_path / "cells.v1", ["made-up"])
+    assert (tmp_path / "cells.v1.json").is_file()
+
+
+def test_tables_of_studies_that_have_not_run_all(study, tmp_path):
+    """Without the model that the others are compared with, there is no comparison."""
+    run = {"test": 0.5, "valid": 0.5, "best_epoch": 1, "curves": {"train": [1.0], "valid": [1.0]}}
+    run |= {"weights": 9, "settings": {"learning_rate": 1.0}}
+    for name in ("gru", "weight-drop"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for seed in range(4):
+            study.write_json(tmp_path / "runs" / name / f"seed-{seed}.json", run)
+    sequences, cells, parts = map(importlib.import_module, ("sequences", "four_cells", "without_a_part"))
+    name, kind = next(iter(sequences.DATA)), next(kind for kind in sequences.SPACES if kind != "keras")
+    every = {each: {"seed-0": run} if each == kind else {} for each in sequences.SPACES}
+    (tmp_path / "sequences").mkdir()
+    study.write_json(tmp_path / "sequences" / f"{name}.json", every)
+    assert "(0.5 to 0.5) |  |  |" in sequences.report(tmp_path / "sequences").replace("0.500", "0.5")
+    assert cells.report(tmp_path / "runs").splitlines()[-1].endswith("| 0.5 (0.5 to 0.5) |  |")
+    assert "| weight-drop | 4 | 1.0 (1.0 to 1.0) | 0.5 (0.5 to 0.5) |  |  |" in parts.report(tmp_path / "runs")
+
+
 def test_the_page_of_sequences_has_the_tables_of_the_files(study):
     sequences = importlib.import_module("sequences")
     results = Path(__file__).parents[2] / "docs" / "results"

@@ -66,7 +66,7 @@ def test_stops_then_goes_on_without_such_steps(tmp_path, text, z_overflows, caps
     run = tmp_path / "run"
     assert train("--data", text, "--output", run, "--epochs", "2", *OPTIONS) == 0
     printed = capsys.readouterr().out
-    assert "averaging         not begun: validation was still improving" in printed
+    assert "averaging         not begun: validation hasn't stopped improving" in printed
     assert "skipped steps     0\n" in printed
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.name not in ("config.json", "result.json")}
 

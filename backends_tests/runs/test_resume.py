@@ -1,5 +1,7 @@
+import errno
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -106,6 +108,35 @@ def test_a_refused_one_changes_nothing(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         runs.resume(tmp_path, make_corpus(), epochs=3, verbose=0, **arguments)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.once
+def test_a_finished_run_that_cannot_go_on_keeps_its_result(uninterrupted, tmp_path):
+    directory = shutil.copytree(uninterrupted / "whole", tmp_path / "run")
+    for checkpoint in directory.glob("checkpoint-*"):
+        checkpoint.unlink()
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ValueError, match="can't be resumed: .* no whole checkpoint"):
+        runs.resume(directory, make_corpus(), epochs=EPOCHS + 1, verbose=0)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+@pytest.mark.once
+def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(copy, monkeypatch):
+    directory = copy(4)
+    original, refused = zipfile.ZipFile, []
+
+    def refuse(file, *arguments, **options):
+        if str(file).endswith("checkpoint-4.keras") and not refused:
+            refused.append(file)
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return original(file, *arguments, **options)
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
+    with pytest.raises(OSError, match="Permission denied.*checkpoint-4.keras is whole"):
+        runs.resume(directory, make_corpus(), verbose=0)
+    assert refused
+    assert {"checkpoint-3.keras", "checkpoint-4.keras"} <= {path.name for path in directory.iterdir()}
 
 
 # Damaged among the weights, and where Keras doesn't read: zipfile checks a sum only if a whole member is read.

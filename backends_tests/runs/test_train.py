@@ -170,6 +170,25 @@ def test_bad_input_leaves_the_old_run(directory, settings, message):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda ids: np.where(ids == ids[-1], 9, ids), r"`{}` of the corpus must hold ids in \[0, 9\).*Received: 9"),
+        (lambda ids: -1 - ids, r"`{}` of the corpus must hold ids in \[0, 9\).*Received: -"),
+        (lambda ids: ids.astype("float32"), "must hold integers"),
+    ],
+)
+def test_ids_that_no_word_has_leave_the_old_run(directory, split, wrong, message):
+    corpus = make_corpus()
+    setattr(corpus, split, wrong(getattr(corpus, split)))
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    with pytest.raises(ValueError, match=message.format(split)):
+        runs.train(directory, corpus, overwrite=True, **SETTINGS)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+@pytest.mark.once
 def test_a_run_is_not_replaced_unasked(directory):
     with pytest.raises(ValueError, match="already holds a run"):
         runs.train(directory, make_corpus(), **SETTINGS)

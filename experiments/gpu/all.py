@@ -50,7 +50,7 @@ def main():
     minutes = (began + seconds - time.monotonic()) / 60
     # In less time, training would hardly get beyond its start.
     if minutes > 1:
-        script = str(ROOT / "benchmarks" / "gpu" / "train_minutes.py")
+        script = str(pathlib.Path(__file__).with_name("train_minutes.py"))
         command = [PYTHON, script, f"--minutes={minutes:.2f}", f"--out={options.out}"]
         subprocess.run(command, env=environment("torch"), check=True)
 

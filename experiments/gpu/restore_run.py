@@ -1,4 +1,4 @@
-"""Makes a run of weights that were brought back in half precision: `train --start-from` or `finetune` goes on."""
+"""Makes a run of weights that were brought back in half precision: `train --from` or `finetune` goes on."""
 
 from common import brought_back, parser_of_what_was_brought_back
 
@@ -9,7 +9,7 @@ def main():
     options = parser.parse_args()
     _, collected, corpus = brought_back(options)
     restore(collected, options.name, options.folder, corpus.vocabulary, options.run)
-    print(f"{options.run} can be trained further: see awd-keras train --start-from, or awd-keras finetune")
+    print(f"{options.run} can be trained further: see awd-keras train --from, or awd-keras finetune")
 
 
 def restore(collected, name, folder, vocabulary, directory):
