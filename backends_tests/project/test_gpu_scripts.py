@@ -131,6 +131,15 @@ def test_a_run_that_is_not_finished(directory, tmp_path, monkeypatch):
     assert collected["published"]["original code"]["before fine-tuning"] == [61.2, 58.8]
 
 
+def test_a_run_that_another_one_started(directory, corpus, tmp_path):
+    """Without the other one's path, which means nothing elsewhere."""
+    from collect_run import summary
+
+    runs.train(tmp_path / "next", corpus, **{**SETTINGS, "epochs": 1}, start_from=directory)
+    started = summary(runs.Run.open(tmp_path / "next"))["settings"]["started_from"]
+    assert started.keys() == {"model_digest", "known_words"}
+
+
 def test_a_fine_tuned_run(directory, corpus, tmp_path, monkeypatch):
     from collect_run import summary
 

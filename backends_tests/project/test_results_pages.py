@@ -4,6 +4,7 @@ test_performance_page.py.)
 
 import importlib
 import json
+import math
 from pathlib import Path
 from statistics import mean
 
@@ -174,6 +175,23 @@ def test_penn_treebank():
     assert f"after epoch {begun}, and took it from {before:.1f}, the best before, to {after:.1f} within" in page
     # The relation of test to validation is that of three published models.
     assert f"at {0.954 * valid:.0f} to {0.969 * valid:.0f} on test" in page
+
+
+def test_characters():
+    folder = DOCS / "results/runs"
+    page = " ".join((DOCS / "results/characters.md").read_text(encoding="utf-8").split())
+    before, last = (
+        json.loads((folder / f"ptb-character-640{part}.json").read_text(encoding="utf-8")) for part in ("-before", "")
+    )
+    stages = [*(stage["metrics"] for stage in before), last["metrics"]]
+    for lines in stages:
+        bits = (f"{line['valid_bits_per_character']:.3f}" for line in lines)
+        assert f"| {', '.join(bits)} |" in page
+    lines = [line for stage in stages for line in stage]
+    hours = sum(line["seconds"] for line in lines) / 3600
+    assert f"After {len(lines)} epochs on one CPU core, {hours:.1f} hours" in page
+    valid, test = (math.log2(last[f"{split}_perplexity"]) for split in ("valid", "test"))
+    assert f"at {test:.3f} bits on test, {valid:.3f} on validation" in page
 
 
 def test_few_labels(tmp_path, experiment):

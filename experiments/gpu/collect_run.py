@@ -87,8 +87,11 @@ def summary(run):
     }
     if start:
         outcome["stopped_epoch"] = None
+        settings["finetuned_from"] = start
+    for name in ("started_from", "finetuned_from"):
         # Without paths, which mean nothing on another machine. Checksums identify the run and the text.
-        settings["finetuned_from"] = {name: value for name, value in start.items() if name != "run"}
+        if settings.get(name):
+            settings[name] = {key: value for key, value in settings[name].items() if key != "run"}
     return {
         "preset": config["preset"],
         "finished": bool(result),

@@ -34,11 +34,13 @@ def add_data(parser):
     )
 
 
-def read_text(directory):
+def read_text(directory, unit="word"):
     """The text of `--data`. Imports Keras."""
     from awd_keras import data
 
-    return data.Corpus.python_docs() if directory is None else data.Corpus.from_directory(directory)
+    if directory is None:
+        return data.Corpus.python_docs(unit=unit)
+    return data.Corpus.from_directory(directory, unit=unit)
 
 
 def parser_of_what_was_brought_back(description):
@@ -56,7 +58,9 @@ def brought_back(options):
     collected = json.loads(path.read_text(encoding="utf-8"))
     os.environ.setdefault("KERAS_BACKEND", collected["settings"]["backend"])
     use_float32()
-    corpus = read_text(options.data)
+    from awd_keras.models import PRESETS
+
+    corpus = read_text(options.data, PRESETS[collected["preset"]].unit)
     if corpus.digest != collected["settings"]["text_digest"]:
         raise SystemExit(f"{path} belongs to a run on another text than this one.")
     return path, collected, corpus
