@@ -32,9 +32,9 @@ def on_page(heading):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["training_step_ptb_{}", "training_step_small", "training_step_wikitext-2"])
+@pytest.mark.parametrize("name", ["ptb_{}", "avx2", "small", "wikitext-2"])
 def test_a_training_step(name, backend):
-    rows = rows_of(name.format(backend))
+    rows = rows_of(f"training_step_{name.format(backend)}")
     ours = row_of(rows, backend=backend, subject="ours")
     faster = {
         subject: row_of(rows, backend=backend, subject=subject)["ours, times as fast"]
