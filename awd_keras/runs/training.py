@@ -239,9 +239,9 @@ def resume(
         changes["skip_nonfinite"] = True
     if devices is not None:
         changes["devices"] = count_devices(devices, settings.batch_size)
-    if changes and run.result is not None:
-        restored(run, settings)
     if "epochs" in changes:
+        if run.metrics():
+            restored(run, settings)  # raises if the run can't go on
         # Deleted first, so that the new settings are never beside a result of fewer epochs.
         run.path("result.json").unlink(missing_ok=True)
     if changes:

@@ -119,6 +119,8 @@ def test_a_finished_run_that_cannot_go_on_keeps_its_result(uninterrupted, tmp_pa
     with pytest.raises(ValueError, match="can't be resumed: .* no whole checkpoint"):
         runs.resume(directory, make_corpus(), epochs=EPOCHS + 1, verbose=0)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    # Without more epochs, its result is all that is asked for.
+    assert runs.resume(directory, make_corpus(), devices=1, verbose=0)["epochs"] == EPOCHS
 
 
 @pytest.mark.once
