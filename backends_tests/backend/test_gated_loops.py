@@ -183,7 +183,7 @@ if keras.backend.backend() == "torch":
 
     @pytest.mark.parametrize(("dtype", "fewest"), [("float32", 0), ("bfloat16", UNITS * 16 + 1)])
     def test_an_lstm_that_stays_with_pytorch(rng, ordered, monkeypatch, dtype, fewest):
-        """In float32, `torch.lstm` is as fast as the loop, and in bfloat16 with a small kernel it is faster."""
+        """In float32, and in bfloat16 with a small kernel, `torch.lstm` is faster than the loop."""
         import torch
 
         from awd_keras.backend.recurrence import torch as recurrence
