@@ -1,8 +1,9 @@
-"""Writes files whole or not at all, and replaces characters that the console can't show."""
+"""Writes files whole or not at all, and what is shown: commands to paste, characters that the console has."""
 
 import codecs
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,16 +26,24 @@ def write_whole(path: str | os.PathLike, writer: Callable[[Path], object]) -> No
     # The suffix stays last: Keras and matplotlib choose the format by it.
     beside = path.with_name(f".writing-{path.name}")
     try:
-        writer(beside)
-        _to_disk(beside, os.O_RDWR)
-        os.replace(beside, path)
-    except OSError as error:
-        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
+        with writing(path):
+            writer(beside)
+            _to_disk(beside, os.O_RDWR)
+            os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
     # The new name survives a crash only if the directory is on the disk too. Windows can't open directories.
     if hasattr(os, "O_DIRECTORY"):
         _to_disk(path.parent, os.O_RDONLY)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """A context in which the message of an `OSError` names the file or directory that is written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def _to_disk(path, flags):
@@ -43,6 +52,11 @@ def _to_disk(path, flags):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def to_resume(directory: str | os.PathLike) -> str:
+    """The command that goes on with a run, as it can be pasted, for messages."""
+    return f"awd-keras train --resume {shlex.quote(str(directory))}"
 
 
 _ERRORS = "awd_keras.replace"

@@ -3,6 +3,8 @@
 import shlex
 import sys
 
+from awd_keras.output import to_resume
+
 # Pairs of words are counted only in training texts of at most this many tokens, as more take too long.
 _COUNTED = 10_000_000
 
@@ -23,10 +25,7 @@ def report(directory, run):
         print()  # Keras's progress bar has left its line open.
         checkpoints = runs.Checkpoints(directory).paths()
         kept = f"kept {checkpoints[0]}; " if checkpoints else ""
-        print(
-            f"awd-keras: {stop}; {kept}to go on: awd-keras train --resume {shlex.quote(str(directory))}",
-            file=sys.stderr,
-        )
+        print(f"awd-keras: {stop}; {kept}to go on: {to_resume(directory)}", file=sys.stderr)
         return 128 + stop.number
     except FloatingPointError:
         print()
@@ -65,7 +64,7 @@ def _averaging(epoch, directory):
         return f"since the end of epoch {epoch}"
     return (
         "not begun: validation hasn't stopped improving for long enough, so the weights are those of plain SGD; "
-        f"to train on: awd-keras train --resume {shlex.quote(str(directory))} --epochs N"
+        f"to train on: {to_resume(directory)} --epochs N"
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from awd_keras.data.units import Unit
 from awd_keras.data.vocabulary import UNK, WITH_UNK, Vocabulary
-from awd_keras.output import write_whole
+from awd_keras.output import write_whole, writing
 
 
 class FirstIds(dict):
@@ -194,13 +194,10 @@ def pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
 
 def _keep(read, folder):
     """Writes all pieces to a temporary file without a name, which is deleted with the array that maps it."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            for ids in read:
-                _append(file, ids)
-            return np.memmap(file, "int32", mode="r")
-    except OSError as error:
-        raise OSError(f"{folder} can't be written: {error.strerror or error}") from error
+    with writing(folder), tempfile.TemporaryFile(dir=folder) as file:
+        for ids in read:
+            _append(file, ids)
+        return np.memmap(file, "int32", mode="r")
 
 
 def _append(file, ids):

@@ -1,13 +1,13 @@
 """The fine-tuning of a finished run."""
 
 import os
-import shlex
 
 import keras
 
 from awd_keras.checks import check_positive_integer
 from awd_keras.data import Corpus
 from awd_keras.models import PRESETS
+from awd_keras.output import to_resume
 from awd_keras.runs.config import count_devices
 from awd_keras.runs.fitting import finish, versions
 from awd_keras.runs.loading import file_digest
@@ -75,8 +75,7 @@ def finetune(
     result = old.result
     if result is None:
         raise ValueError(
-            f"The run in {old.directory} isn't finished: no result.json. To go on with it: awd-keras train --resume "
-            f"{shlex.quote(str(old.directory))}"
+            f"The run in {old.directory} isn't finished: no result.json. To go on with it: {to_resume(old.directory)}"
         )
     settings = old.settings
     if not is_ntasgd(settings.optimizer):

@@ -3,7 +3,6 @@
 import bisect
 import math
 import platform
-import shlex
 import statistics
 import sys
 
@@ -17,6 +16,7 @@ from awd_keras.backend import devices
 from awd_keras.data import UNK, BPTTDataset, Corpus
 from awd_keras.models import PRESETS
 from awd_keras.optimizers.ntasgd import is_worse
+from awd_keras.output import to_resume
 from awd_keras.runs.optimizer import is_ntasgd, optimizer_name
 from awd_keras.runs.recording import CompilationNotice, RunRecorder
 from awd_keras.runs.run import Run
@@ -58,9 +58,9 @@ def finish(run: Run, corpus: Corpus, verbose: int | str = "auto") -> dict:
     except OSError as error:
         checkpoints = run.checkpoints.paths()
         kept = f"{checkpoints[0]} is whole. " if checkpoints else ""
-        raise OSError(f"{error}. {kept}To go on: awd-keras train --resume {shlex.quote(str(run.directory))}") from error
+        raise OSError(f"{error}. {kept}To go on: {to_resume(run.directory)}") from error
     except FloatingPointError as error:
-        how = f" To leave such steps out: awd-keras train --resume {shlex.quote(str(run.directory))} --skip-nonfinite"
+        how = f" To leave such steps out: {to_resume(run.directory)} --skip-nonfinite"
         how = how if is_ntasgd(settings.optimizer) and not settings.skip_nonfinite else ""
         raise FloatingPointError(f"{error} The last good checkpoint is {run.checkpoints.paths()[0]}.{how}") from error
 
