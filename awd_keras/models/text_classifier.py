@@ -11,6 +11,8 @@ from awd_keras import backend
 from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate
 from awd_keras.layers import ConcatPooling
 from awd_keras.models.awd_lstm import AWDLSTM
+from awd_keras.models.padded_texts import in_front, window_of
+from awd_keras.models.quantization import quantize_again, quantized_policies
 
 # The number of tokens in a window that is read without gradients.
 _WINDOW = 70
@@ -76,6 +78,8 @@ class TextClassifier(keras.Model):
             raise ValueError(
                 f"Argument `language_model` must be an AWDLSTM of softmax='full'. Received: {language_model=}"
             )
+        if language_model.embedding.quantization_mode is not None:
+            raise ValueError("Argument `language_model` must not be quantized: quantize the classifier instead")
         check_positive_integer("num_classes", num_classes)
         if num_classes < 2:
             raise ValueError(f"Argument `num_classes` must be at least 2. Received: num_classes={num_classes}")
@@ -165,36 +169,26 @@ class TextClassifier(keras.Model):
         if self.built:
             return
         self.embedding.build((None, None))
-        features = self.embedding.output_dim
-        for lstm in self.lstms:
-            lstm.build((None, None, features))
-            features = lstm.units
-        self.head.build((None, 3 * features))
+        shape = (None, None, self.embedding.output_dim)
+        self.input_locked_dropout.build(shape)
+        for lstm, dropout in zip(self.lstms, self.locked_dropouts, strict=True):
+            lstm.build(shape)
+            shape = (None, None, lstm.units)
+            dropout.build(shape)
+        self.pooling.build(shape)
+        self.head.build((None, 3 * shape[-1]))
 
     def call(self, inputs, mask=None, training=False):
         check_integers("inputs", inputs)
-        ids, lengths = self._in_front(ops.cast(inputs, "int32"), mask)
+        ids, lengths = in_front(ops.cast(inputs, "int32"), mask, self.backwards)
         most, time = self.max_gradient_tokens, ops.shape(ids)[1]
         states, earlier, first = None, None, 0
         if most is not None and not (isinstance(time, int) and time <= most):
             states, earlier, first = self._read_beginning(ids, lengths, most, training)
             time = most if isinstance(time, int) else ops.minimum(time, most)
-        ids, kept = _window(ids, lengths, first, time)
+        ids, kept = window_of(ids, lengths, first, time)
         x, _ = self._read(ids, states, training)
         return self.head(self.pooling(x, mask=kept, earlier=earlier), training=training)
-
-    def _in_front(self, ids, mask):
-        """The ids in the order in which they are read, with all padding at the end; and their number (batch, 1)."""
-        kept = ops.greater_equal(ids, 0)
-        if mask is not None:
-            kept = ops.logical_and(kept, mask)
-        time = ops.shape(ids)[1]
-        places = ops.arange(time, dtype="int32")
-        if self.backwards:
-            places = ops.subtract(time - 1, places)
-        order = ops.argsort(ops.add(places, ops.where(kept, 0, time)), axis=1)
-        ids = ops.take_along_axis(ops.maximum(ids, 0), order, axis=1)
-        return ids, ops.sum(ops.cast(kept, "int32"), axis=1, keepdims=True)
 
     def _read(self, ids, states, training):
         """The last layer's outputs (batch, time, features), and the states after them, a list for each layer."""
@@ -223,7 +217,7 @@ class TextClassifier(keras.Model):
             own_number = ops.add(ops.subtract(number, windows), own)
             states = [[_where(ops.greater(own_number, 0), part) for part in state] for state in states]
             begun = ops.greater_equal(own_number, 0)
-            window, kept = _window(ids, lengths, ops.multiply(ops.maximum(own_number, 0), size), size)
+            window, kept = window_of(ids, lengths, ops.multiply(ops.maximum(own_number, 0), size), size)
             x, states = self._read(window, states, training)
             earlier = self.pooling.summarize(x, ops.logical_and(kept, begun), earlier)
             return keras.tree.map_structure(ops.stop_gradient, (states, earlier))
@@ -279,22 +273,19 @@ class TextClassifier(keras.Model):
     def get_config(self) -> dict:
         names = ("num_classes", "dropout", "hidden_units", "max_gradient_tokens", "backwards")
         own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), "language_model": self._language_model, **own}
+        return {**super().get_config(), "language_model": self._language_model, **own, **quantized_policies(self)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Called by Keras."""
+        config = dict(config)
         language_model = keras.saving.deserialize_keras_object(config["language_model"], custom_objects=custom_objects)
-        return cls(**{**config, "language_model": language_model})
+        quantized = config.pop("quantized", {})
+        model = cls(**{**config, "language_model": language_model})
+        quantize_again(model, quantized)
+        return model
 
 
 def _where(condition, values):
     """The rows for which the condition (batch, 1) holds, and zeros for the others."""
     return ops.where(condition, values, ops.zeros_like(values))
-
-
-def _window(ids, lengths, first, count):
-    """Each row's `count` ids from position `first` on, and which of them exist, both (batch, count)."""
-    places = ops.add(ops.arange(count, dtype="int32"), ops.add(first, ops.zeros_like(lengths)))
-    ids = ops.take_along_axis(ids, ops.minimum(places, ops.shape(ids)[1] - 1), axis=1)
-    return ids, ops.less(places, lengths)

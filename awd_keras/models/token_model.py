@@ -14,6 +14,7 @@ from awd_keras.inference import begin_text, most_rows
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
+from awd_keras.models.quantization import quantize_again, quantized_policies
 from awd_keras.optimizers import NTASGD
 from awd_keras.optimizers.scaled_rate import put_back_rate
 
@@ -85,6 +86,16 @@ class TokenModel(SymbolicallyBuilt):
                 f"own `compute_loss` or `compute_metrics`. Received: {asking[0]!r}"
             )
         return not asking
+
+    def get_build_config(self):
+        """Called by Keras to save the model: as in `keras.Model`, with how it is quantized."""
+        config = super().get_build_config()
+        return config and {**config, **quantized_policies(self)}
+
+    def build_from_config(self, config):
+        """Called by Keras to build a loaded model."""
+        super().build_from_config(config)
+        quantize_again(self, config.get("quantized", {}))
 
     def get_compile_config(self):
         """The arguments of `compile` that are saved. A default isn't, as it differs between backends."""
