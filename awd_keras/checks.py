@@ -27,6 +27,16 @@ def check_vocabulary(vocabulary, words):
         )
 
 
+def check_rows(name, split, tokens, rows):
+    """Raises ValueError unless a text, a split of the argument or None, is long enough to be read in so many rows."""
+    if len(tokens) <= rows:
+        where = "" if split is None else f" in its split {split!r}"
+        raise ValueError(
+            f"Argument `{name}` must have more than {rows} tokens{where}, to be read in as many rows: this is too "
+            f"short for one window. Received: {len(tokens)} tokens"
+        )
+
+
 def check_boolean(name, value):
     """Raises ValueError unless `value` is True or False."""
     if not isinstance(value, bool):

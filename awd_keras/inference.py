@@ -134,5 +134,18 @@ def most_rows(model: keras.Model) -> int | None:
     return min((variable.shape[0] for state in states for variable in state or ()), default=None)
 
 
+def check_batch_size(model: keras.Model, rows: int) -> None:
+    """Raises ValueError if batches have more rows than the model was built for.
+
+    The layers say so too, but in compiled code, where TensorFlow knows no sizes to put in a message.
+    """
+    most = most_rows(model)
+    if most is not None and rows > most:
+        raise ValueError(
+            f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model for "
+            f"its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
+        )
+
+
 def _carrying_layers(model):
     return [layer for layer in keras_private.flatten_layers(model) if hasattr(layer, "reset_inference_state")]

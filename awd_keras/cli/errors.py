@@ -17,6 +17,8 @@ _OPTIONS = {
     "tokens": "--data",
     "context": "--prompt",
     "words": "--text",
+    "text": "--prompt",
+    "corpus": "--data",
 }
 # What argparse says of a value, and what is said here.
 _OF_VALUES = {
@@ -100,9 +102,10 @@ def _within(path, directory):
 
 @contextlib.contextmanager
 def reading(option):
-    """A context in which a text is read: its errors that name a file alone name the option too."""
+    """A context in which a text is read: its errors that name a file alone, or its `path`, name the option."""
     try:
         yield
     except ValueError as error:
-        named = str(error).startswith("Argument ")
-        raise ValueError(str(error) if named else f"Option {option}: {error}") from error
+        message = re.sub("^Argument `path` ", f"Option {option} ", str(error))
+        named = message.startswith(("Argument ", "Option "))
+        raise ValueError(message if named else f"Option {option}: {message}") from error

@@ -47,7 +47,7 @@ def add_evaluate(commands, common):
 def run_evaluate(options):
     """Prints perplexities."""
     from awd_keras import evaluation, models
-    from awd_keras.checks import check_positive_integer
+    from awd_keras.checks import check_positive_integer, check_rows
     from awd_keras.data import encode_file
     from awd_keras.data.units import label
 
@@ -72,6 +72,8 @@ def run_evaluate(options):
     model = run.model()
     bptt = run.setting("bptt")
     rows = {name: preset.valid_batch_size if name == "valid" else preset.test_batch_size for name in texts}
+    for name, tokens in texts.items():
+        check_rows("text" if options.text else "data", None if options.text else name, tokens, rows[name])
     # Printed after everything that checks the input, so that an error is one line.
     if not run.path("result.json").is_file():
         print(f"awd-keras: the run in {run.directory} isn't finished; this is its best model so far", file=sys.stderr)

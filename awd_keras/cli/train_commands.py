@@ -273,8 +273,8 @@ def run_finetune(options):
     """Trains, and prints the result."""
     from awd_keras import runs
 
-    output = _beside(options.run) if options.output is None else options.output
     run = open_run(options.run)
+    output = _beside(options.run) if options.output is None else options.output
     return report(
         output,
         lambda: (

@@ -163,7 +163,13 @@ class Bytes(Unit):
     names = tuple(chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256))
 
     def cut(self, text):
-        return [self.names[byte] for byte in text.encode("utf-8")]
+        try:
+            return [self.names[byte] for byte in text.encode("utf-8")]
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "Argument `text` must be text that UTF-8 can hold. Received: half a character, "
+                f"{text[error.start]!r}, at position {error.start}"
+            ) from None
 
     def read(self, file, name):
         for block in _blocks(file):

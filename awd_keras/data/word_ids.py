@@ -74,7 +74,7 @@ class FirstIds(dict):
         found = (place for path in paths for place in self._places(path, lacking))
         place = next(found, "a text that has changed")
         raise ValueError(
-            f"Argument `vocabulary` must have all words of the text, as it has no {UNK!r} for others. Received: "
+            f"Argument `path` must hold words of the vocabulary only, as it has no {UNK!r} for others. Received: "
             f"{lacking!r} in {place}. {WITH_UNK}"
         )
 

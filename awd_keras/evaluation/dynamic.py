@@ -14,7 +14,7 @@ from awd_keras.checks import check_not_negative, check_positive, check_positive_
 from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.evaluation.perplexity import Score, Trial, best_first, check_tokens, check_values, count_unknown
-from awd_keras.inference import begin_text, build, logits_of, run
+from awd_keras.inference import begin_text, build, check_batch_size, logits_of, run
 from awd_keras.losses import TokenCrossEntropy
 
 
@@ -139,6 +139,7 @@ def gradient_rms(
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("bptt", bptt)
     dataset = BPTTDataset(check_tokens(tokens, model), batch_size, bptt=bptt, variable=False)
+    check_batch_size(model, batch_size)
     build(model, dataset[0][0])
     sums = [np.zeros(variable.shape, variable.dtype) for variable in model.trainable_variables]
     with unchanged(model):

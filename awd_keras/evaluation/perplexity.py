@@ -14,7 +14,7 @@ from awd_keras import backend
 from awd_keras.checks import check_carries_state
 from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
-from awd_keras.inference import begin_text, logits_of, run
+from awd_keras.inference import begin_text, check_batch_size, logits_of, run
 from awd_keras.losses.token_cross_entropy import cross_entropy
 
 
@@ -135,6 +135,7 @@ def check_tokens(tokens, model):
 
 def read_nats(model, dataset):
     """The cross-entropy in nats of each word of a `BPTTDataset`, read from a zero state, float32 (batch, time)."""
+    check_batch_size(model, dataset.batch_size)
     begin_text(model)
     length, compiles_each = dataset.bptt, backend.compiles_each_length(backend.jit_compile())
     windows = []

@@ -89,7 +89,7 @@ class SurprisalTable:
         check_choice("unit", unit, ALL_UNITS)
         self._unit = ALL_UNITS[unit]
         self.words = tuple(words)
-        self.bits = np.array(bits, dtype="float64")
+        self.bits = np.array([*bits], dtype="float64")
         self.even_guess = float(even_guess)
         if self.bits.shape != (len(self.words),):
             raise ValueError(

@@ -10,7 +10,7 @@ import numpy as np
 from awd_keras import backend
 from awd_keras.backend.keras_private import InOrder, SymbolicallyBuilt, has_strategy
 from awd_keras.checks import check_integers
-from awd_keras.inference import begin_text, most_rows
+from awd_keras.inference import begin_text, check_batch_size
 from awd_keras.losses import TokenCrossEntropy
 from awd_keras.losses.token_cross_entropy import deferring
 from awd_keras.metrics import MeanCrossEntropy, Perplexity
@@ -207,19 +207,10 @@ class TokenModel(SymbolicallyBuilt):
             ids, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
             shape = getattr(ids, "shape", ())
         if self.built and check:
-            self._check_batch_size(shape[0])
+            check_batch_size(self, shape[0])
         elif not self.built and len(shape) == 2:  # other shapes are refused when the model is called
             self.build((shape[0], None))
         return x
-
-    def _check_batch_size(self, rows):
-        # Checked here: the layers run in compiled code, where TensorFlow knows no sizes to put in the message.
-        most = most_rows(self)
-        if most is not None and rows > most:
-            raise ValueError(
-                f"Argument `batch_size` must be at most the one that the model was built for, {most}. Build a model "
-                f"for its largest batch, by `model.build(({rows}, None))`. Received: batches of {rows} rows"
-            )
 
 
 def _check_alone(x, **others):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras
 
-from awd_keras.checks import check_boolean, check_positive_integer, check_seed
+from awd_keras.checks import check_boolean, check_positive_integer, check_rows, check_seed
 from awd_keras.data import BPTTDataset, Corpus
 from awd_keras.data.corpus import check_ids
 from awd_keras.models import AWDLSTM, PRESETS
@@ -122,15 +122,8 @@ def train(
     # Checked here, before an old run is deleted.
     Run.check(output, overwrite, begins_from=old, name="output")
     corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
-    for name, tokens, rows in (
-        ("validation", corpus.valid, settings.valid_batch_size),
-        ("test", corpus.test, settings.test_batch_size),
-    ):
-        if len(tokens) <= rows:
-            raise ValueError(
-                f"The {name} split must hold more than {rows} tokens, as it is read in {rows} rows: this is too "
-                f"short for one window. Received: {len(tokens)} tokens"
-            )
+    check_rows("corpus", "valid", corpus.valid, settings.valid_batch_size)
+    check_rows("corpus", "test", corpus.test, settings.test_batch_size)
     if "embeddings" in (model or {}):
         raise ValueError(
             "Argument `model` must not hold 'embeddings', which config.json can't keep: build the model and call "

@@ -84,5 +84,15 @@ def test_unknown_words_where_there_is_no_unk(tmp_path, data, capsys):
     run = make_run(tmp_path / "run", ["<eos>", "the", "cat", "sat", "le", "chat"])
     for arguments in (["--data", str(data)], ["--text", str(data / "test.txt")]):
         said = error_of(capsys, run, *arguments)
+        assert said.startswith(f"awd-keras: error: Option {arguments[0]} must hold words of the vocabulary only")
         assert f"Received: 'dort' in {data / 'test.txt'}, line 1. " in said
         assert "--min-count 2" in said
+
+
+def test_a_text_too_short(run, data, capsys):
+    (data / "valid.txt").write_text("the cat\n", encoding="utf-8")
+    said = error_of(capsys, run, "--data", str(data))
+    assert "Option --data must have more than 10 tokens in its split 'valid', to be read in as many rows" in said
+    assert "Received: 3 tokens" in said
+    (data / "valid.txt").write_text("\n", encoding="utf-8")
+    assert "Option --text must have more than 1 tokens, " in error_of(capsys, run, "--text", str(data / "valid.txt"))

@@ -79,7 +79,8 @@ def test_finetunes_and_goes_on(folder, capsys):
 
 
 def test_bad_input(folder, capsys):
-    assert "Argument RUN must be the directory of a run" in said(capsys, "finetune", "nowhere")
+    for directory in ("nowhere", "/"):
+        assert "Argument RUN must be the directory of a run" in said(capsys, "finetune", directory)
     assert "--epochs must be a positive integer" in said(capsys, "finetune", "run", "--epochs", "0")
     assert "Option --output: run already holds a run" in said(capsys, "finetune", "run", "--output", "run")
     assert "must be another directory" in said(capsys, "finetune", "run", "--output", "run", "--overwrite")

@@ -87,6 +87,14 @@ def test_unknown_characters(run, capsys):
     assert "'H'" in said
 
 
+def test_a_prompt_that_is_no_text(run, capsys):
+    unit = runs.Run.open(run).vocabulary().unit
+    for command in ("generate", "next"):
+        said = error_of(capsys, command, run, "--prompt", "d\udcff")
+        assert said.startswith("awd-keras: error: Option --prompt must ")
+        assert ("UTF-8 can hold" in said) == (unit == "byte")
+
+
 def test_next(run, capsys):
     assert run_main("next", run, "--prompt", "der Käs", "--words", "300") == 0
     lines = capsys.readouterr().out.splitlines()

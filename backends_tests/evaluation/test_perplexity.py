@@ -6,7 +6,7 @@ import pytest
 
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
-from awd_keras.evaluation import perplexity
+from awd_keras.evaluation import gradient_rms, perplexity
 from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model
 
 
@@ -101,3 +101,14 @@ def test_penalties_are_excluded(tokens):
 def test_bad_tokens(tokens, message):
     with pytest.raises(ValueError, match=message):
         perplexity(make_model(), tokens)
+
+
+@pytest.mark.once
+def test_more_rows_than_the_model_was_built_for():
+    """Said by argument, as in `evaluate`: the layer that finds out knows no argument."""
+    model = make_model(batch_size=1)
+    tokens = np.arange(200) % WORDS
+    message = r"`batch_size` must be at most the one that the model was built for, 1\..*batches of 2 rows"
+    for read in (perplexity, gradient_rms):
+        with pytest.raises(ValueError, match=message):
+            read(model, tokens, batch_size=2)

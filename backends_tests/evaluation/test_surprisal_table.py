@@ -49,6 +49,10 @@ def test_worst(table):
         table.worst(0)
 
 
+def test_bits_may_be_any_iterable():
+    assert SurprisalTable(["a", "b"], iter([1.0, 2.0]), even_guess=1.0).bits.tolist() == [1.0, 2.0]
+
+
 def test_as_many_bits_as_words():
     with pytest.raises(ValueError, match=r"for each of the 2 words.*\(3,\)"):
         SurprisalTable(["a", "b"], [1.0, 2.0, 3.0], even_guess=1.0)

@@ -22,8 +22,7 @@ def write_half(model, name, folder):
     from awd_keras.output import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
-    for path in parts(name, folder):
-        path.unlink()  # earlier files, whose number may be another one
+    before = parts(name, folder)
     values = np.concatenate([np.asarray(variable.numpy(), "float16").ravel() for variable in model.trainable_variables])
     count = -(-len(values) // VALUES)
     paths = []
@@ -31,6 +30,9 @@ def write_half(model, name, folder):
         paths.append(folder / f"{name}-half-{number + 1}-of-{count}.npz")
         part = values[number * VALUES : (number + 1) * VALUES]
         write_whole(paths[-1], lambda path, part=part: np.savez_compressed(path, values=part))
+    for path in before:  # last, so that a failure loses nothing; their number may be another one
+        if path not in paths:
+            path.unlink()
     return paths
 
 
