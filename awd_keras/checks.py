@@ -98,12 +98,12 @@ def check_integers(name, tensor):
         raise ValueError(f"Argument `{name}` must hold integers. Received: dtype={dtype}")
 
 
-def check_carries_state(model):
-    """Raises ValueError unless a model carries its state, as it must to read a text window by window."""
-    if getattr(model, "stateful", True) is False:
+def check_not_quantized(name, model, instead):
+    """Raises ValueError if a language model's embedding is quantized, as its table then holds no weights."""
+    if model.embedding.quantization_mode is not None:
         raise ValueError(
-            "Argument `model` must carry its state from window to window: make a model with `stateful=True`, and copy "
-            f"the weights by `set_weights`. Received: an {type(model).__name__} with `stateful=False`"
+            f"Argument `{name}` must not be quantized: {instead}. Received: one whose embedding is in "
+            f"{model.embedding.quantization_mode}"
         )
 
 

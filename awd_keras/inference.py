@@ -134,6 +134,21 @@ def most_rows(model: keras.Model) -> int | None:
     return min((variable.shape[0] for state in states for variable in state or ()), default=None)
 
 
+def check_carries_state(model: keras.Model) -> None:
+    """Raises ValueError unless a model carries its state, as it must to read a text window by window."""
+    if getattr(model, "stateful", True) is False:
+        raise ValueError(
+            "Argument `model` must carry its state from window to window: make a model with `stateful=True`, and copy "
+            f"the weights by `set_weights`. Received: an {type(model).__name__} with `stateful=False`"
+        )
+    for layer in keras_private.flatten_layers(model):
+        if isinstance(layer, keras.layers.RNN) and not (layer.stateful and hasattr(layer, "reset_inference_state")):
+            raise ValueError(
+                "Argument `model` must have recurrent layers of `awd_keras.layers` with `stateful=True` only, whose "
+                f"state is known here. Received: a model with a {type(layer).__name__} of stateful={layer.stateful}"
+            )
+
+
 def check_batch_size(model: keras.Model, rows: int) -> None:
     """Raises ValueError if batches have more rows than the model was built for.
 

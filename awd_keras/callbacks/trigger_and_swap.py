@@ -160,7 +160,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         # With `validation_freq`, some epochs have no measure, which is no fault.
-        if self._missing and not self._settled:
+        if self._missing and not self._settled and not averaging_optimizer(self).averaging:
             self._warn(*self._missing)
         optimizer = averaging_optimizer(self)
         # `SwapAveragedWeights` has put the average in the model by now, wherever it stands in the list of callbacks.

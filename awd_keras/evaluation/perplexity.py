@@ -11,10 +11,9 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_carries_state
 from awd_keras.data import BPTTDataset, Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
-from awd_keras.inference import begin_text, check_batch_size, logits_of, run
+from awd_keras.inference import begin_text, check_batch_size, check_carries_state, logits_of, run
 from awd_keras.losses.token_cross_entropy import cross_entropy
 
 

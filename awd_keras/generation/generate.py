@@ -9,7 +9,6 @@ import numpy as np
 
 from awd_keras.checks import (
     check_boolean,
-    check_carries_state,
     check_not_negative_integer,
     check_number,
     check_positive_integer,
@@ -19,7 +18,7 @@ from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.generation.beam_search import beam_search
 from awd_keras.generation.next_words import check_words, encode_prompt, ids_of, next_logits, read_logits, read_prompts
 from awd_keras.generation.sampling import Choice
-from awd_keras.inference import most_rows
+from awd_keras.inference import check_carries_state, most_rows
 
 # A text for a prompt, and a list of texts for a list of prompts.
 Prompt = TypeVar("Prompt", str, list[str])
@@ -218,12 +217,13 @@ def stream(
     choice = Choice(temperature, top_k, top_p, min_p, repetition_penalty, never)
     prompts = [vocabulary.cut(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
     check_carries_state(model)
+    if num_beams is not None:
+        _check_beams(num_beams, length_penalty, temperature, (top_k, top_p, min_p, seed))
     _check_rows(model, prompts, num_beams or 1)
     if hasattr(model, "vocabulary_size"):  # otherwise it is checked with the first logits
         check_words(vocabulary, model.vocabulary_size)
     ids = [encode_prompt("prompt", words, vocabulary) for words in prompts]
     if num_beams is not None:
-        _check_beams(num_beams, length_penalty, temperature, (top_k, top_p, min_p, seed))
         return _search(model, vocabulary, prompts, ids, choice, max_words, stop, num_beams, length_penalty)
     if length_penalty != 1:
         raise ValueError(f"Argument `length_penalty` needs `num_beams`. Received: length_penalty={length_penalty!r}")

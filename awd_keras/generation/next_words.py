@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from awd_keras.checks import check_carries_state, check_positive_integer
+from awd_keras.checks import check_positive_integer
 from awd_keras.data import UNK, Vocabulary
 from awd_keras.data.own_tokens import Tokenizer
 from awd_keras.data.vocabulary import WITH_UNK
 from awd_keras.generation.sampling import check_finite, probabilities
-from awd_keras.inference import begin_rows, begin_text, first_of, logits_of, run
+from awd_keras.inference import begin_rows, begin_text, check_carries_state, first_of, logits_of, run
 
 # The numbers of words of a prompt that are read at a time. There are few, as each may be compiled. Writing uses the
 # last one too.

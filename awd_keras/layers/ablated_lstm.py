@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.backend import keras_private
 from awd_keras.checks import check_choice
 from awd_keras.layers.gated_sums import gated_sums, project, turned
+from awd_keras.layers.recurrent import arguments_of
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
 
@@ -193,10 +193,7 @@ class AblatedLSTM(WeightDropLSTM):
         super().__init__(units, weight_drop, kernel_weight_drop, **kwargs)
         self.variant = variant
         if variant != "lstm":
-            cell = _Cell(variant, **self.cell.get_config())
-            keras_private.keep_from_fusing(cell)
-            del self.cell  # Otherwise Keras would still track the old cell.
-            self.cell = cell
+            self._replace_cell(_Cell(variant, **arguments_of(self.cell)))
 
     def _function(self):
         return super()._function() if self.variant == "lstm" else _FUNCTIONS[self.variant]

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 
 from awd_keras import backend
-from awd_keras.backend import keras_private
 from awd_keras.checks import check_not_negative_integer, check_positive_integer
 from awd_keras.layers.initializers import reseeded
+from awd_keras.layers.recurrent import arguments_of
 from awd_keras.layers.weight_drop_lstm import WeightDropLSTM
 
 
@@ -78,10 +78,7 @@ class MogrifierLSTM(WeightDropLSTM):
         self.rounds = rounds
         self.rank = rank
         self.mogrifier_initializer = keras.initializers.get(mogrifier_initializer)
-        cell = _Cell(rounds, rank, self.mogrifier_initializer, **self.cell.get_config())
-        keras_private.keep_from_fusing(cell)
-        del self.cell  # so that Keras no longer tracks the old cell
-        self.cell = cell
+        self._replace_cell(_Cell(rounds, rank, self.mogrifier_initializer, **arguments_of(self.cell)))
         self.supports_jit = True
 
     def _function(self):

@@ -55,6 +55,11 @@ class Recurrent(Rematerialized, CarriesState):
         self.inference_state = None
         self.computed_by: str | None = None
 
+    def _replace_cell(self, cell):
+        keras_private.keep_from_fusing(cell)
+        del self.cell  # so that Keras no longer tracks the old cell
+        self.cell = cell
+
     def _function(self):
         """The function that computes the layer.
 
@@ -216,3 +221,12 @@ def _dropped(tensor, rate, seed):
     if tensor is None or rate == 0:
         return tensor
     return backend.drop(tensor, backend.keep_mask(ops.shape(tensor), rate, seed), rate)
+
+
+def arguments_of(cell):
+    """The arguments of one of Keras's LSTM cells, for another cell. A config would ask for classes that Keras knows."""
+    parts = ("kernel", "recurrent", "bias")
+    objects = ["activation", "recurrent_activation", "dtype_policy"]
+    objects += [f"{part}_{kind}" for part in parts for kind in ("initializer", "regularizer", "constraint")]
+    given = {name.removesuffix("_policy"): getattr(cell, name) for name in objects}
+    return {**cell.get_config(), **given}

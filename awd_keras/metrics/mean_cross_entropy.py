@@ -45,7 +45,7 @@ class MeanCrossEntropy(keras.metrics.Mean):
         Args:
             y_true: integer ids of shape (batch, time).
             y_pred: logits of shape (batch, time, vocabulary). If they carry a mask, masked tokens are left out.
-            sample_weight: weights of shape (batch, time), or None.
+            sample_weight: weights of shape (batch, time) or (batch,), or None.
 
         Raises:
             ValueError: if `y_true` doesn't hold an integer for each row of `y_pred`.
@@ -55,6 +55,10 @@ class MeanCrossEntropy(keras.metrics.Mean):
         losses = backend.kept_losses(y_true, y_pred)
         if losses is None or keras.backend.standardize_dtype(losses.dtype) != self.dtype:
             losses = cross_entropy(y_true, y_pred, self.dtype)
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            if len(sample_weight.shape) == 1:  # one for each row, as in Keras
+                sample_weight = ops.expand_dims(sample_weight, -1)
         mask = backend.get_keras_mask(y_pred)
         if mask is not None:
             mask = ops.cast(mask, self.dtype)

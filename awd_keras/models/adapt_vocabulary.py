@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from awd_keras.checks import check_not_quantized
 from awd_keras.data import Vocabulary
 from awd_keras.inference import most_rows
 from awd_keras.models.awd_lstm import AWDLSTM
@@ -45,6 +46,7 @@ def adapt_vocabulary(model: AWDLSTM, old: Vocabulary, new: Vocabulary) -> AWDLST
         raise ValueError(f"Argument `model` must be an AWDLSTM of tied weights and softmax='full'. Received: {model=}")
     if not model.built:
         raise ValueError("Argument `model` must be built: call it on data, or `model.build((1, None))`.")
+    check_not_quantized("model", model, "quantize the adapted model instead")
     if len(old) != model.vocabulary_size:
         raise ValueError(
             f"Argument `old` must be the model's vocabulary, of {model.vocabulary_size} words. "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from awd_keras.backend.torch_file import read_torch_file
+from awd_keras.checks import check_not_quantized
 from awd_keras.models.awd_lstm import AWDLSTM
 
 # The dtypes of safetensors files. NumPy has no BF16: it is read as integers, the upper halves of float32 numbers.
@@ -92,6 +93,9 @@ def load_torch_weights(model: AWDLSTM, path: str | os.PathLike) -> list[str]:
         )
     if not model.built:
         raise ValueError("Argument `model` must be built: call it on data, or `model.build((80, None))`.")
+    check_not_quantized("model", model, "load the weights before")
+    if model.embedding.lora_enabled:
+        raise ValueError("Argument `model` must have no LoRA: load the weights before `enable_lora`")
     found = _Weights(_read(path))
     table = found.take("encoder.weight", model.embedding.embeddings.shape)
     bias = found.take("decoder.bias", (model.vocabulary_size,), optional=True)

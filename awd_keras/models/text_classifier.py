@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from awd_keras import backend
-from awd_keras.checks import check_boolean, check_integers, check_positive_integer, check_rate
+from awd_keras.checks import check_boolean, check_integers, check_not_quantized, check_positive_integer, check_rate
 from awd_keras.layers import ConcatPooling
 from awd_keras.models.awd_lstm import AWDLSTM
 from awd_keras.models.padded_texts import in_front, window_of
@@ -78,8 +78,7 @@ class TextClassifier(keras.Model):
             raise ValueError(
                 f"Argument `language_model` must be an AWDLSTM of softmax='full'. Received: {language_model=}"
             )
-        if language_model.embedding.quantization_mode is not None:
-            raise ValueError("Argument `language_model` must not be quantized: quantize the classifier instead")
+        check_not_quantized("language_model", language_model, "quantize the classifier instead")
         check_positive_integer("num_classes", num_classes)
         if num_classes < 2:
             raise ValueError(f"Argument `num_classes` must be at least 2. Received: num_classes={num_classes}")

@@ -104,11 +104,16 @@ class Averaging(OneStep):
     def use_iterates(self) -> None:
         """Puts the raw iterate back in the model. Does nothing if it is there already.
 
-        Weights that were set in the model meanwhile are lost: training continues from the iterate.
+        Weights that were set in the model meanwhile are lost, with a warning: training continues from the iterate.
         """
         if not self.averages_in_model:
             return
-        self._warn_if_averages_were_trained()
+        if not self._warn_if_averages_were_trained() and not self._averages_are_unchanged():
+            warnings.warn(
+                "Weights that were set in the model while it held the averages are dropped: training continues from "
+                "the raw iterate. To train from such weights, compile the model with a new optimizer.",
+                stacklevel=2,
+            )
         if self._iterates:
             for variable, iterate in zip(self._model_variables, self._iterates, strict=True):
                 variable.assign(iterate)  # not a copy, as nothing else uses this buffer from here on
@@ -156,15 +161,25 @@ class Averaging(OneStep):
                 "that isn't built"
             )
 
+    def _averages_are_unchanged(self):
+        for variable, average in zip(self._model_variables, self._averages, strict=True):
+            # In the variable's precision, in which it was put in the model.
+            same = ops.logical_or(ops.equal(variable, ops.cast(average, variable.dtype)), ops.isnan(variable))
+            if not ops.convert_to_numpy(ops.all(same)):
+                return False
+        return True
+
     def _warn_if_averages_were_trained(self):
         put_in_at = ops.convert_to_numpy(self._averages_put_in_at)
-        if int(ops.convert_to_numpy(steps_made(self))) + 1 != int(put_in_at):
+        trained = int(ops.convert_to_numpy(steps_made(self))) + 1 != int(put_in_at)
+        if trained:
             warnings.warn(
                 "The model was trained while it held averaged weights, so this training didn't "
                 "continue from the raw iterate and isn't averaged. Train with the callback "
                 "`SwapAveragedWeights`, or call `optimizer.use_iterates()` before training.",
                 stacklevel=3,
             )
+        return trained
 
 
 def _zeros(variable, shape, dtype):

@@ -140,6 +140,10 @@ class LayerwiseLearningRate(Wrapping):
         value, variable = self._names[name]
         variable.assign(value)
 
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Passed on to the inner optimizer, which decays the weights."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
     def _around(self, step, gradients, variables):
         multipliers = [self._of_variables[index] for index in self._indices_of(variables)]
         variables = [variable for variable, m in zip(variables, multipliers, strict=True) if m is not None]

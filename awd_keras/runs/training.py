@@ -16,6 +16,13 @@ from awd_keras.runs.optimizer import check_skipping, choose_optimizer, optimizer
 from awd_keras.runs.run import Run
 from awd_keras.runs.starting import is_new, like, model_of, restored, unchanged, write_start
 
+# Arguments of `AWDLSTM` that a run sets itself, or can't keep.
+_NOT_OF_A_RUN = {
+    "embeddings": "which config.json can't keep: build the model and call its `fit`",
+    "stateful": "as a run reads its texts window by window, with a carried state",
+    "vocabulary_size": "which is that of the corpus",
+}
+
 
 def train(
     output: str | os.PathLike,
@@ -122,13 +129,15 @@ def train(
     # Checked here, before an old run is deleted.
     Run.check(output, overwrite, begins_from=old, name="output")
     corpus = Corpus.python_docs(unit=settings.unit) if corpus is None else corpus
+    if not isinstance(corpus, Corpus):
+        raise ValueError(f"Argument `corpus` must be a Corpus, as of `Corpus.from_directory`. Received: {corpus!r}")
+    if not isinstance(model, dict | None):
+        raise ValueError(f"Argument `model` must be a dictionary of arguments of AWDLSTM. Received: {model!r}")
     check_rows("corpus", "valid", corpus.valid, settings.valid_batch_size)
     check_rows("corpus", "test", corpus.test, settings.test_batch_size)
-    if "embeddings" in (model or {}):
-        raise ValueError(
-            "Argument `model` must not hold 'embeddings', which config.json can't keep: build the model and call "
-            f"its `fit`. Received: {sorted(model or {})}"
-        )
+    for name, reason in _NOT_OF_A_RUN.items():
+        if name in (model or {}):
+            raise ValueError(f"Argument `model` must not hold {name!r}, {reason}. Received: {sorted(model or {})}")
     # With a fixed name: Keras numbers the models of a process, so that config.json would differ.
     overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
     if old is None:

@@ -128,6 +128,13 @@ def test_a_missing_monitor_warns(logs):
     assert not hasattr(model.optimizer, "heard")
 
 
+@pytest.mark.once
+def test_a_missing_monitor_is_no_fault_once_averaging_has_begun():
+    model = new_model()
+    model.optimizer.start_averaging()
+    fit(model, [NonMonotonicTrigger(), SwapAveragedWeights()], epochs=1)  # warnings are errors
+
+
 def of_the_trigger(caught):
     return [warning for warning in caught if "NT-ASGD" in str(warning.message)]
 

@@ -7,6 +7,7 @@ import pytest
 from awd_keras.callbacks import awd_lstm
 from awd_keras.data import BPTTDataset
 from awd_keras.evaluation import gradient_rms, perplexity
+from awd_keras.layers import WeightDropGRU, WeightDropLSTM
 from backends_tests.evaluation.small_model import WORDS, everything, make_bigrams, make_model
 
 
@@ -112,3 +113,16 @@ def test_more_rows_than_the_model_was_built_for():
     for read in (perplexity, gradient_rms):
         with pytest.raises(ValueError, match=message):
             read(model, tokens, batch_size=2)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("layer", "state"),
+    [(keras.layers.LSTM, {"stateful": True}), (WeightDropLSTM, {}), (WeightDropGRU, {"stateful": False})],
+)
+def test_a_state_that_is_not_carried_or_not_known(layer, state):
+    """The first window would be right, the others wrong without a word."""
+    layers = [keras.layers.Embedding(WORDS, 4), layer(5, return_sequences=True, **state), keras.layers.Dense(WORDS)]
+    model = keras.Sequential([keras.Input((None,), batch_size=1, dtype="int32"), *layers])
+    with pytest.raises(ValueError, match=f"`model` must have recurrent layers of .*{layer.__name__} of stateful"):
+        perplexity(model, np.arange(40) % WORDS)

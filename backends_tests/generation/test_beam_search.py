@@ -137,6 +137,7 @@ def test_a_vocabulary_of_another_model():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"num_beams": "3"}, "`num_beams` must be a positive integer.*'3'"),
         ({"num_beams": 0}, "`num_beams` must be a positive integer.*0"),
         ({"num_beams": 2, "seed": 1}, "`num_beams` must be left out where words are drawn.*num_beams=2"),
         ({"num_beams": 2, "temperature": 0}, "`num_beams` must be left out where words are drawn"),

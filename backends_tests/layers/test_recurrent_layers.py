@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from awd_keras.layers import QRNN, MogrifierLSTM, WeightDropGRU, WeightDropLSTM
+from awd_keras.layers import QRNN, AblatedLSTM, MogrifierLSTM, WeightDropGRU, WeightDropLSTM
 from backends_tests import oracle
 from backends_tests.helpers import draw_weights, once, to_numpy, values_of, weights_that_run
 
@@ -260,3 +260,48 @@ def test_built_again():
     assert layer.states[0] is state
     with pytest.raises(ValueError, match="was built for a batch of 3 rows, and can't be built again for more.*: 5"):
         layer.build((5, None, 2))
+
+
+class Around(keras.layers.Layer):
+    """A layer of one's own, for whose shape Keras calls it on symbols."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def build(self, input_shape):
+        self.layer.build(input_shape)
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize(
+    "new",
+    [*(kind for kind, *_ in LAYERS.values()), WeightDropLSTM, lambda *a, **k: AblatedLSTM(*a, variant="-gates", **k)],
+    ids=[*LAYERS, "lstm", "ablated"],
+)
+def test_a_length_that_is_not_known_yet(new, return_sequences):
+    """On JAX, a symbol stands for it, which can't be compared with numbers."""
+    outputs = Around(new(UNITS, return_sequences=return_sequences))(keras.Input((None, FEATURES)))
+    assert outputs.shape == ((None, None, UNITS) if return_sequences else (None, UNITS))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("new", [MogrifierLSTM, lambda *a, **k: AblatedLSTM(*a, variant="-gates", **k)])
+def test_functions_and_classes_that_keras_does_not_know(new):
+    """As in Keras's layers: they need registering for files alone."""
+
+    class Own(keras.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return keras.ops.full(shape, 2.0, dtype)
+
+    def ones(shape, dtype=None):
+        return keras.ops.ones(shape, dtype)
+
+    layer = new(UNITS, kernel_initializer=Own(), recurrent_initializer=ones)
+    layer.build((1, None, FEATURES))
+    kernel, recurrent = values_of(layer.cell.weights)[:2]
+    assert (kernel == 2).all()
+    assert (recurrent == 1).all()

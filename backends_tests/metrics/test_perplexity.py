@@ -39,6 +39,15 @@ def test_sample_weight(rng, cls):
     assert float(metric.result()) == pytest.approx(float(other.result()), rel=1e-5)
 
 
+def test_one_weight_for_each_row(rng):
+    """As for Keras's metrics: not spread along time, where as many rows as time steps would hide it."""
+    y, logits = rng.integers(0, 9, (3, 3)), rng.normal(size=(3, 3, 9)).astype("float32")
+    metric = MeanCrossEntropy()
+    metric.update_state(y, logits, sample_weight=np.array([1.0, 2.0, 5.0]))
+    losses = cross_entropies(y, logits).mean(axis=1)
+    assert float(metric.result()) == pytest.approx(np.average(losses, weights=[1, 2, 5]), rel=1e-5)
+
+
 def test_penalties_are_left_out(rng):
     model = keras.Sequential([keras.layers.Dense(9, activity_regularizer=keras.regularizers.L2(10.0))])
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=[Perplexity()])

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from awd_keras.models import AWDLSTM, TextClassifier
+from awd_keras.data import Vocabulary
+from awd_keras.models import AWDLSTM, TextClassifier, adapt_vocabulary, load_torch_weights
 
 IDS = np.random.default_rng(0).integers(0, 40, (2, 5))
 
@@ -61,3 +62,16 @@ def test_a_model_that_is_not_quantized_says_nothing_of_it():
 def test_a_classifier_is_not_made_of_a_quantized_language_model():
     with pytest.raises(ValueError, match="Argument `language_model` must not be quantized"):
         TextClassifier(quantized(language_model(), "int8"), num_classes=3)
+
+
+def test_what_needs_weights_refuses_a_quantized_model(tmp_path):
+    """The table of a quantized embedding holds integers, without their scale."""
+    model, words = quantized(language_model(), "int8"), Vocabulary([f"w{number}" for number in range(40)])
+    with pytest.raises(ValueError, match=r"Argument `model` must not be quantized: .* int8"):
+        adapt_vocabulary(model, words, words)
+    with pytest.raises(ValueError, match=r"Argument `model` must not be quantized: .* int8"):
+        load_torch_weights(model, tmp_path / "weights.safetensors")
+    model = language_model()
+    model.embedding.enable_lora(2)
+    with pytest.raises(ValueError, match=r"Argument `model` must have no LoRA"):
+        load_torch_weights(model, tmp_path / "weights.safetensors")

@@ -268,6 +268,16 @@ def test_within_loss_scaling_and_around_a_scaled_loss(rng):
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_what_is_excluded_from_weight_decay():
+    """The inner optimizer decays the weights, so it must know."""
+    optimizer = LayerwiseLearningRate(keras.optimizers.AdamW(0.1, weight_decay=0.5), {"weight": 1.0})
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    weight, bias = keras.Variable(1.0, name="weight"), keras.Variable(1.0, name="bias")
+    optimizer.build([weight, bias])
+    optimizer.apply([ops.zeros(()), ops.zeros(())])
+    assert values_of([weight, bias]) == pytest.approx([0.95, 1.0])
+
+
 def test_the_rate_is_the_inner_one():
     optimizer = LayerwiseLearningRate(keras.optimizers.SGD(0.5), {})
     optimizer.learning_rate = 0.25

@@ -159,13 +159,17 @@ def test_the_same_seed_gives_the_same_run(directory, tmp_path):
         ({"batch_size": 1000}, "batch_size"),
         ({"model": {"weight_drop": 1.5}}, "`weight_drop` must be .*1.5"),
         ({"model": {"embeddings": [[0.5]]}}, r"`model` must not hold 'embeddings'.*Received: \['embeddings'\]"),
+        ({"model": {"stateful": False}}, "`model` must not hold 'stateful', as a run reads its texts window by window"),
+        ({"model": {"vocabulary_size": 5}}, "`model` must not hold 'vocabulary_size', which is that of the corpus"),
+        ({"model": [1]}, r"`model` must be a dictionary.*Received: \[1\]"),
+        ({"corpus": "text"}, "`corpus` must be a Corpus.*Received: 'text'"),
         ({"optimizer": {"learning_rate": -1.0}}, "`learning_rate`"),
     ],
 )
 def test_bad_input_leaves_the_old_run(directory, settings, message):
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     with pytest.raises(ValueError, match=message):
-        runs.train(directory, make_corpus(), overwrite=True, **{**SETTINGS, **settings})
+        runs.train(directory, overwrite=True, **{"corpus": make_corpus(), **SETTINGS, **settings})
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 

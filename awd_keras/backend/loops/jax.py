@@ -57,7 +57,8 @@ def products_in_steps(series, *kernels):
     A vector gains nothing, and a few steps don't earn the transposition, which takes as long as one or two of them.
     """
     time, batch_size = series.shape[:2]
-    if batch_size == 1 or time < _STEPS or sum(kernel.size for kernel in kernels) < _CACHED:
+    known = isinstance(time, int)  # Keras infers shapes with a symbol for a length that isn't known
+    if batch_size == 1 or not known or time < _STEPS or sum(kernel.size for kernel in kernels) < _CACHED:
         return [functools.partial(jnp.matmul, b=kernel) for kernel in kernels]
     # The barrier keeps XLA from transposing it back.
     return [functools.partial(_times_transposed, kernel=jax.lax.optimization_barrier(kernel.T)) for kernel in kernels]

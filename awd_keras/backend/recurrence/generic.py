@@ -99,8 +99,10 @@ def weighted_sums(forget, addends, initial):
     if length == 1:  # a word at a time, which is also what can be exported
         return forget * ops.expand_dims(initial, 1) + addends
     batch_size, time = ops.shape(forget)[:2]
-    # The length of a block. Any number gives the right sums. TensorFlow may know the length only when the graph runs.
-    steps = 8 if length is None else math.isqrt(length)
+    # The length of a block. Any number gives the right sums. TensorFlow may know the length only when the graph runs,
+    # and JAX has a symbol for it where Keras infers shapes.
+    known = isinstance(length, int)
+    steps = math.isqrt(length) if known else 8
     blocks = -(-time // steps)
 
     def by_step(x):
@@ -119,7 +121,7 @@ def weighted_sums(forget, addends, initial):
         # Not `ops.add`, which on TensorFlow treats an empty batch as a bias.
         return state[0], [f * state[0] + a]
 
-    if length is None:
+    if not known:
         _, before, _ = keras_private.rnn(step, ops.concatenate([left[-1], sums[-1]], axis=-1), [initial])
     else:
         # Factors and sums aren't stacked in one array, as JAX could not derive its gradient: only the sums are linear.
