@@ -105,7 +105,9 @@ def test_the_page_of_sequences_has_the_tables_of_the_files(study):
     sequences = importlib.import_module("sequences")
     results = Path(__file__).parents[2] / "docs" / "results"
     tables = sequences.report(results / "sequences")
-    assert tables.count("| `WeightDropLSTM` |") == len(list((results / "sequences").glob("*.json"))) >= 2
+    assert (
+        tables.count("| `WeightDropLSTM` |") == len(list((results / "sequences").glob("*.json"))) == len(sequences.DATA)
+    )
     assert tables in (results / "sequences.md").read_text(encoding="utf-8")
 
 
