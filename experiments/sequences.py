@@ -271,8 +271,9 @@ def report(output):
         if not path.is_file():
             continue
         runs = json.loads(path.read_text(encoding="utf-8"))
-        found = {kind: [run["test"] for stem, run in runs[kind].items() if stem.startswith("seed-")] for kind in SPACES}
-        best = min(("keras-plain", "keras"), key=lambda kind: min(trials_of(runs[kind]), default=math.inf))
+        found = {kind: figures_of(runs[kind], "seed", "test") for kind in SPACES}
+        trials = {kind: figures_of(runs[kind], "trial", "valid") for kind in ("keras-plain", "keras")}
+        best = min(trials, key=lambda kind: min(trials[kind], default=math.inf))
         digits = 1 if TITLES[name][1] else 3
         lines += [f"**{TITLES[name][0]}**, {'% wrong' if TITLES[name][1] else 'error'} on test:", ""]
         lines += ["| model | test | against Keras's LSTM | by chance |", "| --- | ---: | ---: | ---: |"]
@@ -287,9 +288,9 @@ def report(output):
     return "\n".join(lines)
 
 
-def trials_of(runs):
-    """The validation losses of a contender's trials."""
-    return [run["valid"] for stem, run in runs.items() if stem.startswith("trial-")]
+def figures_of(runs, stem, figure):
+    """A figure of those of a contender's runs whose files have this name and a number."""
+    return [run[figure] for name, run in runs.items() if name.startswith(f"{stem}-")]
 
 
 def main():

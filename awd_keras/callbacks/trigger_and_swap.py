@@ -160,7 +160,7 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         # With `validation_freq`, some epochs have no measure, which is no fault.
-        if self._missing and not self._settled and not averaging_optimizer(self).averaging:
+        if self._missing and not self._settled:
             self._warn(*self._missing)
         optimizer = averaging_optimizer(self)
         # `SwapAveragedWeights` has put the average in the model by now, wherever it stands in the list of callbacks.
@@ -187,9 +187,13 @@ class NonMonotonicTrigger(keras.callbacks.Callback):
             self._warn(*self._missing)
 
     def _warn(self, monitor, available):
+        has_begun = averaging_optimizer(self).averaging
+        if has_begun and not self.stop_training:
+            return  # The measure has nothing left to do.
+        missed = "training won't be stopped" if has_begun else "averaging won't begin"
         warnings.warn(
-            f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available, so that averaging won't "
-            f"begin. Pass another `monitor`. Available metrics are: {available}",
+            f"NT-ASGD's trigger conditioned on metric `{monitor}` which is not available, so that {missed}. Pass "
+            f"another `monitor`. Available metrics are: {available}",
             stacklevel=3,
         )
 

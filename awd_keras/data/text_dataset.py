@@ -128,7 +128,7 @@ def _check_labels(labels, count):
         raise ValueError(f"Argument `labels` must hold one label for each of {count} texts. Received: {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= 2**31:
         raise ValueError(
-            f"Argument `labels` must hold integers of at least 0 that int32 can hold. "
+            "Argument `labels` must hold integers of at least 0 that int32 can hold. "
             f"Received: {labels[0]!r} and others of {labels.dtype}"
         )
     return labels.astype("int32")

@@ -277,10 +277,10 @@ class TextClassifier(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Called by Keras."""
-        config = dict(config)
+        arguments = dict(config)
+        quantized = arguments.pop("quantized", {})
         language_model = keras.saving.deserialize_keras_object(config["language_model"], custom_objects=custom_objects)
-        quantized = config.pop("quantized", {})
-        model = cls(**{**config, "language_model": language_model})
+        model = cls(**{**arguments, "language_model": language_model})
         quantize_again(model, quantized)
         return model
 

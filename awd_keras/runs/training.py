@@ -133,13 +133,14 @@ def train(
         raise ValueError(f"Argument `corpus` must be a Corpus, as of `Corpus.from_directory`. Received: {corpus!r}")
     if not isinstance(model, dict | None):
         raise ValueError(f"Argument `model` must be a dictionary of arguments of AWDLSTM. Received: {model!r}")
+    model = model or {}
     check_rows("corpus", "valid", corpus.valid, settings.valid_batch_size)
     check_rows("corpus", "test", corpus.test, settings.test_batch_size)
     for name, reason in _NOT_OF_A_RUN.items():
-        if name in (model or {}):
-            raise ValueError(f"Argument `model` must not hold {name!r}, {reason}. Received: {sorted(model or {})}")
+        if name in model:
+            raise ValueError(f"Argument `model` must not hold {name!r}, {reason}. Received: {sorted(model)}")
     # With a fixed name: Keras numbers the models of a process, so that config.json would differ.
-    overrides = {"seed": seed, "name": "awd_lstm", **(model or {})}
+    overrides = {"seed": seed, "name": "awd_lstm", **model}
     if old is None:
         start = started_from = None
         network = AWDLSTM.from_preset(preset, len(corpus.vocabulary), **overrides)

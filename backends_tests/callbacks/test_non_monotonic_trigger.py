@@ -132,7 +132,10 @@ def test_a_missing_monitor_warns(logs):
 def test_a_missing_monitor_is_no_fault_once_averaging_has_begun():
     model = new_model()
     model.optimizer.start_averaging()
-    fit(model, [NonMonotonicTrigger(), SwapAveragedWeights()], epochs=1)  # warnings are errors
+    for logs in ({}, {"validation_data": VALIDATION}):
+        fit(model, [NonMonotonicTrigger(), SwapAveragedWeights()], epochs=1, **logs)  # warnings are errors
+        with pytest.warns(UserWarning, match="`val_perplexity` which is not available, so that training won't be stop"):
+            fit(model, [NonMonotonicTrigger(stop_training=True), SwapAveragedWeights()], epochs=1, **logs)
 
 
 def of_the_trigger(caught):

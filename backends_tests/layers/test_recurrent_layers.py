@@ -4,6 +4,8 @@ For equations and gradients, see ../backend/test_gated_loops.py; for config, fil
 copies and counts of the state, ../test_carried_state.py.
 """
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ LAYERS = {
     "qrnn": (QRNN, {"window": 2}, oracle.qrnn),
 }
 every = pytest.mark.parametrize("name", LAYERS)
+without_gates = functools.partial(AblatedLSTM, variant="-gates")
 
 
 def built(name, **arguments):
@@ -279,7 +282,7 @@ class Around(keras.layers.Layer):
 @pytest.mark.parametrize("return_sequences", [False, True])
 @pytest.mark.parametrize(
     "new",
-    [*(kind for kind, *_ in LAYERS.values()), WeightDropLSTM, lambda *a, **k: AblatedLSTM(*a, variant="-gates", **k)],
+    [*(kind for kind, *_ in LAYERS.values()), WeightDropLSTM, without_gates],
     ids=[*LAYERS, "lstm", "ablated"],
 )
 def test_a_length_that_is_not_known_yet(new, return_sequences):
@@ -289,7 +292,7 @@ def test_a_length_that_is_not_known_yet(new, return_sequences):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("new", [MogrifierLSTM, lambda *a, **k: AblatedLSTM(*a, variant="-gates", **k)])
+@pytest.mark.parametrize("new", [MogrifierLSTM, without_gates])
 def test_functions_and_classes_that_keras_does_not_know(new):
     """As in Keras's layers: they need registering for files alone."""
 
